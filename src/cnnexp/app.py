@@ -1,0 +1,97 @@
+"""The command: Hydra composes the settings, a task does the work, the exit status tells how it went.
+
+Nothing heavy is imported before the settings are composed: ``--help``, ``--cfg job`` and a misspelt key are
+answered without torch.
+"""
+
+import os
+import sys
+from pathlib import Path
+
+import hydra
+from omegaconf import DictConfig
+
+import cnnexp
+from cnnexp.command import claim, recorded, resolvers
+from cnnexp.command.arguments import check_flags, flags_first
+from cnnexp.command.explain import ANSWERED, explain
+from cnnexp.errors import CnnexpError
+from cnnexp.interrupts import Interrupted, raise_on_signals
+
+FAILED, MISTAKE = 1, 2
+
+
+def config_folder() -> Path:
+    """Return conf/: inside the package where it was installed, beside src/ in a checkout."""
+    package = Path(__file__).parent
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parents[1] / "conf"
+
+
+# an absolute path: a relative one would turn into a package's, once this function is imported from elsewhere
+@hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
+def job(config: DictConfig) -> None:
+    """Do one job: the one of a run, or one of a sweep's."""
+    from cnnexp.tasks.job import run_job
+
+    run_job(config)
+
+
+resolvers.register()
+
+
+def main() -> None:
+    """Run the command that was typed, and exit with its status."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str]) -> int:
+    """Run a command and return its exit status; the arguments are those after the program's name."""
+    if "--version" in arguments:
+        print(f"cnnexp {cnnexp.__version__}")
+        return 0
+    typed = sys.argv
+    raise_on_signals()
+    # errors come to us as they are; otherwise Hydra prints them itself and exits with 1
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        check_flags(arguments)
+        ordered = flags_first(arguments)
+        name = recorded.use_record(arguments)
+        sys.argv = [typed[0], *(["--config-name", name] if name else []), *ordered]
+        job()
+        return _sweep_status()
+    except claim.Refused as refused:
+        cause = refused.__cause__
+        return _say(f"{cause}" if isinstance(cause, CnnexpError) else f"can't write there: {cause}")
+    except CnnexpError as error:
+        return _say(str(error))
+    except ANSWERED as error:
+        return _say(explain(error))
+    except Interrupted as interrupted:
+        print(f"interrupted by {interrupted}", file=sys.stderr)
+        return interrupted.exit_status
+    finally:
+        # Lightning starts further processes of a run by typing the same command again
+        sys.argv = typed
+
+
+def _say(text: str) -> int:
+    print(f"cnnexp: {text}", file=sys.stderr)
+    return MISTAKE
+
+
+def _sweep_status() -> int:
+    """Return 0, or 1 if a job of the sweep has failed; what the jobs left on the disk says so."""
+    if claim.current_sweep is None:
+        return 0
+    from cnnexp.runs import read_result
+
+    failed = []
+    for folder in sorted(claim.current_sweep.iterdir()):
+        result = read_result(folder)
+        if result and result["status"] == "failed":
+            failed.append(f"{folder.name}: {str(result['error']).splitlines()[0]}")
+    if failed:
+        print(f"{len(failed)} failed in {claim.current_sweep}:", *failed, sep="\n  ", file=sys.stderr)
+    return FAILED if failed else 0

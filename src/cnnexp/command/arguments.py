@@ -1,0 +1,60 @@
+"""What was typed, put into the order that Hydra's parser reads."""
+
+import argparse
+from collections.abc import Sequence
+
+from hydra._internal.utils import get_args_parser
+
+from cnnexp.errors import CnnexpError
+
+
+def flags_first(arguments: Sequence[str]) -> list[str]:
+    """Move the flags, with their values, before the overrides: ``experiment=x -m seed=0,1`` is fine too."""
+    takes_value = {
+        name: action.nargs
+        for action in get_args_parser()._actions
+        for name in action.option_strings
+        if not isinstance(action, (argparse._StoreTrueAction, argparse._VersionAction))
+    }
+    flags: list[str] = []
+    overrides: list[str] = []
+    rest = list(arguments)
+    while rest:
+        argument = rest.pop(0)
+        if not argument.startswith("-"):
+            overrides.append(argument)
+            continue
+        flags.append(argument)
+        if argument in takes_value and rest:
+            optional = takes_value[argument] == "?"
+            if not optional or not (rest[0].startswith("-") or "=" in rest[0]):
+                flags.append(rest.pop(0))
+    # completion hands its own line over, and would take a separator for a part of it
+    separator = ["--"] if flags and overrides and "-sc" not in flags and "--shell-completion" not in flags else []
+    return [*flags, *separator, *overrides]
+
+
+def check_flags(flags: Sequence[str]) -> None:
+    """Raise a CnnexpError for flags that Hydra would answer with a traceback, or worse."""
+    given = set(flags)
+    if "--experimental-rerun" in given:
+        raise CnnexpError("--experimental-rerun would load a pickle; run=RUN task=fit runs a recorded run again")
+    modes = [name for name in ("--run", "-r", "--multirun", "-m", "--cfg", "-c", "--info", "-i") if name in given]
+    if len(modes) > 1:
+        raise CnnexpError(f"{' and '.join(modes)} exclude each other; give one of them")
+    if "--resolve" in given and not given & {"--cfg", "-c", "--help", "-h"}:
+        raise CnnexpError("--resolve goes with --cfg job")
+
+
+def value_of(key: str, arguments: Sequence[str]) -> str | None:
+    """Return the value that an override gives to ``key``, None where there is none; the last one counts."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    found = [argument for argument in arguments if argument.lstrip("+").startswith(f"{key}=")]
+    if not found:
+        return None
+    override = OverridesParser.create().parse_overrides([found[-1]])[0]
+    if override.is_sweep_override():
+        raise CnnexpError(f"{key} can't be swept over; give one value")
+    value = override.value()
+    return None if value is None else str(value)

@@ -1,0 +1,111 @@
+"""Check settings against the constructors they are for, before any data are read or any model is built.
+
+There is no schema beside the code: a constructor's own annotations say what each setting may be.
+"""
+
+import inspect
+import json
+import typing
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
+
+from annotated_types import Interval
+from omegaconf import DictConfig, OmegaConf
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
+
+from cnnexp.command.explain import nearest
+from cnnexp.errors import CnnexpError
+
+
+def general(
+    *,
+    seed: Annotated[int, Interval(ge=0, lt=2**32)],
+    name: str | None,
+    run: str | None,
+    checkpoint: Literal["best", "last"] | str,
+) -> None:
+    """Stand for the settings that belong to no constructor; the signature is all there is."""
+
+
+def check(config: DictConfig) -> None:
+    """Raise CnnexpError for the first setting that its constructor's signature doesn't allow."""
+    from hydra.utils import get_object
+
+    settings = OmegaConf.to_container(
+        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
+    )
+    assert isinstance(settings, dict)
+    missing = sorted(_missing(settings))
+    if missing:
+        raise CnnexpError(f"{missing[0]} has no value yet; type {missing[0]}=…")
+    groups = {key: value for key, value in settings.items() if isinstance(value, Mapping)}
+    check_arguments(general, {key: value for key, value in settings.items() if key not in groups}, "")
+    for path, node in _constructors(groups, ""):
+        target = node["_target_"]
+        try:
+            constructor = get_object(target)
+        except Exception as error:  # whatever importing a user's module may raise
+            reason = str(error).splitlines()[-1]
+            raise CnnexpError(f"{path}._target_={target} can't be imported: {reason}") from None
+        arguments = {key: value for key, value in node.items() if not key.startswith("_")}
+        check_arguments(constructor, arguments, f"{path}.")
+
+
+def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any], prefix: str) -> None:
+    """Raise CnnexpError unless each argument fits the constructor's annotation of that name."""
+    parameters = inspect.signature(constructor).parameters
+    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
+        unknown: set[str] = set()
+    else:
+        unknown = set(arguments) - set(parameters)
+    for key in sorted(unknown):
+        raise CnnexpError(f"{prefix}{key}: no such setting{nearest(key, parameters, prefix)}")
+    hints = _annotations(constructor)
+    for key, value in arguments.items():
+        if key not in hints or isinstance(value, Mapping):
+            continue
+        try:
+            # as JSON: numbers and texts keep their type, but a list may stand for a tuple
+            _adapter(hints[key]).validate_json(json.dumps(value), strict=True)
+        except ValidationError as error:
+            reasons = dict.fromkeys(_reason(part) for part in error.errors() if part["type"] != "is_instance_of")
+            shown = "null" if value is None else json.dumps(value)
+            raise CnnexpError(f"{prefix}{key}={shown} is not allowed: {' or '.join(reasons)}") from None
+        except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
+            continue  # an annotation that only means something to a type checker
+
+
+def _adapter(annotation: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+
+
+def _annotations(constructor: Callable[..., Any]) -> dict[str, Any]:
+    function = constructor.__init__ if inspect.isclass(constructor) else constructor  # type: ignore[misc]
+    try:
+        return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
+    except (NameError, TypeError):
+        return {}
+
+
+def _reason(part: Any) -> str:
+    message = part["msg"]
+    place = ".".join(str(step) for step in part["loc"] if isinstance(step, int))
+    message = message[:1].lower() + message[1:]
+    return f"item {place}: {message}" if place else message
+
+
+def _constructors(node: Any, path: str) -> list[tuple[str, Mapping[str, Any]]]:
+    found = []
+    if isinstance(node, Mapping):
+        if "_target_" in node:
+            found.append((path, node))
+        for key, value in node.items():
+            found += _constructors(value, f"{path}.{key}" if path else str(key))
+    return found
+
+
+def _missing(node: Any, path: str = "") -> list[str]:
+    if isinstance(node, Mapping):
+        return [m for key, value in node.items() for m in _missing(value, f"{path}.{key}" if path else str(key))]
+    return [path] if node == "???" else []

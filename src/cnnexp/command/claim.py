@@ -1,0 +1,78 @@
+"""A folder for each run and each sweep, claimed before anything is written, and never shared."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+
+from cnnexp.command.resolvers import claim
+from cnnexp.errors import CnnexpError
+
+
+class Refused(BaseException):
+    """What was asked for can't be done; ``__cause__`` says why.
+
+    Not an Exception, because Hydra turns a callback's exceptions into warnings and goes on.
+    """
+
+
+current_sweep: Path | None = None
+"""The folder of the sweep that this process started, for the exit status at its end."""
+
+
+class ClaimFolders(Callback):
+    """Check what was asked for, then make the folder for it."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Claim the folder of a single run."""
+        from cnnexp.command.check import check
+
+        try:
+            check(config)
+            folder = self._claim(config, "hydra.run.dir")
+        except (CnnexpError, OSError) as error:
+            raise Refused from error
+        with read_write(config), open_dict(config):
+            config.hydra.run.dir = str(folder)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Claim the folder of a sweep, and name its jobs by what is swept."""
+        global current_sweep
+        from hydra.core.override_parser.overrides_parser import OverridesParser
+
+        try:
+            folder = self._claim(config, "hydra.sweep.dir")
+        except OSError as error:
+            raise Refused from error
+        current_sweep = folder.resolve()
+        overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
+        with read_write(config), open_dict(config):
+            config.hydra.sweep.dir = str(folder)
+            config.hydra.job.config.override_dirname.exclude_keys = fixed
+            # each job composes its settings anew, from these overrides
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(str(folder))}")
+            config.hydra.overrides.hydra.append(
+                f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(quoted, fixed))}]"
+            )
+
+    def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Record the settings with all values in place, instead of Hydra's record that looks them up."""
+        resolved = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        folder = Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)
+        OmegaConf.save(resolved, folder / "config.yaml", resolve=True)
+
+    @staticmethod
+    def _claim(config: DictConfig, key: str) -> Path:
+        folder = Path(OmegaConf.select(config, key))
+        try:
+            return claim(folder)
+        except FileExistsError:  # a file stands where a folder above ours should be
+            raise CnnexpError(f"{folder}: a part of this path is a file, not a folder") from None
+
+
+def quoted(text: str) -> str:
+    """Return a text as Hydra's override grammar quotes it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

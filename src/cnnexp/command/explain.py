@@ -1,0 +1,59 @@
+"""Hydra's and OmegaConf's exceptions in a line or two that say what to type."""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+from hydra.errors import HydraException, OverrideParseException
+from omegaconf.errors import OmegaConfBaseException
+
+
+def nearest(key: str, allowed: Iterable[str], prefix: str = "") -> str:
+    """Return `` ; did you mean …?`` with the allowed key most like ``key``, or the list of what is allowed."""
+    names = [name for name in allowed if not name.startswith("_") and name != "self"]
+    close = difflib.get_close_matches(key, names, n=1)
+    if close:
+        return f"; did you mean {prefix}{close[0]}?"
+    return f"; allowed: {', '.join(sorted(names))}" if names else ""
+
+
+def explain(error: BaseException) -> str:
+    """Return what a Hydra or OmegaConf exception means to the person who typed the command."""
+    chain: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in chain:
+        chain.append(current)
+        current = current.__cause__ or current.__context__
+    for part in chain:
+        if isinstance(part, OmegaConfBaseException) and part.full_key:
+            text = _unknown_key(part)
+            if text:
+                return text
+    text = str(error)
+    option = re.search(r"Could not find '(\S+)/([^/']+)'\s+Available options in '[^']+':((?:\n\t\S+)*)", text)
+    if option:
+        group, wrong, listed = option.groups()
+        names = [name for name in listed.split() if not name.startswith("_")]
+        close = difflib.get_close_matches(wrong, names, n=1)
+        hint = f"did you mean {group}={close[0]}? " if close else ""
+        return f"{group}={wrong}: there is no such {group}; {hint}Allowed: {', '.join(names)}"
+    group_key = re.search(r"Could not override '([^']+)'\.\s+No match in the defaults list", text)
+    if group_key:
+        return f"{group_key[1]}: no such config group"
+    if isinstance(error, OverrideParseException):
+        return f"can't read '{error.override}': an override is key=value, lists as key=[1,2]"
+    return "\n".join(line for line in text.splitlines() if line.strip())[:600] or type(error).__name__
+
+
+def _unknown_key(error: OmegaConfBaseException) -> str | None:
+    if "is not in struct" not in str(error.msg):
+        return None
+    key = str(error.key)
+    parent = error.parent_node
+    prefix, _, _ = str(error.full_key).rpartition(".")
+    prefix = f"{prefix}." if prefix else ""
+    allowed = [str(k) for k in parent] if parent is not None else []  # type: ignore[attr-defined]
+    return f"{error.full_key}: no such key{nearest(key, allowed, prefix)}"
+
+
+ANSWERED = (HydraException, OmegaConfBaseException)

@@ -1,0 +1,74 @@
+"""The functions that config files may call, such as ``${data_root:}``."""
+
+import hashlib
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+
+LONGEST_JOB_FOLDER = 100
+
+
+def first_of(*values: Any) -> Any:
+    """Return the first value that isn't null."""
+    return next((value for value in values if value is not None), None)
+
+
+def data_root() -> str:
+    """Return ``$CNNEXP_DATA``, or else the folder ``data`` of the folder the command was typed in."""
+    return os.path.abspath(os.environ.get("CNNEXP_DATA") or "data")
+
+
+def choices(group: str) -> str:
+    """Return the names of a config group's files, a user's own (``--config-dir``) among them."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    names = GlobalHydra.instance().config_loader().get_group_options(group)
+    return ", ".join(name for name in names if not name.startswith("_"))
+
+
+def job_folder(overrides: str) -> str:
+    """Return a folder name for a sweep's job from its overrides, such as ``model-cnn,seed-0``.
+
+    Other characters than letters, digits and ``. _ , + -`` become ``_``, and at most 100 are kept; a short hash
+    of the whole then sets it apart from others that would look the same.
+    """
+    name = re.sub(r"[^A-Za-z0-9._,+-]", "_", overrides)
+    if name == overrides and 0 < len(name) <= LONGEST_JOB_FOLDER and name not in (".", ".."):
+        return name
+    if not overrides:
+        return "job"
+    digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
+    return f"{name[: LONGEST_JOB_FOLDER - 9]}-{digest}"
+
+
+def claim(folder: Path) -> Path:
+    """Make a new folder, called ``folder`` or else ``folder-2``, ``-3`` …: no two processes get the same.
+
+    Raises OSError where the folder can't be made for another reason than that it is there.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    number = 1
+    while True:
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        try:
+            candidate.mkdir()
+        except FileExistsError:
+            number += 1
+        else:
+            return candidate
+
+
+def claim_job(sweep: str, overrides: str) -> str:
+    """Claim a job's folder in a sweep's and return its name; Hydra asks once a job, when the job starts."""
+    return claim(Path(sweep) / job_folder(overrides)).name
+
+
+def register() -> None:
+    """Make the functions known to OmegaConf."""
+    OmegaConf.register_new_resolver("first_of", first_of, replace=True)
+    OmegaConf.register_new_resolver("data_root", data_root, replace=True)
+    OmegaConf.register_new_resolver("choices", choices, replace=True)
+    OmegaConf.register_new_resolver("claim_job", claim_job, use_cache=True, replace=True)

@@ -1,0 +1,8 @@
+"""The one exception that means: the user can put this right by typing something else."""
+
+
+class CnnexpError(Exception):
+    """A mistake in what was asked for, told in a line or two: what is wrong, what is allowed, what to type.
+
+    The command line prints the text without a traceback and exits with status 2.
+    """

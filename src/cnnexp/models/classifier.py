@@ -1,0 +1,215 @@
+"""The LightningModule that every network here is: what it is trained on, and what is measured."""
+
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Annotated, Any, TypeAlias
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge, Interval, Len
+from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from cnnexp.errors import CnnexpError
+from cnnexp.models.metrics import LossAndAccuracy
+
+ImageShape: TypeAlias = Annotated[Sequence[Annotated[int, Ge(1)]], Len(3, 3)]
+Classes: TypeAlias = Annotated[int, Ge(2)]
+Fraction: TypeAlias = Annotated[float, Interval(ge=0, lt=1)]
+OptimizerFactory: TypeAlias = Callable[..., torch.optim.Optimizer]
+SchedulerFactory: TypeAlias = Callable[..., dict[str, Any]]
+
+Batch: TypeAlias = tuple[Tensor, Tensor]
+
+_LIGHTNING_NOTES = frozenset({"_current_fx_name"})
+"""Attributes that Lightning writes dozens of times a step; see ``Classifier.__setattr__``."""
+
+
+class Classifier(L.LightningModule):
+    """A network from pictures to class scores, with cross-entropy, its optimizer and its metrics.
+
+    A subclass builds its layers in ``__init__`` and implements ``forward``: float pictures of shape
+    (batch, channels, height, width) in, logits of shape (batch, classes) out.
+
+    Each epoch it logs ``train_loss`` and ``train_accuracy`` (clean: eval mode, after the epoch, on the
+    data module's ``train_eval_dataloader`` where it has one), ``val_loss`` and ``val_accuracy``,
+    ``running_loss`` and ``running_accuracy`` (over the training batches as they were met, while the weights
+    moved), ``learning_rate`` (of the epoch's first step) and ``seconds`` (of the training pass alone). The
+    same numbers, a dict an epoch, are in ``history``, which checkpoints carry.
+
+    Args:
+        image_shape: (channels, height, width) of a picture.
+        classes: number of classes.
+        label_smoothing: share of the target spread evenly over the classes, in training only; all reported
+            losses are plain cross-entropy.
+        optimizer: called with the parameters; Adam at 1e-3 when None.
+        scheduler: called as ``scheduler(optimizer, epochs=…, steps_per_epoch=…)``; returns Lightning's
+            learning-rate-scheduler dict, as the functions in ``cnnexp.training.schedules`` do.
+    """
+
+    def __init__(
+        self,
+        image_shape: ImageShape,
+        classes: Classes,
+        label_smoothing: Fraction = 0.0,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+    ) -> None:
+        super().__init__()
+        self.image_shape = tuple(image_shape)
+        self.classes = classes
+        self.label_smoothing = label_smoothing
+        self._optimizer = optimizer or partial(torch.optim.Adam, lr=1e-3, fused=True)
+        self._scheduler = scheduler
+        self.running = LossAndAccuracy(classes)
+        self.clean = LossAndAccuracy(classes)
+        self.evaluated = LossAndAccuracy(classes)
+        self.history: list[dict[str, float]] = []
+        self._epoch_metrics: dict[str, float] = {}
+        self._seconds = 0.0
+        self._clock = 0.0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        # torch's own __setattr__ first asks whether the value is a parameter, a module or a buffer. Lightning
+        # notes the running hook's name 46 times a step, which for a small network at batch 16 is a tenth of
+        # the time.
+        if name in _LIGHTNING_NOTES:
+            self.__dict__[name] = value
+        else:
+            super().__setattr__(name, value)
+
+    def setup(self, stage: str) -> None:
+        """Refuse data whose pictures or classes are not those the network was built for."""
+        data = getattr(self.trainer, "datamodule", None)
+        for what in ("image_shape", "classes"):
+            theirs = getattr(data, what, None)
+            if theirs is not None and theirs != getattr(self, what):
+                raise CnnexpError(
+                    f"{type(self).__name__} was built for {what}={getattr(self, what)}, the data has {theirs}; "
+                    f"build it with {what}={theirs} or give it the data it was built for"
+                )
+
+    # training
+
+    def on_train_epoch_start(self) -> None:
+        """Start the epoch's sums and its clock."""
+        self.running.reset()
+        self._epoch_metrics = {"learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
+        self._seconds = 0.0
+        self._clock = time.perf_counter()
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the mean cross-entropy of a batch."""
+        pictures, labels = batch
+        logits = self(pictures)
+        self.running.add(logits, labels)
+        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+
+    def on_train_epoch_end(self) -> None:
+        """Log all of the epoch's numbers at once: one row an epoch, whatever the logger."""
+        self._stop_clock()
+        self._epoch_metrics |= {f"running_{k}": v for k, v in self.running.compute().items()}
+        self._epoch_metrics["seconds"] = self._seconds
+        epoch = self.current_epoch + 1
+        self.history.append({"epoch": epoch, **self._epoch_metrics})
+        # Lightning takes the loggers' x from a metric called `step`: epochs, counted from one
+        self.log_dict({**self._epoch_metrics, "step": float(epoch)})
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the epochs' numbers with the weights: the curves can be redrawn from a checkpoint alone."""
+        checkpoint["history"] = self.history
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take the epochs' numbers back."""
+        self.history = list(checkpoint.get("history", []))
+
+    # evaluation
+
+    def on_validation_epoch_start(self) -> None:
+        """Measure the clean training numbers, before validation and in the same mode."""
+        # here and not at the end, because Lightning's weight averaging has its weights in place from before
+        # this hook until before on_validation_epoch_end
+        self.evaluated.reset()
+        if self._in_fit():
+            self._stop_clock()
+            make = getattr(getattr(self.trainer, "datamodule", None), "train_eval_dataloader", None)
+            if make is not None:
+                self.clean.reset()
+                with self.trainer.precision_plugin.val_step_context():
+                    for batch in make():
+                        pictures, labels = self.transfer_batch_to_device(batch, self.device, 0)
+                        self.clean.add(self(pictures), labels)
+                self._epoch_metrics |= {f"train_{k}": v for k, v in self.clean.compute().items()}
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the validation sums."""
+        pictures, labels = batch
+        self.evaluated.add(self(pictures), labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Keep the validation numbers for the epoch's row; outside of training, log them."""
+        metrics = {f"val_{k}": v for k, v in self.evaluated.compute().items()}
+        if not self._in_fit():
+            self.log_dict(metrics)
+            return
+        self._epoch_metrics |= metrics
+        for config in self.trainer.lr_scheduler_configs:
+            if config.reduce_on_plateau:
+                config.scheduler.step(metrics[config.monitor or "val_loss"])
+        self._clock = time.perf_counter()
+
+    def on_test_epoch_start(self) -> None:
+        """Start the sums of the test."""
+        self.evaluated.reset()
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Add a batch to the test sums."""
+        self.validation_step(batch, batch_idx)
+
+    def on_test_epoch_end(self) -> None:
+        """Log ``test_loss`` and ``test_accuracy``."""
+        self.log_dict({f"test_{k}": v for k, v in self.evaluated.compute().items()})
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the class probabilities of a batch, shape (batch, classes)."""
+        return self(batch[0]).softmax(dim=1)
+
+    # optimization
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer and, with the run's length known, its schedule."""
+        optimizer = self._optimizer(self.parameters())
+        if self._scheduler is None:
+            return optimizer
+        if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
+            raise CnnexpError("a learning-rate schedule needs to know its end: set trainer.max_epochs")
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": self._scheduler(
+                optimizer,
+                epochs=self.trainer.max_epochs,
+                steps_per_epoch=max(1, steps // self.trainer.max_epochs),
+            ),
+        }
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step a schedule, but leave a plateau schedule alone."""
+        # that one was stepped with validation, before the epoch's checkpoint: Lightning's own turn comes
+        # after the checkpoint, which would then hold a plateau that lags an epoch behind
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
+
+    # helpers
+
+    def _in_fit(self) -> bool:
+        return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+
+    def _stop_clock(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+        now = time.perf_counter()
+        self._seconds += now - self._clock
+        self._clock = now

@@ -1,0 +1,58 @@
+"""Loss and accuracy over many batches, without a device synchronisation in any of them."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+from torchmetrics.classification import MulticlassAccuracy
+
+_MOST_BATCHES = 64
+"""Reducing this many batches at once costs a small network nearly nothing a step; see docs/performance.md."""
+_MOST_LOGITS = 1 << 20
+"""Buffered numbers after which a reduction comes early, so that 1,000 classes don't eat the memory."""
+
+
+class LossAndAccuracy(nn.Module):
+    """The mean cross-entropy and the accuracy of everything added since the last ``reset``.
+
+    Logits are kept as they come and reduced a few dozen batches at a time. The sums are torchmetrics', which
+    also adds them up over processes.
+    """
+
+    def __init__(self, classes: int) -> None:
+        super().__init__()
+        self.loss = MeanMetric(nan_strategy="disable")
+        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        self._logits: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._most = max(1, min(_MOST_BATCHES, _MOST_LOGITS // max(1, classes)))
+
+    def add(self, logits: Tensor, labels: Tensor) -> None:
+        """Take one batch: logits of shape (batch, classes), labels of shape (batch,)."""
+        buffer = self._logits
+        buffer.append(logits.detach())
+        self._labels.append(labels)
+        if len(buffer) >= self._most or len(buffer) * logits.numel() >= _MOST_LOGITS:
+            self._reduce()
+
+    def _reduce(self) -> None:
+        if not self._logits:
+            return
+        logits = torch.cat(self._logits).float()
+        labels = torch.cat(self._labels)
+        self._logits.clear()
+        self._labels.clear()
+        self.loss.update(F.cross_entropy(logits, labels), weight=len(labels))
+        self.accuracy.update(logits, labels)
+
+    def compute(self) -> dict[str, float]:
+        """Return ``{"loss": nats, "accuracy": share of right answers}``; waits for the device."""
+        self._reduce()
+        return {"loss": self.loss.compute().item(), "accuracy": self.accuracy.compute().item()}
+
+    def reset(self) -> None:
+        """Forget everything added so far."""
+        self._logits.clear()
+        self._labels.clear()
+        self.loss.reset()
+        self.accuracy.reset()

@@ -1,0 +1,1 @@
+"""Pictures and tables made from the files of a run."""

@@ -1,0 +1,49 @@
+"""The curves of one run: loss and accuracy, training beside validation."""
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+TRAIN, VAL, FAINT = "#1f6fb4", "#d1495b", "#8a8f98"
+
+
+def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
+    """Draw the epochs' numbers (a dict an epoch, as ``Classifier.history``) and mark the best epoch.
+
+    The figure belongs to no window and no pyplot state: nothing is left open.
+    """
+    figure = Figure(figsize=(9.0, 3.8), layout="constrained")
+    FigureCanvasAgg(figure)
+    figure.suptitle(title, fontsize=11)
+    left, right = figure.subplots(1, 2)
+    epochs = [row["epoch"] for row in history]
+    marker = "o" if len(history) <= 30 else ""
+    for axes, metric in ((left, "loss"), (right, "accuracy")):
+        for key, label, colour, style in (
+            (f"running_{metric}", "train, running", FAINT, ":"),
+            (f"train_{metric}", "train, clean", TRAIN, "-"),
+            (f"val_{metric}", "validation", VAL, "-"),
+        ):
+            values = [row.get(key, float("nan")) for row in history]
+            axes.plot(epochs, values, style, color=colour, label=label, marker=marker, markersize=3.5)
+        axes.set_xlabel("epoch")
+        axes.set_title(metric, fontsize=10)
+        axes.grid(alpha=0.25)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    left.set_ylabel("cross-entropy (nats)")
+    right.yaxis.set_major_formatter(PercentFormatter(1.0))
+    validated = [row for row in history if "val_accuracy" in row]
+    if validated:
+        best = max(validated, key=lambda row: row["val_accuracy"])
+        for axes in (left, right):
+            axes.axvline(best["epoch"], color=FAINT, linewidth=0.8, linestyle="--", zorder=0)
+        right.annotate(
+            f"best: epoch {best['epoch']:.0f}, {best['val_accuracy']:.2%}",
+            (best["epoch"], best["val_accuracy"]),
+            xytext=(0, -14), textcoords="offset points", fontsize=8, color=VAL, va="top",
+            ha="right" if best["epoch"] > (epochs[0] + epochs[-1]) / 2 else "left",
+        )  # fmt: skip
+    right.legend(fontsize=8, loc="best")
+    return figure

@@ -1,0 +1,117 @@
+"""The folder of a run: what lies where, who may write to it, how it ended, and how to load it."""
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Iterator, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from cnnexp.errors import CnnexpError
+
+RESULT = "result.json"
+_FREE_TO_CHANGE = (
+    "name", "run", "resume", "logger", "trainer.max_epochs", "trainer.accelerator", "trainer.devices",
+    "data.root", "data.num_workers",
+)  # fmt: skip
+"""Settings that don't make it another experiment: a resume may change them."""
+_PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write a JSON file whole or not at all. Numbers that JSON doesn't know (NaN, infinity) become null."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    text = json.dumps(_known(content), indent=2, ensure_ascii=False, allow_nan=False)
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(temporary, path)
+
+
+def _known(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _known(part) for key, part in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_known(part) for part in value]
+    if isinstance(value, float) and value - value != 0:
+        return None
+    return value
+
+
+def read_result(folder: Path) -> dict[str, Any] | None:
+    """Return a run's result.json, None where there is none.
+
+    A run that says ``running`` while nobody holds its lock was killed: its status is ``interrupted``.
+    """
+    try:
+        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise CnnexpError(f"{folder / RESULT} can't be read: {error}") from None
+    if result.get("status") == "running" and not _locked(folder):
+        result["status"] = "interrupted"
+    return result
+
+
+def _lock_of(folder: Path) -> FileLock:
+    return FileLock(folder / ".hydra" / "run.lock", blocking=False)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a run's lock; raises CnnexpError if another process does."""
+    lock = _lock_of(folder)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise CnnexpError(f"{folder} is in use by another process; wait for it to end") from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _locked(folder: Path) -> bool:
+    if not (folder / ".hydra").is_dir():
+        return False
+    try:
+        with held(folder):
+            return False
+    except CnnexpError:
+        return True
+    except OSError:  # a folder that we may only read: nobody of ours writes to it
+        return False
+
+
+def config_hash(settings: Mapping[str, Any]) -> str:
+    """Return a hash of all settings but those that a resume may change: equal for equal experiments."""
+    content = json.loads(json.dumps(settings, default=str))
+    for key in _FREE_TO_CHANGE:
+        *above, last = key.split(".")
+        node = content
+        for part in above:
+            node = node.get(part) or {}
+        node.pop(last, None)
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+
+
+def origin() -> dict[str, Any]:
+    """Return what code is at work: the packages' versions, and the commit of the folder's git repository."""
+    versions = {"python": platform.python_version(), "cnnexp": version("cnnexp")}
+    versions |= {package: version(package) for package in _PACKAGES}
+    try:
+        asked = subprocess.run(
+            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
+        )
+        commit = asked.stdout.strip() if asked.returncode == 0 else None
+    except (OSError, subprocess.TimeoutExpired):
+        commit = None
+    return {"versions": versions, "git_commit": commit}

@@ -1,0 +1,1 @@
+"""One file for each thing a user can ask for with ``task=…``."""

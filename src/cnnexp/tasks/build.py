@@ -1,0 +1,74 @@
+"""From settings to Lightning's objects."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.utils import instantiate
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers.logger import Logger
+from omegaconf import DictConfig
+
+from cnnexp.data.datamodule import ImageDataModule
+from cnnexp.errors import CnnexpError
+from cnnexp.models.classifier import Classifier
+from cnnexp.training.callbacks import ProgressBar
+from cnnexp.training.checkpoints import WholeCheckpointIO
+from cnnexp.training.profiler import NoProfiler
+
+# Lightning sets it, and then every torch.cuda.is_available(), one a step in fused optimizers, asks the driver
+os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
+
+
+def build_trainer(
+    config: DictConfig, folder: Path, callbacks: Sequence[L.Callback] = (), loggers: Sequence[Logger] = ()
+) -> L.Trainer:
+    """Return Lightning's Trainer for a run in ``folder``; raises CnnexpError for what this machine lacks."""
+    make = instantiate(config.trainer, _partial_=True, _convert_="all")
+    arguments: dict[str, Any] = {
+        "default_root_dir": folder,
+        "callbacks": [*callbacks, *([ProgressBar()] if config.trainer.enable_progress_bar else [])],
+        "logger": list(loggers) or False,
+        "plugins": [WholeCheckpointIO()],
+        "enable_checkpointing": any(isinstance(c, L.pytorch.callbacks.Checkpoint) for c in callbacks),
+    }
+    if config.trainer.profiler is None:
+        arguments["profiler"] = NoProfiler()
+    try:
+        return make(**arguments)
+    except (MisconfigurationException, ValueError, RuntimeError) as error:
+        raise CnnexpError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+def build_data(config: DictConfig) -> ImageDataModule:
+    """Return the data module; nothing is read yet."""
+    return instantiate(config.data, _convert_="all")
+
+
+def build_model(config: DictConfig, image_shape: Sequence[int], classes: int) -> Classifier:
+    """Return the network for pictures of a shape; its weights depend on the seed alone."""
+    L.seed_everything(config.seed, verbose=False)
+    make = instantiate(config.model, _partial_=True, _convert_="all")
+    optimizer, scheduler = build_optimization(config)
+    return make(image_shape=tuple(image_shape), classes=classes, optimizer=optimizer, scheduler=scheduler)
+
+
+def build_optimization(config: DictConfig) -> tuple[Any, Any]:
+    """Return the optimizer and the schedule as functions of what only a run knows.
+
+    Both are tried on a single number first: torch checks their ranges (a negative learning rate) only then.
+    """
+    optimizer = instantiate(config.optimizer, _convert_="all")
+    scheduler = instantiate(config.scheduler, _convert_="all")
+    try:
+        trial = optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise CnnexpError(f"optimizer: {error}") from None
+    try:
+        scheduler(trial, epochs=2, steps_per_epoch=10)
+    except (ValueError, TypeError) as error:
+        raise CnnexpError(f"scheduler: {error}") from None
+    return optimizer, scheduler

@@ -1,0 +1,153 @@
+"""``task=fit``: train, validate each epoch, and test once at the end with the best checkpoint."""
+
+import logging
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import lightning as L
+from hydra.utils import instantiate
+
+import cnnexp
+from cnnexp.data.datamodule import ImageDataModule
+from cnnexp.errors import CnnexpError
+from cnnexp.reports.curves import draw_curves
+from cnnexp.reports.tables import final_table
+from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer
+from cnnexp.tasks.job import Job
+from cnnexp.training.callbacks import SeedSteps, StopOnSignal
+from cnnexp.training.checkpoints import BEST, checkpoint_callbacks
+from cnnexp.training.loggers import CsvLogger, TensorBoardLogger, TerminalLogger
+
+log = logging.getLogger(__name__)
+
+
+def fit(job: Job) -> None:
+    """Train the network that the settings describe, and leave a run folder behind."""
+    quiet_lightning()
+    config = job.config
+    # what can be wrong is found before the data are read
+    build_optimization(config)
+    loggers = [
+        CsvLogger(job.folder / "metrics.csv"),
+        TerminalLogger(config.trainer.max_epochs),
+        *_configured_loggers(job),
+    ]
+    callbacks: list[L.Callback] = [SeedSteps(config.seed), StopOnSignal()]
+    callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
+    callbacks += checkpoint_callbacks(job.folder / "checkpoints")
+    trainer = build_trainer(config, job.folder, callbacks, loggers)
+    _check_length(trainer)
+
+    data = build_data(config)
+    data.prepare_data()
+    data.setup("fit")
+    model = build_model(config, data.image_shape, data.classes)
+    parameters = sum(p.numel() for p in model.parameters())
+    device = str(trainer.strategy.root_device)
+    job.record(parameters=parameters, device=device)
+    _announce(job, data, parameters, device)
+
+    for logger in loggers:
+        logger.log_hyperparams(_hyperparameters(job))
+    try:
+        trainer.fit(model, datamodule=data)
+        _raise_unless_finished(model.history)
+        best = best_row(model.history)
+        job.record(**_numbers(model.history, best, data))
+        [test] = trainer.test(
+            model,
+            datamodule=data,
+            ckpt_path=str(job.folder / "checkpoints" / BEST),
+            weights_only=True,
+            verbose=False,
+        )
+        job.record(**test)
+        for logger in loggers:
+            logger.log_metrics(
+                {
+                    f"best/{key}": job.result[key]
+                    for key in ("val_accuracy", "train_accuracy", "generalization_gap")
+                }
+                | {f"best/{key}": value for key, value in test.items()},
+                step=len(model.history),
+            )
+        figure = draw_curves(model.history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
+        figure.savefig(job.folder / "curves.png", dpi=110)
+        for logger in loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.log_figure("curves", figure, len(model.history))
+    finally:
+        for logger in loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.close()
+    log.info("\n%s", final_table(job.result, job.folder))
+
+
+def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the epoch with the highest validation accuracy, the first of equals: that of ``best.ckpt``."""
+    return max((row for row in history if "val_accuracy" in row), key=lambda row: row["val_accuracy"])
+
+
+def _numbers(
+    history: Sequence[Mapping[str, float]], best: Mapping[str, float], data: ImageDataModule
+) -> dict[str, Any]:
+    seconds = sum(row["seconds"] for row in history)
+    return {
+        "epochs": len(history),
+        "best_epoch": int(best["epoch"]),
+        **{key: best[key] for key in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")},
+        "generalization_gap": best["train_accuracy"] - best["val_accuracy"],
+        "train_seconds": seconds,
+        "samples_per_second": data.train_pictures * len(history) / seconds,
+    }
+
+
+def _configured_loggers(job: Job) -> list[Any]:
+    return [instantiate(node, _convert_="all")(job.folder / str(name)) for name, node in job.config.logger.items()]
+
+
+def _hyperparameters(job: Job) -> dict[str, Any]:
+    settings = job.settings
+    for key in ("task", "logger", "callbacks", "name", "run", "checkpoint"):
+        settings.pop(key, None)
+    for group in ("model", "data", "optimizer", "scheduler"):
+        settings[group] = {"": job.choices[group], **settings[group]}
+    return settings
+
+
+def _announce(job: Job, data: ImageDataModule, parameters: int, device: str) -> None:
+    channels, height, width = data.image_shape
+    log.info(
+        "cnnexp %s: %s on %s, seed %d, on %s",
+        cnnexp.__version__, job.choices["model"], job.choices["data"], job.config.seed, device,
+    )  # fmt: skip
+    log.info(
+        "%d training, %d validation and %d test pictures of %d×%d×%d in %d classes; %d parameters",
+        data.train_pictures, data.val_pictures, data.test_pictures, channels, height, width, data.classes,
+        parameters,
+    )  # fmt: skip
+    if data.validation == "test":
+        log.warning("validating on the test set: the best epoch is chosen by the very pictures it is tested on")
+
+
+def _check_length(trainer: L.Trainer) -> None:
+    if trainer.max_epochs is not None and trainer.max_epochs < 1 and trainer.max_epochs != -1:
+        raise CnnexpError(f"trainer.max_epochs={trainer.max_epochs} trains nothing; type 1 or more")
+    if trainer.limit_val_batches == 0:
+        raise CnnexpError("trainer.limit_val_batches=0 leaves nothing to choose the best epoch by; type 1 or more")
+
+
+def _raise_unless_finished(history: Sequence[Mapping[str, float]]) -> None:
+    if not history:
+        raise CnnexpError("no epoch was finished; give more time (trainer.max_time, trainer.max_steps)")
+    if not any("val_accuracy" in row for row in history):
+        raise CnnexpError("no epoch was validated; lower trainer.check_val_every_n_epoch")
+
+
+def quiet_lightning() -> None:
+    """Leave out Lightning's remarks that a user of this command can do nothing about."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
+    for message in (".*does not have many workers.*", ".*smaller than the logging interval.*"):
+        warnings.filterwarnings("ignore", message)

@@ -1,0 +1,67 @@
+"""A finished run, loaded: its network and its data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import get_class
+from omegaconf import DictConfig
+
+from cnnexp.command.recorded import read_record
+from cnnexp.data.datamodule import ImageDataModule
+from cnnexp.errors import CnnexpError
+from cnnexp.models.classifier import Classifier
+from cnnexp.tasks.build import build_data
+from cnnexp.training.checkpoints import BEST, LAST
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run's network with its trained weights (in eval mode, on the CPU), its data, and its settings."""
+
+    folder: Path
+    settings: DictConfig
+    checkpoint: Path
+    model: Classifier
+    data: ImageDataModule
+
+
+def load_run(run: str | Path, checkpoint: str = "best") -> LoadedRun:
+    """Load what a run left behind.
+
+    Args:
+        run: the run's folder.
+        checkpoint: ``best``, ``last``, or the path of a checkpoint of the same network.
+
+    Raises:
+        CnnexpError: where the folder isn't a run's, or the checkpoint isn't there, is damaged or is another's.
+    """
+    folder = Path(run)
+    settings, _ = read_record(folder)
+    path = checkpoint_path(folder, checkpoint)
+    return LoadedRun(folder, settings, path, load_model(settings, path), build_data(settings))
+
+
+def checkpoint_path(folder: Path, checkpoint: str) -> Path:
+    """Return the file that ``best``, ``last`` or a path means; raises CnnexpError where there is none."""
+    named = {"best": BEST, "last": LAST}.get(checkpoint)
+    path = folder / "checkpoints" / named if named else Path(checkpoint)
+    if not path.is_file():
+        there = sorted(file.stem for file in (folder / "checkpoints").glob("*.ckpt"))
+        known = f"{folder} has: {', '.join(there)}" if there else f"{folder} has none yet"
+        raise CnnexpError(f"checkpoint={checkpoint}: there is no {path}; {known}")
+    return path
+
+
+def load_model(settings: DictConfig, path: Path) -> Classifier:
+    """Load a network's checkpoint: tensors and plain values only, no code."""
+    target = get_class(settings.model._target_)
+    if not issubclass(target, Classifier):
+        raise CnnexpError(f"model._target_={settings.model._target_} isn't a cnnexp.Classifier")
+    try:
+        model = target.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+    # torch and Lightning raise nearly anything for a file that isn't what they expect
+    except Exception as error:
+        reason: Any = str(error).strip().splitlines()[:1] or [type(error).__name__]
+        raise CnnexpError(f"{path} can't be loaded as a {target.__name__}: {reason[0]}") from None
+    return model.eval()

@@ -1,0 +1,90 @@
+"""Callbacks that a run from the command line has, and a notebook may borrow."""
+
+import signal
+import sys
+from types import FrameType
+from typing import Any
+
+import lightning as L
+import torch
+from lightning.pytorch.callbacks import TQDMProgressBar
+from tqdm import tqdm
+
+from cnnexp.interrupts import Interrupted
+from cnnexp.seeds import mix
+
+
+class ProgressBar(TQDMProgressBar):
+    """Lightning's progress bar: at a terminal only, for training only, and rarely enough to cost nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(leave=False)
+        if not sys.stdout.isatty():
+            self.disable()
+
+    def on_train_start(self, *args: Any) -> None:
+        """Settle on about fifty refreshes an epoch."""
+        self._refresh_rate = max(1, int(self.trainer.num_training_batches) // 50)
+        super().on_train_start(*args)
+
+    def init_validation_tqdm(self) -> Any:
+        """Show nothing: validation takes a fraction of training's time."""
+        return tqdm(disable=True)
+
+    def get_metrics(self, *args: Any) -> dict[str, Any]:
+        """Show none: a number read back from the device each time would slow the device down."""
+        return {}
+
+
+class SeedSteps(L.Callback):
+    """Make what a step draws at random (dropout) a function of the seed, the epoch and the batch.
+
+    Then nothing depends on what ran before, and a checkpoint needs no state of a random number generator.
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def on_train_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Seed the generator of the device of training."""
+        # the generator's own method: torch.manual_seed visits every backend and costs 90 times as much
+        seed = mix(self.seed, trainer.current_epoch, batch_idx)
+        if pl_module.device.type == "cuda":
+            torch.cuda.default_generators[pl_module.device.index or 0].manual_seed(seed)
+        else:
+            torch.default_generator.manual_seed(seed)
+
+
+class StopOnSignal(L.Callback):
+    """Finish the batch in hand on the first SIGINT or SIGTERM, and stop at once on the second."""
+
+    def __init__(self) -> None:
+        self.received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def _take_over(self, *args: Any) -> None:
+        # when a loop starts, not in setup: Lightning puts its own handlers in place between the two
+        for number in (signal.SIGINT, signal.SIGTERM):
+            if number not in self._before and signal.getsignal(number) != signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._note)
+
+    on_train_start = on_validation_start = on_test_start = _take_over
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        if self.received is not None:
+            raise Interrupted(number)
+        self.received = number
+
+    def _leave(self, *args: Any) -> None:
+        if self.received is not None:
+            raise Interrupted(self.received)
+
+    on_train_batch_end = on_validation_batch_end = on_test_batch_end = _leave
+
+    def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Give the signals back."""
+        while self._before:
+            number, handler = self._before.popitem()
+            signal.signal(number, handler)

@@ -1,0 +1,176 @@
+"""Where an epoch's row of numbers goes: ``metrics.csv``, the terminal, TensorBoard.
+
+All are Lightning loggers, because a logger is what gets the row whole. The x axis is the epoch, from one.
+"""
+
+import csv
+import logging
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from lightning.pytorch.loggers.logger import Logger
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
+
+log = logging.getLogger(__name__)
+
+COLUMNS = [
+    "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds",
+    "running_loss", "running_accuracy",
+]  # fmt: skip
+
+
+class _EpochLogger(Logger):
+    """A logger that takes whole epochs and leaves other metrics alone."""
+
+    name = None
+    version = None
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        pass
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        if "learning_rate" in metrics and step is not None:
+            self.log_epoch(int(step), metrics)
+
+    def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Take an epoch's numbers."""
+        raise NotImplementedError
+
+
+class CsvLogger(_EpochLogger):
+    """``metrics.csv``: one row an epoch."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = Path(path)
+
+    def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Append a row; what wasn't measured is an empty cell."""
+        new = not self.path.exists()
+        with self.path.open("a", newline="") as file:
+            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+            if new:
+                writer.writeheader()
+            writer.writerow({**row, "epoch": epoch})
+
+
+class TerminalLogger(_EpochLogger):
+    """One line an epoch, which stays readable in a log file."""
+
+    def __init__(self, epochs: int | None) -> None:
+        super().__init__()
+        self.epochs = epochs
+
+    def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Print the epoch's line."""
+        number = f"{epoch}/{self.epochs}" if self.epochs and self.epochs > 0 else f"{epoch}"
+        parts = [f"epoch {number}"]
+        for part in ("train", "val"):
+            if f"{part}_loss" in row:
+                parts.append(f"{part} loss {row[f'{part}_loss']:.4f} acc {row[f'{part}_accuracy']:7.2%}")
+        parts += [f"running acc {row['running_accuracy']:7.2%}", f"lr {row['learning_rate']:.3g}"]
+        log.info("%s   %.1f s", "   ".join(parts), row["seconds"])
+
+
+class TensorBoardLogger(Logger):
+    """Training and validation as sibling runs with the same tags, so that they lie on one chart.
+
+    ``<folder>/train`` and ``<folder>/val`` hold ``loss`` and ``accuracy`` (train also ``running_loss``,
+    ``running_accuracy``, ``learning_rate`` and ``seconds``); ``<folder>`` itself holds the hyperparameters and
+    the final numbers, which TensorBoard's HParams page puts in one table over all runs.
+    """
+
+    name = None
+    version = None
+
+    def __init__(self, folder: str | Path) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self._writers: dict[str, SummaryWriter] = {}
+        self._started = False
+
+    @property
+    def save_dir(self) -> str:
+        """The folder of the event files."""
+        return str(self.folder)
+
+    def _writer(self, part: str) -> "SummaryWriter":
+        if part not in self._writers:
+            from torch.utils.tensorboard import SummaryWriter
+
+            self._writers[part] = SummaryWriter(str(self.folder / part))
+        return self._writers[part]
+
+    def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
+        """Record the settings of the run; the first call counts, so that Lightning's own doesn't add to it."""
+        if self._started:
+            return
+        self._started = True
+        # torch's add_hparams would open a run of its own for them, and name the metrics before they are known
+        from tensorboard.compat.proto.summary_pb2 import Summary
+        from tensorboard.plugins.hparams import metadata, plugin_data_pb2
+
+        start = plugin_data_pb2.SessionStartInfo()
+        for key, value in flatten(params).items():
+            if isinstance(value, bool):
+                start.hparams[key].bool_value = value
+            elif isinstance(value, (int, float)):
+                start.hparams[key].number_value = value
+            else:
+                start.hparams[key].string_value = str(value)
+        data = plugin_data_pb2.HParamsPluginData(session_start_info=start)
+        summary = Summary()
+        summary.value.add(
+            tag=metadata.SESSION_START_INFO_TAG,
+            metadata=metadata.create_summary_metadata(data),
+            tensor=metadata.NULL_TENSOR,
+        )
+        writer = self._writer("")
+        writer._get_file_writer().add_summary(summary)
+        writer.flush()
+
+    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Write an epoch's row to the two runs, and anything else to the folder's own."""
+        row = "learning_rate" in metrics
+        for key, value in metrics.items():
+            part, _, tag = key.partition("_")
+            if key == "epoch":
+                continue
+            if row and part in ("train", "val"):
+                self._writer(part).add_scalar(tag, value, step)
+            else:
+                self._writer("train" if row else "").add_scalar(key, value, step)
+        self.save()
+
+    def log_text(self, tag: str, text: str) -> None:
+        """Show a text (Markdown) beside the run."""
+        self._writer("").add_text(tag, text)
+
+    def log_figure(self, tag: str, figure: Any, step: int) -> None:
+        """Show a matplotlib figure beside the run."""
+        self._writer("").add_figure(tag, figure, step, close=False)
+
+    def save(self) -> None:
+        """Let a running TensorBoard see what was written."""
+        for writer in self._writers.values():
+            writer.flush()
+
+    def close(self) -> None:
+        """End the files; Lightning's ``finalize`` comes after fit and again after test, so it doesn't."""
+        for writer in self._writers.values():
+            writer.close()
+        self._writers.clear()
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one dict with dotted keys, without config machinery (keys with a leading _)."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping):
+            flat |= flatten(value, f"{prefix}{key}.")
+        elif not str(key).startswith("_") and value is not None:
+            flat[f"{prefix}{key}"] = value
+    return flat

@@ -1,0 +1,98 @@
+"""Learning-rate schedules, each a function of the optimizer and the length of the run.
+
+Each returns Lightning's learning-rate-scheduler dict: torch's own schedule, and how often it is stepped. They
+are given to a network with their own settings filled in, ``scheduler=partial(cosine, warmup=0.1)``, or by the
+config group ``scheduler``. A schedule of one's own is a function with the same first three arguments.
+"""
+
+from typing import Annotated, Any
+
+from annotated_types import Ge, Gt, Interval
+from torch.optim import Optimizer
+from torch.optim import lr_scheduler as torch_schedules
+
+Share = Annotated[float, Interval(ge=0, lt=1)]
+
+
+def constant(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int) -> dict[str, Any]:
+    """Leave the learning rate as it is."""
+    return {
+        "scheduler": torch_schedules.ConstantLR(optimizer, factor=1.0, total_iters=0),
+        "interval": "epoch",
+    }
+
+
+def step(
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    every: Annotated[int, Ge(1)] = 10,
+    gamma: Annotated[float, Interval(gt=0, le=1)] = 0.1,
+) -> dict[str, Any]:
+    """Multiply the learning rate by ``gamma`` after each ``every`` epochs."""
+    return {"scheduler": torch_schedules.StepLR(optimizer, step_size=every, gamma=gamma), "interval": "epoch"}
+
+
+def cosine(
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    warmup: Share = 0.0,
+    final_lr: Annotated[float, Ge(0)] = 0.0,
+) -> dict[str, Any]:
+    """Fall to ``final_lr`` along half a cosine, a step at a time (Loshchilov & Hutter, arXiv:1608.03983).
+
+    ``warmup`` is the share of all steps over which the learning rate first rises from a hundredth of its value.
+    """
+    total = epochs * steps_per_epoch
+    rising = round(warmup * total)
+    schedule: torch_schedules.LRScheduler = torch_schedules.CosineAnnealingLR(
+        optimizer, T_max=total - rising, eta_min=final_lr
+    )
+    if rising:
+        rise = torch_schedules.LinearLR(optimizer, start_factor=0.01, total_iters=rising)
+        schedule = torch_schedules.SequentialLR(optimizer, [rise, schedule], milestones=[rising])
+    return {"scheduler": schedule, "interval": "step"}
+
+
+def onecycle(
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    warmup: Annotated[float, Interval(gt=0, lt=1)] = 0.3,
+    div_factor: Annotated[float, Gt(0)] = 25.0,
+    final_div_factor: Annotated[float, Gt(0)] = 1e4,
+) -> dict[str, Any]:
+    """Rise to the optimizer's learning rate and fall to nearly nothing (Smith & Topin, arXiv:1708.07120).
+
+    The peak is ``optimizer.lr``; the start is the peak over ``div_factor``, the end the start over
+    ``final_div_factor``; ``warmup`` is the share of all steps spent rising.
+    """
+    return {
+        "scheduler": torch_schedules.OneCycleLR(
+            optimizer,
+            max_lr=[group["lr"] for group in optimizer.param_groups],
+            total_steps=epochs * steps_per_epoch,
+            pct_start=warmup,
+            div_factor=div_factor,
+            final_div_factor=final_div_factor,
+        ),
+        "interval": "step",
+    }
+
+
+def plateau(
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1,
+    patience: Annotated[int, Ge(0)] = 2,
+    min_lr: Annotated[float, Ge(0)] = 0.0,
+) -> dict[str, Any]:
+    """Multiply the learning rate by ``factor`` when ``val_loss`` hasn't fallen for ``patience`` epochs."""
+    schedule = torch_schedules.ReduceLROnPlateau(optimizer, factor=factor, patience=patience, min_lr=min_lr)
+    return {"scheduler": schedule, "interval": "epoch", "monitor": "val_loss", "reduce_on_plateau": True}

@@ -1,0 +1,42 @@
+import pytest
+
+from cnnexp.command.arguments import check_flags, flags_first, value_of
+from cnnexp.errors import CnnexpError
+
+
+@pytest.mark.parametrize(
+    ("typed", "ordered"),
+    [
+        (["seed=1"], ["seed=1"]),
+        (["experiment=x", "-m", "seed=0,1"], ["-m", "--", "experiment=x", "seed=0,1"]),
+        (["a=1", "--config-dir", "mine", "b=2"], ["--config-dir", "mine", "--", "a=1", "b=2"]),
+        (["a=1", "--cfg", "job"], ["--cfg", "job", "--", "a=1"]),
+        (["--info", "a=1"], ["--info", "--", "a=1"]),
+        (["a=1", "--info", "defaults"], ["--info", "defaults", "--", "a=1"]),
+        (["optimizer.lr=-1", "~experiment"], ["optimizer.lr=-1", "~experiment"]),
+        (["-m"], ["-m"]),
+    ],
+)
+def test_flags_may_stand_anywhere(typed, ordered):
+    assert flags_first(typed) == ordered
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["-m", "--run"], "exclude each other"),
+        (["--cfg", "job", "-m"], "exclude each other"),
+        (["--resolve"], "--cfg job"),
+        (["--experimental-rerun", "x.pickle"], "pickle"),
+    ],
+)
+def test_flags_that_hydra_would_stumble_over_are_refused(flags, said):
+    with pytest.raises(CnnexpError, match=said):
+        check_flags(flags)
+
+
+def test_the_last_value_of_a_key_counts():
+    assert value_of("run", ["run=a", "seed=1", "run='b c'"]) == "b c"
+    assert value_of("run", ["seed=1", "rune=2"]) is None
+    with pytest.raises(CnnexpError, match="run can't be swept"):
+        value_of("run", ["run=a,b"])

@@ -1,0 +1,185 @@
+"""The command line as a user meets it: help, mistakes, sweeps, signals."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+
+MISTAKES = [
+    ("modle=cnn", "did you mean model?"),
+    ("model=cn", "did you mean model=cnn?"),
+    ("model=resnet", "Allowed: cnn, ffnn, vgg16"),
+    ("data=mnits", "did you mean data=mnist?"),
+    ("experiment=notebook_cnn", "did you mean experiment=notebook_cnn_"),
+    ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
+    ("model.chanels=[8]", "did you mean model.channels?"),
+    ("data.image_size=64", "data.image_size: no such key"),
+    ("+trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
+    ("+foo=1", "foo: no such setting"),
+    ("trainer.max_epochs=abc", "valid integer"),
+    ("trainer.max_epochs=0", "type 1 or more"),
+    ("trainer.precision=12", "trainer.precision=12 is not allowed"),
+    ("trainer.accelerator=abacus", "trainer:"),
+    ("trainer=gpu", "trainer:"),
+    ("model.dropout=1.5", "less than 1"),
+    ("model.channels=[0]", "item 0: input should be greater than or equal to 1"),
+    ("optimizer.lr=-1", "Invalid learning rate"),
+    ("optimizer.lr=fast", 'optimizer.lr="fast" is not allowed'),
+    ("data.batch_size=0", "greater than or equal to 1"),
+    ("data.val_size=2.5", "val_size"),
+    ("seed=-1", "seed=-1 is not allowed"),
+    ("data=image_folder", "data.root=…"),
+    ("run=nowhere", "there is no such folder"),
+    ("task=test", "type run=outputs/…"),
+    ("data.root", "an override is key=value"),
+    ("model.channels=[1", "an override is key=value"),
+]
+
+
+@pytest.mark.parametrize(("typed", "said"), MISTAKES)
+def test_a_mistake_is_answered_in_a_line_or_two_with_status_2(typed, said, cnnexp, folder, capsys):
+    import torch
+
+    if typed == "trainer=gpu" and torch.cuda.is_available():
+        pytest.skip("this machine has the GPU that the test expects to miss")
+    assert cnnexp(typed) == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "Traceback" not in printed
+    assert len(printed.strip().splitlines()) <= 2
+
+
+# known only once the Trainer, the optimizer or the data are there
+LATER = {
+    "trainer.max_epochs=0",
+    "trainer.accelerator=abacus",
+    "trainer=gpu",
+    "optimizer.lr=-1",
+    "data.val_size=2.5",
+}
+
+
+@pytest.mark.parametrize("typed", [typed for typed, _ in MISTAKES if typed not in LATER | {"task=test"}])
+def test_a_mistake_in_a_setting_leaves_no_folder(typed, cnnexp, folder):
+    assert cnnexp(typed) == 2
+    assert not (folder / "outputs").exists()
+
+
+def test_nothing_heavy_is_imported_for_help_and_for_the_settings(folder):
+    code = (
+        "import sys; from cnnexp.app import run\n"
+        "try: run(sys.argv[1:])\n"
+        "except SystemExit as end: assert not end.code\n"
+        "heavy = {'torch', 'lightning', 'torchvision', 'sklearn', 'matplotlib', 'pydantic'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    for flags in (["--help"], ["--cfg", "job"], ["-sc", "query=bash"]):
+        environment = {**os.environ, "COMP_LINE": "cnnexp mod", "COMP_POINT": "10"}
+        done = subprocess.run(
+            [sys.executable, "-c", code, *flags], capture_output=True, text=True, env=environment, timeout=60
+        )
+        assert done.returncode == 0, done.stderr
+
+
+def test_help_lists_what_there_is(process):
+    page = process("--help").stdout
+    for word in (
+        "fit, test",
+        "cnn, ffnn, vgg16",
+        "image_folder",
+        "notebook_cnn_mnist",
+        "tensorboard",
+        "Examples",
+    ):
+        assert word in page
+    assert page.count("python -m cnnexp ") >= 5
+    assert max(map(len, page.splitlines())) <= 120
+
+
+def test_a_users_own_configs_are_choices_too(cnnexp, folder, capsys):
+    (folder / "mine" / "experiment").mkdir(parents=True)
+    (folder / "mine" / "experiment" / "tiny.yaml").write_text(
+        "# @package _global_\nmodel:\n  channels: [2]\n  hidden: []\ntrainer:\n  max_epochs: 1\n"
+    )
+    assert cnnexp("experiment=tiny", "--config-dir", "mine", "trainer.limit_train_batches=1") == 0
+    [done] = (folder / "outputs" / "cnn-digits").iterdir()
+    assert json.loads((done / "result.json").read_text())["epochs"] == 1
+
+
+def test_a_sweep_has_a_folder_a_job_named_by_what_is_swept(cnnexp, folder):
+    assert cnnexp(*QUICK, "-m", "seed=0,1", "model.dropout=0,0.5", "name=trial") == 0
+    [sweep] = (folder / "outputs" / "sweeps" / "trial").iterdir()
+    jobs = sorted(path.name for path in sweep.iterdir() if path.is_dir())
+    assert jobs == [f"model.dropout-{dropout},seed-{seed}" for dropout in ("0", "0.5") for seed in (0, 1)]
+    for job in jobs:
+        assert json.loads((sweep / job / "result.json").read_text())["status"] == "completed"
+
+
+def test_a_failing_job_lets_the_others_go_on_and_the_sweep_ends_with_1(cnnexp, folder, capsys):
+    assert cnnexp(*QUICK, "-m", "optimizer.lr=-1,0.001") == 1
+    [sweep] = (folder / "outputs" / "sweeps" / "adhoc").iterdir()
+    assert "1 failed" in capsys.readouterr().err
+    failed = json.loads((sweep / "optimizer.lr--1" / "result.json").read_text())
+    assert failed["status"] == "failed"
+    assert "Invalid learning rate" in failed["error"]
+    assert "Traceback" in (sweep / "optimizer.lr--1" / "run.log").read_text()
+    assert json.loads((sweep / "optimizer.lr-0.001" / "result.json").read_text())["status"] == "completed"
+
+
+def started(folder: Path, *arguments: str) -> tuple[subprocess.Popen, Path]:
+    """Start a long run and wait until it has finished an epoch."""
+    child = subprocess.Popen(
+        [sys.executable, "-m", "cnnexp", "trainer.max_epochs=100000", *QUICK[:2], *arguments],
+        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 120
+    assert child.stdout is not None
+    for line in child.stdout:
+        assert time.monotonic() < deadline
+        if line.startswith("epoch 2"):
+            break
+    [run] = folder.glob("outputs/**/metrics.csv")
+    return child, run.parent
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize("sweep", [False, True])
+def test_an_interrupted_run_says_so_and_keeps_its_last_checkpoint(number, status, sweep, folder):
+    child, run = started(folder, *(["-m", "seed=0,1"] if sweep else []))
+    child.send_signal(number)
+    output, _ = child.communicate(timeout=60)
+    assert child.returncode == status, output
+    assert json.loads((run / "result.json").read_text())["status"] == "interrupted"
+    assert (run / "checkpoints" / "last.ckpt").exists()
+    assert "Traceback" not in output
+    if sweep:
+        assert [path.name for path in run.parent.iterdir() if path.is_dir()] == ["seed-0"]
+
+
+def test_a_killed_run_counts_as_interrupted(folder):
+    from cnnexp.runs import read_result
+
+    child, run = started(folder)
+    assert read_result(run)["status"] == "running"
+    child.kill()
+    child.communicate()
+    assert read_result(run)["status"] == "interrupted"
+
+
+def test_a_bug_keeps_its_traceback_and_ends_with_1(process, folder):
+    (folder / "broken.py").write_text("def broken(job):\n    raise RuntimeError('a bug')\n")
+    (folder / "mine" / "task").mkdir(parents=True)
+    (folder / "mine" / "task" / "broken.yaml").write_text("_target_: broken.broken\n_partial_: true\n")
+    done = process("task=broken", "--config-dir", "mine", PYTHONPATH=str(folder))
+    assert done.returncode == 1
+    assert "RuntimeError: a bug" in done.stderr
+    [run] = (folder / "outputs" / "cnn-digits").iterdir()
+    assert json.loads((run / "result.json").read_text())["status"] == "failed"
+    assert "a bug" in (run / "run.log").read_text()

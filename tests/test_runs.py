@@ -1,0 +1,58 @@
+import json
+import math
+
+import pytest
+
+from cnnexp.errors import CnnexpError
+from cnnexp.runs import config_hash, held, read_result, write_json
+
+SETTINGS = {
+    "seed": 0, "name": None, "run": None, "logger": {"tensorboard": {}},
+    "data": {"root": "a", "num_workers": 0, "batch_size": 16},
+    "trainer": {"max_epochs": 5, "accelerator": "auto", "devices": 1, "precision": "32-true"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "x"}, {"run": "y"}, {"logger": {}}, {"data": {**SETTINGS["data"], "root": "b"}},
+        {"trainer": {**SETTINGS["trainer"], "max_epochs": 6, "accelerator": "cpu", "devices": 2}},
+    ],
+)  # fmt: skip
+def test_the_hash_ignores_what_a_resume_may_change(change):
+    assert config_hash({**SETTINGS, **change}) == config_hash(SETTINGS)
+
+
+@pytest.mark.parametrize("change", [{"seed": 1}, {"data": {**SETTINGS["data"], "batch_size": 32}}])
+def test_the_hash_tells_experiments_apart(change):
+    assert config_hash({**SETTINGS, **change}) != config_hash(SETTINGS)
+
+
+def test_json_has_numbers_and_null_only(tmp_path):
+    write_json(tmp_path / "r.json", {"a": math.nan, "b": [math.inf, 1.5], "c": {"d": "é"}})
+    assert json.loads((tmp_path / "r.json").read_text()) == {"a": None, "b": [None, 1.5], "c": {"d": "é"}}
+    assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
+
+
+def test_a_run_is_held_by_one_at_a_time(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    with held(tmp_path), pytest.raises(CnnexpError, match="in use"), held(tmp_path):
+        pass
+    with held(tmp_path):
+        pass
+
+
+def test_running_without_a_lock_means_interrupted(tmp_path):
+    (tmp_path / ".hydra").mkdir()
+    assert read_result(tmp_path) is None
+    write_json(tmp_path / "result.json", {"status": "running"})
+    assert read_result(tmp_path)["status"] == "interrupted"
+    with held(tmp_path):
+        assert read_result(tmp_path)["status"] == "running"
+
+
+def test_a_damaged_result_is_named(tmp_path):
+    (tmp_path / "result.json").write_text("{")
+    with pytest.raises(CnnexpError, match="result.json can't be read"):
+        read_result(tmp_path)
