@@ -15,7 +15,7 @@ import cnnexp
 from cnnexp.command import claim, recorded, resolvers
 from cnnexp.command.arguments import check_flags, flags_first
 from cnnexp.command.explain import ANSWERED, explain
-from cnnexp.errors import CnnexpError
+from cnnexp.errors import CnnexpError, Refused
 from cnnexp.interrupts import Interrupted, raise_on_signals
 
 FAILED, MISTAKE = 1, 2
@@ -50,8 +50,8 @@ def run(arguments: list[str]) -> int:
     if "--version" in arguments:
         print(f"cnnexp {cnnexp.__version__}")
         return 0
-    typed = sys.argv
-    raise_on_signals()
+    typed, claim.current_sweep = sys.argv, None
+    give_signals_back = raise_on_signals()
     # errors come to us as they are; otherwise Hydra prints them itself and exits with 1
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -61,7 +61,7 @@ def run(arguments: list[str]) -> int:
         sys.argv = [typed[0], *(["--config-name", name] if name else []), *ordered]
         job()
         return _sweep_status()
-    except claim.Refused as refused:
+    except Refused as refused:
         cause = refused.__cause__
         return _say(f"{cause}" if isinstance(cause, CnnexpError) else f"can't write there: {cause}")
     except CnnexpError as error:
@@ -74,6 +74,7 @@ def run(arguments: list[str]) -> int:
     finally:
         # Lightning starts further processes of a run by typing the same command again
         sys.argv = typed
+        give_signals_back()
 
 
 def _say(text: str) -> int:
@@ -88,7 +89,7 @@ def _sweep_status() -> int:
     from cnnexp.runs import read_result
 
     failed = []
-    for folder in sorted(claim.current_sweep.iterdir()):
+    for folder in sorted(path for path in claim.current_sweep.iterdir() if path.is_dir()):
         result = read_result(folder)
         if result and result["status"] == "failed":
             failed.append(f"{folder.name}: {str(result['error']).splitlines()[0]}")

@@ -6,3 +6,11 @@ class CnnexpError(Exception):
 
     The command line prints the text without a traceback and exits with status 2.
     """
+
+
+class Refused(BaseException):
+    """Carries a CnnexpError (its ``__cause__``) through Hydra to the end of the command.
+
+    Not an Exception: Hydra would turn it into a warning in a callback, and announce it with the list of
+    overrides in a job.
+    """

@@ -1,6 +1,7 @@
 """Signals as exceptions."""
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 
 
@@ -12,13 +13,23 @@ class Interrupted(BaseException):
         self.exit_status = 128 + number
 
 
-def raise_on_signals() -> None:
-    """Turn SIGINT (Ctrl-C) and SIGTERM into that exception, but leave them ignored where they are."""
+def raise_on_signals() -> Callable[[], None]:
+    """Turn SIGINT (Ctrl-C) and SIGTERM into that exception, but leave them ignored where they are.
+
+    Returns the function that puts the handlers back that were there before.
+    """
     # not KeyboardInterrupt: Lightning answers that one by ending the process, and so a whole sweep
 
     def stop(number: int, frame: FrameType | None) -> None:
         raise Interrupted(number)
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        if signal.getsignal(number) != signal.SIG_IGN:
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
             signal.signal(number, stop)
+
+    def give_back() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    return give_back

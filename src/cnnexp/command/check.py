@@ -32,10 +32,9 @@ def check(config: DictConfig) -> None:
     """Raise CnnexpError for the first setting that its constructor's signature doesn't allow."""
     from hydra.utils import get_object
 
-    settings = OmegaConf.to_container(
+    settings: dict[str, Any] = OmegaConf.to_container(
         OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
-    )
-    assert isinstance(settings, dict)
+    )  # type: ignore[assignment]
     missing = sorted(_missing(settings))
     if missing:
         raise CnnexpError(f"{missing[0]} has no value yet; type {missing[0]}=…")
@@ -81,7 +80,7 @@ def _adapter(annotation: Any) -> TypeAdapter[Any]:
 
 
 def _annotations(constructor: Callable[..., Any]) -> dict[str, Any]:
-    function = constructor.__init__ if inspect.isclass(constructor) else constructor  # type: ignore[misc]
+    function = constructor.__init__ if inspect.isclass(constructor) else constructor
     try:
         return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
     except (NameError, TypeError):

@@ -7,15 +7,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cnnexp.command.resolvers import claim
-from cnnexp.errors import CnnexpError
-
-
-class Refused(BaseException):
-    """What was asked for can't be done; ``__cause__`` says why.
-
-    Not an Exception, because Hydra turns a callback's exceptions into warnings and goes on.
-    """
-
+from cnnexp.errors import CnnexpError, Refused
 
 current_sweep: Path | None = None
 """The folder of the sweep that this process started, for the exit status at its end."""

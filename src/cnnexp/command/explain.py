@@ -52,7 +52,7 @@ def _unknown_key(error: OmegaConfBaseException) -> str | None:
     parent = error.parent_node
     prefix, _, _ = str(error.full_key).rpartition(".")
     prefix = f"{prefix}." if prefix else ""
-    allowed = [str(k) for k in parent] if parent is not None else []  # type: ignore[attr-defined]
+    allowed = [str(k) for k in parent] if parent is not None else []
     return f"{error.full_key}: no such key{nearest(key, allowed, prefix)}"
 
 

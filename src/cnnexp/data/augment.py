@@ -6,6 +6,7 @@ comes back lies in memory as they did.
 """
 
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -145,6 +146,7 @@ def _within(first: Tensor, size: int, side: int) -> Tensor:
     return (place >= first[:, None]) & (place < first[:, None] + size)
 
 
+@lru_cache(maxsize=8)
 def _reflected_rows(height: int, padding: int, device: torch.device) -> Tensor:
     """For each shift, the row that each row of the crop is taken from: shape (2 padding + 1, height)."""
     row = torch.arange(-padding, height + padding, device=device).abs()

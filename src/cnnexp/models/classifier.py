@@ -156,7 +156,7 @@ class Classifier(L.LightningModule):
             return
         self._epoch_metrics |= metrics
         for config in self.trainer.lr_scheduler_configs:
-            if config.reduce_on_plateau:
+            if isinstance(config.scheduler, ReduceLROnPlateau):
                 config.scheduler.step(metrics[config.monitor or "val_loss"])
         self._clock = time.perf_counter()
 

@@ -99,7 +99,7 @@ def _numbers(
         **{key: best[key] for key in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")},
         "generalization_gap": best["train_accuracy"] - best["val_accuracy"],
         "train_seconds": seconds,
-        "samples_per_second": data.train_pictures * len(history) / seconds,
+        "samples_per_second": data.sizes["train"] * len(history) / seconds,
     }
 
 
@@ -124,7 +124,7 @@ def _announce(job: Job, data: ImageDataModule, parameters: int, device: str) -> 
     )  # fmt: skip
     log.info(
         "%d training, %d validation and %d test pictures of %d×%d×%d in %d classes; %d parameters",
-        data.train_pictures, data.val_pictures, data.test_pictures, channels, height, width, data.classes,
+        *data.sizes.values(), channels, height, width, data.classes,
         parameters,
     )  # fmt: skip
     if data.validation == "test":
@@ -149,5 +149,6 @@ def quiet_lightning() -> None:
     """Leave out Lightning's remarks that a user of this command can do nothing about."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
-    for message in (".*does not have many workers.*", ".*smaller than the logging interval.*"):
-        warnings.filterwarnings("ignore", message)
+    # and LeafSpec is Lightning's own matter with torch
+    for message in ("does not have many workers", "smaller than the logging interval", "LeafSpec"):
+        warnings.filterwarnings("ignore", f".*{message}")

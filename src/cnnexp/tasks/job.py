@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import runs
 from cnnexp.command.check import check
+from cnnexp.errors import CnnexpError, Refused
 from cnnexp.interrupts import Interrupted
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,8 @@ def run_job(config: DictConfig) -> None:
             job.record(status="failed", error=f"{type(error).__name__}: {error}")
             # to the log file only: what ends a single job is shown as its process ends
             _log_to_file(error)
+            if not in_sweep and isinstance(error, CnnexpError):
+                raise Refused from error
             if not in_sweep:
                 raise
             log.error("failed: %s", error)

@@ -64,24 +64,40 @@ class StopOnSignal(L.Callback):
         self.received: int | None = None
         self._before: dict[int, Any] = {}
 
-    def _take_over(self, *args: Any) -> None:
+    def _take_over(self) -> None:
         # when a loop starts, not in setup: Lightning puts its own handlers in place between the two
         for number in (signal.SIGINT, signal.SIGTERM):
             if number not in self._before and signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
-
-    on_train_start = on_validation_start = on_test_start = _take_over
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self.received is not None:
             raise Interrupted(number)
         self.received = number
 
-    def _leave(self, *args: Any) -> None:
+    def _leave(self) -> None:
         if self.received is not None:
             raise Interrupted(self.received)
 
-    on_train_batch_end = on_validation_batch_end = on_test_batch_end = _leave
+    def on_train_start(self, *args: Any, **kwargs: Any) -> None:
+        """Take the signals over, from Lightning's handlers too."""
+        self._take_over()
+
+    def on_test_start(self, *args: Any, **kwargs: Any) -> None:
+        """Take the signals over, from Lightning's handlers too."""
+        self._take_over()
+
+    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Leave training if a signal came."""
+        self._leave()
+
+    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Leave validation if a signal came."""
+        self._leave()
+
+    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Leave the test if a signal came."""
+        self._leave()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         """Give the signals back."""

@@ -45,7 +45,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
             os.close(folder)
 
     def load_checkpoint(
-        self, path: str | os.PathLike[str], map_location: Any = None, weights_only: bool | None = None
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read a checkpoint, tensors and plain values only."""
         return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)

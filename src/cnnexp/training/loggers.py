@@ -54,7 +54,8 @@ class CsvLogger(_EpochLogger):
             writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
             if new:
                 writer.writeheader()
-            writer.writerow({**row, "epoch": epoch})
+            # Lightning hands over single precision; seven digits are all there is
+            writer.writerow({**{key: f"{value:.7g}" for key, value in row.items()}, "epoch": epoch})
 
 
 class TerminalLogger(_EpochLogger):

@@ -1,0 +1,280 @@
+"""The data set of a run as one Lightning object: split, batches, and what the network must know of it."""
+
+from functools import cached_property
+from typing import Annotated, Any, Literal, TypeAlias
+
+import lightning as L
+import torch
+from annotated_types import Ge, Interval
+from torch import Tensor
+
+from cnnexp.data.augment import Augmentation
+from cnnexp.data.loader import BatchLoader
+from cnnexp.data.picture_folder import OnCorrupt
+from cnnexp.data.sources import Source, load_source
+from cnnexp.data.split import split
+from cnnexp.data.statistics import mean_and_std
+from cnnexp.errors import CnnexpError
+
+Dataset: TypeAlias = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
+Count: TypeAlias = Annotated[int, Ge(1)]
+PixelCount: TypeAlias = Annotated[int, Ge(0)]
+
+
+class ImageDataModule(L.LightningDataModule):
+    """Pictures held in memory as bytes, and batches of them as (float pictures, labels).
+
+    Everything about it, ``image_shape`` and ``classes`` for the network among them, can be asked before
+    ``setup``: the data is read when first needed. It repeats exactly for equal arguments.
+
+    Args:
+        dataset: digits comes with scikit-learn; mnist, fashion_mnist, cifar10 and cifar100 are downloaded
+            where they are missing; image_folder reads pictures of one's own.
+        root: folder of the data; for image_folder, with ``train/<class>/…`` and ``test/<class>/…``, or one
+            folder a class.
+        batch_size: pictures a step, over all devices.
+        eval_batch_size: pictures a batch in evaluation.
+        train_size: a stratified subset of what validation leaves, as a count or a fraction; smaller ones are
+            subsets of larger ones. All of it when None.
+        val_size: the stratified part of the training set that validates, as a count or a fraction.
+        validation: "split" off the training set by ``val_size``; or "test": validate on the test set and
+            train on the whole training set.
+        train_eval_size: number of training pictures in ``train_eval_dataloader``; "val": as many as
+            validate.
+        normalize: subtract the mean and divide by the standard deviation of the pictures trained on, channel
+            by channel; pictures only lie in [0, 1] when False.
+        crop_padding: shift training pictures at random by up to so many pixels; 0 is off.
+        horizontal_flip: mirror training pictures at random.
+        cutout: side of a square that is blanked in training pictures; 0 is off.
+        image_size: side of a picture folder's pictures in pixels.
+        on_corrupt: what to do about a file of a picture folder that can't be read.
+        num_workers: threads that decode a picture folder, 0 being one a core; batches need none.
+        device: where the pictures lie; auto: on the GPU when training there and they take less than half
+            of its free memory.
+        mirrors: base URLs that are tried first where data is downloaded.
+        seed: of the split, the order and the augmentation.
+
+    Raises:
+        CnnexpError: on first use, when the data isn't there or doesn't allow what was asked for.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        root: str = "data",
+        batch_size: Count = 128,
+        eval_batch_size: Count = 1000,
+        train_size: Count | Annotated[float, Interval(gt=0, le=1)] | None = None,
+        val_size: Count | Annotated[float, Interval(gt=0, lt=1)] = 0.1,
+        validation: Literal["split", "test"] = "split",
+        train_eval_size: Count | Literal["val", "all"] = "val",
+        normalize: bool = True,
+        crop_padding: PixelCount = 0,
+        horizontal_flip: bool = False,
+        cutout: PixelCount = 0,
+        image_size: Count = 32,
+        on_corrupt: OnCorrupt = "error",
+        num_workers: Annotated[int, Ge(0)] = 0,
+        device: Literal["auto", "cpu", "cuda"] = "auto",
+        mirrors: list[str] | None = None,
+        seed: Annotated[int, Ge(0)] = 0,
+    ) -> None:
+        super().__init__()
+        self.dataset = dataset
+        self.root = root
+        self.batch_size = batch_size
+        self.eval_batch_size = eval_batch_size
+        self.train_size = train_size
+        self.val_size = val_size
+        self.validation = validation
+        self.train_eval_size = train_eval_size
+        self.normalize = normalize
+        self.crop_padding = crop_padding
+        self.horizontal_flip = horizontal_flip
+        self.cutout = cutout
+        self.image_size = image_size
+        self.on_corrupt = on_corrupt
+        self.num_workers = num_workers
+        self.device = device
+        self.mirrors = mirrors
+        self.seed = seed
+        self._recorded: dict[str, Any] | None = None
+        self._moved: dict[str, tuple[Tensor, Tensor]] = {}
+
+    # what the data is
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        """(channels, height, width) of a picture."""
+        channels, height, width = self._source.train_pictures.shape[1:]
+        return channels, height, width
+
+    @property
+    def classes(self) -> int:
+        """Number of classes."""
+        return len(self._source.class_names)
+
+    @property
+    def class_names(self) -> list[str]:
+        """The name of each label."""
+        return list(self._source.class_names)
+
+    @property
+    def mean(self) -> list[float] | None:
+        """Mean of each channel of the [0, 1] pictures trained on; None when not normalized."""
+        return self._mean_and_std[0]
+
+    @property
+    def std(self) -> list[float] | None:
+        """Standard deviation of each channel, as ``mean``."""
+        return self._mean_and_std[1]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """Number of pictures that train, validate and test."""
+        train, validation = self._indices
+        test = len(self._source.test_labels)
+        return {"train": len(train), "val": len(validation) if self.validation == "split" else test, "test": test}
+
+    def __str__(self) -> str:
+        # Lightning's own would iterate over every batch
+        return f"{type(self).__name__}({self.dataset!r}, root={self.root!r}, batch_size={self.batch_size})"
+
+    # Lightning's hooks
+
+    def prepare_data(self) -> None:
+        """Download what is missing, or decode a picture folder; in one process a machine."""
+        _ = self._source
+
+    def setup(self, stage: str | None = None) -> None:
+        """Read and split the data, if that hasn't happened yet."""
+        _ = self._indices
+
+    def train_dataloader(self) -> BatchLoader:
+        """Return the training batches, shuffled anew each epoch and augmented.
+
+        Neither when the trainer overfits a few batches on purpose: these must be the same every epoch.
+        """
+        overfitting = getattr(self.trainer, "overfit_batches", 0) > 0
+        augmentation = Augmentation() if overfitting else self._augmentation()
+        return self._loader(
+            "train", self._indices[0], self.batch_size, shuffle=not overfitting, augmentation=augmentation
+        )
+
+    def val_dataloader(self) -> BatchLoader:
+        """Return the validation batches."""
+        if self.validation == "test":
+            return self.test_dataloader()
+        return self._loader("train", self._indices[1], self.eval_batch_size)
+
+    def train_eval_dataloader(self) -> BatchLoader:
+        """Return training pictures without augmentation, a stratified part, for measuring on them."""
+        train, count = self._indices[0], self.train_eval_size
+        if isinstance(count, str):
+            count = len(train) if count == "all" else self.sizes["val"]
+        return self._loader("train", train[:count], self.eval_batch_size)
+
+    def test_dataloader(self) -> BatchLoader:
+        """Return the test batches."""
+        return self._loader("test", torch.arange(self.sizes["test"]), self.eval_batch_size)
+
+    def predict_dataloader(self) -> BatchLoader:
+        """Return the test batches."""
+        return self.test_dataloader()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a network must be given pictures by, for its checkpoint."""
+        return {
+            "class_names": self.class_names,
+            "image_shape": list(self.image_shape),
+            "mean": self.mean,
+            "std": self.std,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Prepare pictures as a checkpoint's network was given them.
+
+        Raises:
+            CnnexpError: when its classes are not those of the data.
+        """
+        if list(state_dict["class_names"]) != self.class_names:
+            raise CnnexpError(
+                f"the checkpoint's classes ({', '.join(state_dict['class_names'])}) are not those of "
+                f"{self.dataset} ({', '.join(self.class_names)}); give it the data it was trained on"
+            )
+        self._recorded = dict(state_dict)
+
+    # helpers
+
+    @cached_property
+    def _source(self) -> Source:
+        return load_source(
+            self.dataset, self.root, self.image_size, self.on_corrupt, self.num_workers, self.mirrors
+        )
+
+    @cached_property
+    def _indices(self) -> tuple[Tensor, Tensor]:
+        source = self._source
+        val_size = self.val_size if self.validation == "split" else None
+        return split(source.train_labels, val_size, self.train_size, self.seed, source.class_names)
+
+    @property
+    def _mean_and_std(self) -> tuple[list[float] | None, list[float] | None]:
+        if self._recorded is not None:
+            return self._recorded["mean"], self._recorded["std"]
+        return self._own_mean_and_std if self.normalize else (None, None)
+
+    @cached_property
+    def _own_mean_and_std(self) -> tuple[list[float], list[float]]:
+        return mean_and_std(self._source.train_counts(self._indices[0]))
+
+    def _augmentation(self) -> Augmentation:
+        # blank means the mean, which normalization turns into 0
+        mean = [0.0] * self.image_shape[0] if self.mean is None else self.mean
+        fill = torch.tensor(mean).mul(255).round().to(torch.uint8).view(-1, 1, 1)
+        return Augmentation(self.crop_padding, self.horizontal_flip, self.cutout, fill.to(self._training_device()))
+
+    def _loader(self, part: str, indices: Tensor, batch_size: int, **kwargs: Any) -> BatchLoader:
+        pictures, labels = self._place(part)
+        trainer = self.trainer
+        return BatchLoader(
+            pictures,
+            labels,
+            indices,
+            batch_size,
+            mean=self.mean,
+            std=self.std,
+            device=self._training_device(),
+            seed=self.seed,
+            rank=trainer.global_rank if trainer is not None else 0,
+            world_size=trainer.world_size if trainer is not None else 1,
+            **kwargs,
+        )
+
+    def _training_device(self) -> torch.device:
+        """Return the GPU that is trained on, or the CPU: other devices get their batches from Lightning."""
+        if self.trainer is not None:
+            device = self.trainer.strategy.root_device
+            return device if device.type == "cuda" else torch.device("cpu")
+        return torch.device("cuda" if self.device == "cuda" and torch.cuda.is_available() else "cpu")
+
+    def _place(self, part: str) -> tuple[Tensor, Tensor]:
+        """Return a part's pictures and labels, on the device where they are to lie."""
+        source, device = self._source, self._training_device()
+        if self.device == "cuda" and device.type != "cuda":
+            raise CnnexpError(
+                f"data.device=cuda keeps the pictures on the GPU, but training runs on the {device.type}; "
+                "type data.device=auto, or train on a GPU"
+            )
+        if part == "train":
+            pictures, labels = source.train_pictures, source.train_labels
+        else:
+            pictures, labels = source.test_pictures, source.test_labels
+        if device.type != "cuda" or self.device == "cpu":
+            return pictures, labels
+        key = f"{part} {device}"
+        if key not in self._moved:
+            if self.device == "auto" and pictures.numel() > torch.cuda.mem_get_info(device)[0] / 2:
+                return pictures, labels
+            self._moved[key] = pictures.to(device), labels.to(device)
+        return self._moved[key]

@@ -1,0 +1,170 @@
+"""Batches straight from one tensor of pictures: one copy, one conversion, no worker processes."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from cnnexp.data.augment import Augmentation, draw, to_float
+from cnnexp.errors import CnnexpError
+from cnnexp.seeds import mix
+
+Batch = tuple[Tensor, Tensor]
+
+_NOTHING = Augmentation()
+_AUGMENTATION = 1  # keeps these draws apart from others that are seeded by (seed, epoch, batch), as dropout is
+
+
+class EpochSampler:
+    """Holds the number of the epoch, where Lightning looks for it: ``loader.batch_sampler.sampler``."""
+
+    def __init__(self) -> None:
+        self.epoch = 0
+
+    @property
+    def sampler(self) -> "EpochSampler":
+        """Itself."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Take the number of the epoch that the next iteration is for."""
+        self.epoch = epoch
+
+
+class BatchLoader:
+    """Yields (float pictures, labels) from pictures in memory, ready for the network, on its device.
+
+    The order is a function of (seed, epoch), the augmentation of (seed, epoch, batch): neither of what ran
+    before nor of the number of devices. Without Lightning, say which epoch it is by
+    ``loader.batch_sampler.set_epoch(epoch)``, or every pass is the same. The last batch may be smaller.
+
+    On several devices each takes its part of every batch, so that ``batch_size`` counts the pictures of a
+    step whatever their number; every picture is met exactly once an epoch.
+
+    Args:
+        pictures: uint8, shape (N, channels, height, width), on the CPU or on ``device``.
+        labels: int64, shape (N,), where the pictures are.
+        indices: which pictures, in their order when not shuffled; int64.
+        batch_size: pictures a step, over all devices.
+        shuffle: a new order each epoch.
+        augmentation: what is done to the pictures, if anything.
+        mean: of each channel of [0, 1] pictures; with ``std``, pictures are standardised.
+        std: of each channel.
+        device: where the batches go; where the pictures are when None.
+        seed: of the order and of the augmentation.
+        rank: this process's number.
+        world_size: number of processes that share the batches.
+
+    Raises:
+        CnnexpError: when a batch could leave a device with nothing.
+    """
+
+    # Lightning sets the epoch through batch_sampler.sampler; an attribute `sampler` of our own would make it
+    # take this for a DataLoader
+    def __init__(
+        self,
+        pictures: Tensor,
+        labels: Tensor,
+        indices: Tensor,
+        batch_size: int,
+        *,
+        shuffle: bool = False,
+        augmentation: Augmentation = _NOTHING,
+        mean: list[float] | None = None,
+        std: list[float] | None = None,
+        device: torch.device | None = None,
+        seed: int = 0,
+        rank: int = 0,
+        world_size: int = 1,
+    ) -> None:
+        if batch_size < world_size or len(indices) < world_size:
+            raise CnnexpError(
+                f"batches of {batch_size} out of {len(indices)} pictures can't be shared by {world_size} "
+                f"devices: batch_size must be {max(world_size, 1)} at least, and so must the number of pictures"
+            )
+        self.batch_size = batch_size
+        self.batch_sampler = EpochSampler()
+        self._device = device or pictures.device
+        # as it lies in memory: index_select copies whole pictures then, ten times as fast as pixel by pixel
+        self._channels_last = not pictures.is_contiguous()
+        self._stored = pictures.permute(0, 2, 3, 1) if self._channels_last else pictures
+        self._labels = labels
+        self._indices = indices.to(pictures.device)
+        self._shuffle = shuffle
+        self._augmentation = augmentation
+        self._mean, self._std = (self._like_a_picture(values, pictures) for values in (mean, std))
+        self._seed = seed
+        self._rank, self._world_size = rank, world_size
+
+    def __len__(self) -> int:
+        """Return the number of batches of an epoch."""
+        full, left = divmod(len(self._indices), self.batch_size)
+        return full + (left >= self._world_size if full else left > 0)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield an epoch's batches: float pictures (n, channels, height, width) and labels (n,)."""
+        # a generator, so that the epoch is read with the first batch: on resume Lightning calls iter() before
+        # set_epoch()
+        epoch = self.batch_sampler.epoch
+        generator = torch.Generator(self._device)
+        chosen = self._shards(epoch)
+        if self._stored.device.type != self._device.type:
+            chosen = self._one_ahead(chosen)
+        for number, (pictures, labels, start, whole) in enumerate(chosen):
+            if self._augmentation:
+                generator.manual_seed(mix(self._seed, epoch, number, _AUGMENTATION))
+                # drawn for the whole batch, so that a picture gets the same on any number of devices
+                draws = draw(whole, generator)[start : start + len(pictures)]
+                pictures = self._augmentation(pictures, draws)
+            yield to_float(pictures, self._mean, self._std), labels
+
+    def _shards(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, int, int]]:
+        """Yield this device's part of each batch: pictures, labels, its place in the batch, the batch's size."""
+        order = self._indices
+        if self._shuffle:
+            generator = torch.Generator().manual_seed(mix(self._seed, epoch))
+            order = order[torch.randperm(len(order), generator=generator).to(order.device)]
+        batches = len(self)
+        for number in range(batches):
+            first = number * self.batch_size
+            whole = order[first:] if number == batches - 1 else order[first : first + self.batch_size]
+            size, start = len(whole), 0
+            if self._world_size > 1:
+                parts = whole.tensor_split(self._world_size)
+                start = sum(len(part) for part in parts[: self._rank])
+                whole = parts[self._rank]
+            pictures = self._stored.index_select(0, whole)
+            if self._channels_last:
+                pictures = pictures.permute(0, 3, 1, 2)
+            yield pictures, self._labels.index_select(0, whole), start, size
+
+    def _one_ahead(
+        self, shards: Iterator[tuple[Tensor, Tensor, int, int]]
+    ) -> Iterator[tuple[Tensor, Tensor, int, int]]:
+        """Copy batches to the device while it is busy with the one before."""
+        waiting = None
+        for pictures, labels, start, size in shards:
+            moved = (
+                pictures.pin_memory().to(self._device, non_blocking=True),
+                labels.pin_memory().to(self._device, non_blocking=True),
+                start,
+                size,
+            )
+            if waiting is not None:
+                yield waiting
+            waiting = moved
+        if waiting is not None:
+            yield waiting
+
+    def _like_a_picture(self, values: list[float] | None, pictures: Tensor) -> Tensor | None:
+        """One value a channel, spread out as a picture lies in memory.
+
+        With channels last, adding three values to every pixel takes five times as long as adding a picture.
+        """
+        if values is None:
+            return None
+        shape = pictures.shape[1:]
+        spread = torch.tensor(values, dtype=torch.float32).view(-1, 1, 1).expand(shape)
+        if self._channels_last:
+            return spread.permute(1, 2, 0).contiguous().permute(2, 0, 1).to(self._device)
+        return spread.contiguous().to(self._device)

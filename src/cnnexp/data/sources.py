@@ -1,0 +1,132 @@
+"""A data set as one uint8 tensor of pictures, its labels and its class names."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from cnnexp.data import download
+from cnnexp.data.picture_cache import load_pictures
+from cnnexp.data.picture_folder import Listing, OnCorrupt, list_pictures
+from cnnexp.data.split import hold_out_test
+from cnnexp.data.statistics import value_counts
+from cnnexp.errors import CnnexpError
+
+DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set in memory (or memory-mapped).
+
+    Args:
+        train_pictures: uint8, shape (N, channels, height, width), channels last in memory or not.
+        train_labels: int64, shape (N,).
+        test_pictures: uint8, shape (M, channels, height, width).
+        test_labels: int64, shape (M,).
+        class_names: the name of label 0, 1, …
+    """
+
+    train_pictures: Tensor
+    train_labels: Tensor
+    test_pictures: Tensor
+    test_labels: Tensor
+    class_names: tuple[str, ...]
+
+    def train_counts(self, indices: Tensor) -> Tensor:
+        """Return how often each value occurs in the chosen training pictures: int64, (channels, 256)."""
+        left_out = torch.ones(len(self.train_labels), dtype=torch.bool)
+        left_out[indices] = False
+        rest = left_out.nonzero().flatten()
+        if len(rest) > len(indices):
+            return value_counts(self.train_pictures, indices)
+        return self._all_train_counts - value_counts(self.train_pictures, rest)
+
+    @cached_property
+    def _all_train_counts(self) -> Tensor:
+        # kept for the next job of a sweep, whose split may be another
+        return value_counts(self.train_pictures)
+
+
+def load_source(
+    dataset: str,
+    root: str | Path = "data",
+    image_size: int = 32,
+    on_corrupt: OnCorrupt = "error",
+    num_workers: int = 0,
+    mirrors: Sequence[str] | None = None,
+) -> Source:
+    """Return a data set, read once a process: a sweep's jobs share it, so don't write into its tensors.
+
+    Args:
+        dataset: one of ``DATASETS``.
+        root: folder of the data; digits needs none.
+        image_size: side of a picture folder's pictures in pixels; the others have their own size.
+        on_corrupt: what a picture folder does about a file that can't be read.
+        num_workers: threads that decode a picture folder; 0 is one a core.
+        mirrors: base URLs to try first where a data set is downloaded.
+
+    Raises:
+        CnnexpError: when the data isn't there, or isn't what it should be.
+    """
+    if dataset not in DATASETS:
+        raise CnnexpError(f"there is no data set {dataset!r}; there are {', '.join(DATASETS)}")
+    if dataset == "digits":
+        return _digits()
+    folder = Path(root).expanduser().absolute()
+    if dataset == "image_folder":
+        return _image_folder(list_pictures(folder), image_size, on_corrupt, num_workers)
+    return _downloaded(dataset, folder, tuple(mirrors or ()))
+
+
+@lru_cache(maxsize=1)
+def _digits() -> Source:
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    small = torch.from_numpy(data.images).float().mul_(255 / 16).unsqueeze(1)
+    pictures = F.interpolate(small, (28, 28), mode="bilinear").round_().to(torch.uint8)
+    names = tuple(str(name) for name in data.target_names)
+    return _held_out(pictures, torch.from_numpy(data.target).long(), names)
+
+
+# few, because each holds a data set; the listing in the key is what notices that a folder has changed
+@lru_cache(maxsize=4)
+def _image_folder(listing: Listing, image_size: int, on_corrupt: OnCorrupt, num_workers: int) -> Source:
+    pictures, kept = load_pictures(listing, image_size, on_corrupt, num_workers)
+    labels = torch.tensor(listing.labels)[kept]
+    boundary = int((kept < listing.test_from).sum())
+    for part in (labels[:boundary], labels[boundary:]):
+        counts = torch.bincount(part, minlength=len(listing.class_names)).tolist()
+        if 0 in counts:
+            name = listing.class_names[counts.index(0)]
+            raise CnnexpError(f"{listing.root}: no picture of class {name} that trains or tests can be read")
+    return Source(
+        pictures[:boundary], labels[:boundary], pictures[boundary:], labels[boundary:], listing.class_names
+    )
+
+
+@lru_cache(maxsize=4)
+def _downloaded(dataset: str, root: Path, mirrors: tuple[str, ...]) -> Source:
+    train, test = download.load(dataset, root, mirrors)
+    pictures, labels = zip(*(_tensors(part) for part in (train, test)), strict=True)
+    # torchvision calls MNIST's classes "0 - zero" and so on
+    names = tuple(name.split(" - ")[0] for name in train.classes)
+    return Source(pictures[0], labels[0], pictures[1], labels[1], names)
+
+
+def _tensors(part: Any) -> tuple[Tensor, Tensor]:
+    """Pictures (N, C, H, W), as a view of what torchvision holds, and labels."""
+    data = torch.as_tensor(part.data)
+    pictures = data.unsqueeze(1) if data.dim() == 3 else data.permute(0, 3, 1, 2)
+    return pictures, torch.as_tensor(part.targets, dtype=torch.int64)
+
+
+def _held_out(pictures: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Source:
+    train, test = hold_out_test(labels, class_names)
+    return Source(pictures[train], labels[train], pictures[test], labels[test], class_names)

@@ -1,0 +1,178 @@
+"""Sizes of feature maps and numbers of parameters, by arithmetic alone.
+
+A size is a number of pixels along one axis; a shape is (height, width). Wherever a kernel, a stride, a padding
+or a dilation is asked for, one number stands for both axes and a pair for (height, width).
+
+Sources: the documentation of ``torch.nn.Conv2d`` and ``torch.nn.MaxPool2d``; V. Dumoulin & F. Visin, A guide to
+convolution arithmetic for deep learning, 2016, arXiv:1603.07285.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Literal, TypeAlias
+
+from cnnexp.errors import CnnexpError
+
+Shape: TypeAlias = tuple[int, int]
+PerAxis: TypeAlias = int | Sequence[int]
+Padding: TypeAlias = int | Sequence[int] | Literal["same", "valid"]
+
+
+def conv_output_size(
+    size: int,
+    kernel_size: int,
+    stride: int = 1,
+    padding: int | Literal["same", "valid"] = 0,
+    dilation: int = 1,
+) -> int:
+    """Return the output size of a convolution along one axis: ⌊(H + 2p − d(k − 1) − 1) / s⌋ + 1.
+
+    Where the kernel is larger than the padded picture nothing is left: 0. The padding ``"same"`` keeps the size
+    and needs stride 1; ``"valid"`` is no padding.
+
+    Raises:
+        CnnexpError: for a kernel, stride or dilation under 1, a padding under 0, or "same" with a stride.
+    """
+    amount = _padding(kernel_size, stride, padding, dilation)
+    return max(0, (size + amount - dilation * (kernel_size - 1) - 1) // stride + 1)
+
+
+def conv_output_shape(
+    shape: Sequence[int], kernel_size: PerAxis, stride: PerAxis = 1, padding: Padding = 0, dilation: PerAxis = 1
+) -> Shape:
+    """Return the (height, width) that a convolution makes of a (height, width); see ``conv_output_size``."""
+    return Window("convolution", kernel_size, stride, padding, dilation).output_shape(shape)
+
+
+def pool_output_size(
+    size: int, kernel_size: int, stride: int | None = None, padding: int = 0, dilation: int = 1
+) -> int:
+    """Return the output size of a pooling along one axis: a convolution's, the stride being the kernel if None.
+
+    As torch does it by default: a last window that doesn't fit whole is left out (``ceil_mode=False``).
+    """
+    return conv_output_size(size, kernel_size, kernel_size if stride is None else stride, padding, dilation)
+
+
+def pool_output_shape(
+    shape: Sequence[int],
+    kernel_size: PerAxis,
+    stride: PerAxis | None = None,
+    padding: PerAxis = 0,
+    dilation: PerAxis = 1,
+) -> Shape:
+    """Return the (height, width) that a pooling makes of a (height, width); see ``pool_output_size``."""
+    return conv_output_shape(shape, kernel_size, kernel_size if stride is None else stride, padding, dilation)
+
+
+def conv_parameters(
+    in_channels: int, out_channels: int, kernel_size: PerAxis, bias: bool = True, groups: int = 1
+) -> int:
+    """Return the number of parameters of a convolution: (n·m·d + 1)·k.
+
+    n×m is the kernel, d the number of channels that one kernel sees (``in_channels / groups``), k the number of
+    kernels (``out_channels``), and the 1 each kernel's bias.
+    """
+    seen = in_channels // groups
+    return (prod(_pair(kernel_size)) * seen + bias) * out_channels
+
+
+def linear_parameters(in_features: int, out_features: int, bias: bool = True) -> int:
+    """Return the number of parameters of a linear layer: (inputs + 1)·outputs, the 1 being the bias."""
+    return (in_features + bias) * out_features
+
+
+def batch_norm_parameters(features: int) -> int:
+    """Return the number of learned parameters of a batch normalisation: a scale and a shift a channel."""
+    return 2 * features
+
+
+@dataclass(frozen=True)
+class Window:
+    """A layer that slides a window over a picture, convolution or pooling.
+
+    ``name`` and ``kernel_size`` are what errors call it, as in "max-pool 2".
+    """
+
+    name: str
+    kernel_size: PerAxis
+    stride: PerAxis = 1
+    padding: Padding = 0
+    dilation: PerAxis = 1
+
+    def output_shape(self, shape: Sequence[int]) -> Shape:
+        """Return the (height, width) that this layer makes of one; 0 where nothing is left."""
+        height, width = (conv_output_size(size, *axis) for size, axis in zip(shape, self._axes(), strict=True))
+        return height, width
+
+    def smallest_input(self, shape: Sequence[int]) -> Shape:
+        """Return the smallest (height, width) of which this layer makes at least the given one."""
+        height, width = (
+            max(1, (size - 1) * stride + dilation * (kernel - 1) + 1 - _padding(kernel, stride, padding, dilation))
+            for size, (kernel, stride, padding, dilation) in zip(shape, self._axes(), strict=True)
+        )
+        return height, width
+
+    def _axes(self) -> list[tuple[int, int, int | Literal["same", "valid"], int]]:
+        padding = (self.padding,) * 2 if isinstance(self.padding, str) else _pair(self.padding)
+        kernel_size, stride, dilation = _pair(self.kernel_size), _pair(self.stride), _pair(self.dilation)
+        return list(zip(kernel_size, stride, padding, dilation, strict=True))
+
+
+def stack_output_shape(shape: Sequence[int], stack: Sequence[Window]) -> Shape:
+    """Return the (height, width) that a stack of convolutions and poolings makes of a (height, width).
+
+    Raises:
+        CnnexpError: where a layer leaves nothing; names it (the first is layer 1; only convolutions and
+            poolings are counted) and the smallest picture that would do.
+    """
+    height, width = shape
+    for number, layer in enumerate(stack, start=1):
+        before = (height, width)
+        height, width = layer.output_shape(before)
+        if not (height and width):
+            raise CnnexpError(
+                f"layer {number} ({layer.name} {show(layer.kernel_size)}) leaves nothing of a {show(shape)} "
+                f"picture, which is {show(before)} when it gets there; the smallest picture that would do is "
+                f"{show(smallest_picture(stack))}: take larger pictures, smaller kernels or fewer poolings"
+            )
+    return height, width
+
+
+def smallest_picture(stack: Sequence[Window]) -> Shape:
+    """Return the smallest (height, width) of which a stack leaves at least one pixel."""
+    shape = (1, 1)
+    for layer in reversed(stack):
+        shape = layer.smallest_input(shape)
+    return shape
+
+
+def show(sizes: PerAxis) -> str:
+    """Return a size, or a shape as ``height×width``, as text."""
+    return str(sizes) if isinstance(sizes, int) else "×".join(map(str, sizes))
+
+
+def _padding(kernel_size: int, stride: int, padding: int | Literal["same", "valid"], dilation: int) -> int:
+    """Return the padding of both sides together, 2p; "same" may need an odd number."""
+    for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
+        if value < 1:
+            raise CnnexpError(f"{name}={value} is not allowed: it is a number of pixels from 1 up")
+    if padding == "valid":
+        return 0
+    if padding == "same":
+        if stride != 1:
+            raise CnnexpError(f'padding="same" needs stride=1, not {stride}; give the padding as a number')
+        return dilation * (kernel_size - 1)
+    if not isinstance(padding, int) or padding < 0:
+        raise CnnexpError(f'padding={padding!r} is not allowed: it is a number from 0 up, "same" or "valid"')
+    return 2 * padding
+
+
+def _pair(value: PerAxis) -> Shape:
+    if isinstance(value, int):
+        return value, value
+    if len(value) != 2:
+        raise CnnexpError(f"{list(value)} is not allowed here: give one number, or a pair (height, width)")
+    height, width = value
+    return height, width

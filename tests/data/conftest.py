@@ -1,0 +1,39 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import FileServer
+
+from cnnexp.data import sources
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[FileServer]:
+    folder = tmp_path / "served"
+    folder.mkdir()
+    started = FileServer(folder)
+    yield started
+    started.stop()
+
+
+@pytest.fixture(autouse=True)
+def nothing_in_memory() -> Iterator[None]:
+    """What one test loaded must not serve the next."""
+    yield
+    sources._image_folder.cache_clear()
+    sources._downloaded.cache_clear()
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
+    return tmp_path / "cache"
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    folder = os.environ.get("CNNEXP_TEST_DATA") or Path(__file__).parents[2].parent / "shared" / "data"
+    if not (Path(folder) / "MNIST" / "raw" / "train-images-idx3-ubyte").exists():
+        pytest.skip("MNIST is not here: set CNNEXP_TEST_DATA to a folder that holds torchvision's MNIST/")
+    return Path(folder)

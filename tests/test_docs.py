@@ -1,0 +1,79 @@
+"""Every command in the README and under docs/ is run, shortened but real."""
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+REPOSITORY = Path(__file__).parents[1]
+PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
+SHORT = ["trainer.limit_train_batches=2", "trainer.max_epochs=1", "data.eval_batch_size=2000"]
+
+
+def commands(page: Path) -> list[str]:
+    """The lines of a page's bash blocks, continued lines joined and comments taken off."""
+    text = "".join(re.findall(r"^```bash\n(.*?)^```", page.read_text(), re.S | re.M)).replace("\\\n", " ")
+    lines = [re.sub(r"\s+#.*", "", line).strip() for line in text.splitlines()]
+    return [" ".join(line.split()) for line in lines if line and not line.startswith("#")]
+
+
+def python_blocks(page: Path) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)
+
+
+ALL = [(page.name, command) for page in PAGES for command in commands(page)]
+CNNEXP = [(page, command) for page, command in ALL if command.startswith("python -m cnnexp")]
+# what is left is installing and testing, which continuous integration does word for word, or a server
+ELSEWHERE = (
+    'python -m pip install -e . && python -m cnnexp',
+    'python -m pip install -e ".[test]" && python -m pytest',
+    "tensorboard --logdir outputs",
+    "make help",
+    "python -m bench",
+    "python -m bench --quick",
+)  # fmt: skip
+
+
+def test_there_is_no_command_that_nothing_runs():
+    left = {command for _, command in ALL} - {command for _, command in CNNEXP} - set(ELSEWHERE)
+    assert not left
+    assert len(CNNEXP) >= 10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("page", "command"), CNNEXP)
+def test_each_command_runs(page, command, cnnexp, folder, every_data_set, capsys):
+    arguments = shlex.split(command)[3:]
+    arguments = ["trainer=cpu" if argument == "trainer=gpu" else argument for argument in arguments]
+    if any(argument.startswith("run=outputs/") for argument in arguments):
+        assert cnnexp(*SHORT, "model.channels=[4]", "model.hidden=[]") == 0
+        [run] = (folder / "outputs" / "cnn-digits").iterdir()
+        arguments = [f"run={run}" if a.startswith("run=outputs/") else a for a in arguments]
+    pictures = f"data.root={every_data_set / 'pictures'}"
+    arguments = [pictures if argument.startswith("data.root=") else argument for argument in arguments]
+    if "--help" in arguments or "--cfg" in arguments:
+        with pytest.raises(SystemExit) as end:
+            cnnexp(*arguments)
+        assert not end.value.code
+        assert capsys.readouterr().out
+    else:
+        fits = not any(argument.startswith("task=") for argument in arguments)
+        small = ["data.val_size=0.2"] if "image_folder" in command else []
+        assert cnnexp(*arguments, *(SHORT if fits else []), *small) == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [block for page in PAGES for block in python_blocks(page)])
+def test_each_python_block_runs(block, folder, every_data_set):
+    short = re.sub(r"max_epochs=\d+", "max_epochs=1, limit_train_batches=2, logger=False", block)
+    done = subprocess.run([sys.executable, "-c", short], cwd=folder, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+
+
+def test_pictures_in_the_pages_are_there():
+    for page in PAGES:
+        for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
+            assert (page.parent / target).is_file(), f"{page.name}: {target}"
