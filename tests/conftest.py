@@ -3,10 +3,13 @@
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
+from serving import IDX, PICKLED, FileServer, serve_idx, serve_pickled
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -39,3 +42,45 @@ def process(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )  # fmt: skip
 
     return start
+
+
+@pytest.fixture(scope="module")
+def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    served, root = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("data")
+    server = FileServer(served)
+    with pytest.MonkeyPatch.context() as patch:
+        for kind, cls in (*IDX.items(), *PICKLED.items()):
+            server.folder = served / kind
+            server.folder.mkdir()
+            (serve_idx if kind in IDX else serve_pickled)(cls, server, patch, 2000 if kind == "cifar100" else 400)
+            patch.setattr(
+                cls,
+                *(
+                    ("mirrors", [f"{server.url}{kind}/"])
+                    if kind in IDX
+                    else ("url", f"{server.url}{kind}/{cls.filename}")
+                ),
+            )
+        rng = np.random.default_rng(0)
+        for part, count in (("train", 20), ("test", 4)):
+            for kind in ("cat", "dog", "frog"):
+                folder = root / "pictures" / part / kind
+                folder.mkdir(parents=True)
+                for number in range(count):
+                    picture = rng.integers(0, 256, (40 + number, 36, 3), np.uint8)
+                    Image.fromarray(picture).save(folder / f"{number}.png")
+        yield root
+    server.stop()
+
+
+@pytest.fixture
+def every_data_set(_served: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder where every data set is found, small ones in their real formats; the first use downloads them.
+
+    A picture folder of three classes is in ``pictures``.
+    """
+    from cnnexp.data import sources
+
+    monkeypatch.setenv("CNNEXP_DATA", str(_served))
+    sources._downloaded.cache_clear()
+    return _served

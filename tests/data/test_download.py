@@ -1,12 +1,7 @@
 import gc
-import gzip
-import hashlib
-import io
 import os
 import pickle
 import socket
-import struct
-import tarfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from serving import FileServer
+from serving import IDX, PICKLED, FileServer, serve_idx, serve_pickled
 from torchvision import datasets
 
 from cnnexp import CnnexpError
@@ -26,60 +21,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning:tarfile"),
     pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
 ]
-
-IDX = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
-PICKLED = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
-
-
-def md5(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()
-
-
-def idx(array: np.ndarray) -> bytes:
-    header = struct.pack(">HBB", 0, 8, array.ndim) + struct.pack(f">{array.ndim}I", *array.shape)
-    return gzip.compress(header + array.tobytes(), mtime=0)
-
-
-def serve_idx(cls: type, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    """Forty training and ten test pictures in the files that torchvision expects."""
-    rng = np.random.default_rng(0)
-    arrays, resources = {}, []
-    for part, count in (("train", 40), ("t10k", 10)):
-        arrays[f"{part}-images-idx3-ubyte.gz"] = rng.integers(0, 256, (count, 28, 28), np.uint8)
-        arrays[f"{part}-labels-idx1-ubyte.gz"] = (np.arange(count) % 10).astype(np.uint8)
-    for name, array in arrays.items():
-        data = idx(array)
-        (server.folder / name).write_bytes(data)
-        resources.append((name, md5(data)))
-    monkeypatch.setattr(cls, "mirrors", [server.url])
-    monkeypatch.setattr(cls, "resources", resources)
-    return arrays
-
-
-def serve_pickled(cls: type, server: FileServer, monkeypatch: pytest.MonkeyPatch) -> dict[str, np.ndarray]:
-    """The same in the archive of pickled batches that CIFAR comes in."""
-    rng = np.random.default_rng(0)
-    fine = cls is datasets.CIFAR100
-    names = [f"class{number}" for number in range(100 if fine else 10)]
-    files: dict[str, bytes] = {cls.meta["filename"]: pickle.dumps({cls.meta["key"]: names})}
-    batches = {}
-    for name, _ in cls.train_list + cls.test_list:
-        batches[name] = rng.integers(0, 256, (8, 3072), np.uint8)
-        labels = [number % len(names) for number in range(8)]
-        files[name] = pickle.dumps({"data": batches[name], "fine_labels" if fine else "labels": labels})
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        for name, data in files.items():
-            member = tarfile.TarInfo(f"{cls.base_folder}/{name}")
-            member.size = len(data)
-            archive.addfile(member, io.BytesIO(data))
-    (server.folder / cls.filename).write_bytes(stream.getvalue())
-    monkeypatch.setattr(cls, "url", server.url + cls.filename)
-    monkeypatch.setattr(cls, "tgz_md5", md5(stream.getvalue()))
-    for part in ("train_list", "test_list"):
-        monkeypatch.setattr(cls, part, [[name, md5(files[name])] for name, _ in getattr(cls, part)])
-    monkeypatch.setattr(cls, "meta", {**cls.meta, "md5": md5(files[cls.meta["filename"]])})
-    return batches
 
 
 class _Trap:

@@ -148,7 +148,7 @@ def test_history_has_a_row_an_epoch_and_travels_in_the_checkpoint(tmp_path):
 
 
 def plateau(optimizer, *, epochs, steps_per_epoch):
-    # a threshold that nothing passes: the rate falls at every step but the first, so the steps can be counted
+    # a threshold that nothing passes: the rate falls at every step, so that steps can be counted
     schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(optimizer, factor=0.5, patience=0, threshold=1e9)
     return {"scheduler": schedule, "interval": "epoch", "monitor": "val_loss", "reduce_on_plateau": True}
 
@@ -162,7 +162,7 @@ def halving(interval, optimizer, *, epochs, steps_per_epoch):
     ("scheduler", "rates"),
     [
         (None, [1, 1, 1, 1]),
-        (plateau, [1, 1, 1 / 2, 1 / 4]),
+        (plateau, [1, 1 / 2, 1 / 4, 1 / 8]),
         (partial(halving, "epoch"), [1, 1 / 2, 1 / 4, 1 / 8]),
         (partial(halving, "step"), [1, 1 / 8, 1 / 64, 1 / 512]),  # three steps an epoch
     ],

@@ -72,8 +72,8 @@ def test_settings_reach_the_layers():
 @pytest.mark.parametrize(
     ("shape", "settings", "said"),
     [
-        ((1, 28, 28), {"kernel_size": [3]}, r"kernel_size=\[3\] has 1 entries for 2 convolutions"),
-        ((1, 28, 28), {"kernel_size": (2, 3, 3)}, "has 3 entries for 2 convolutions; give one value for all"),
+        ((1, 28, 28), {"kernel_size": [3]}, r"kernel_size=\[3\] is a list of 1 for 2 convolutions"),
+        ((1, 28, 28), {"kernel_size": (2, 3, 3)}, "is a list of 3 for 2 convolutions; give one value for all"),
         ((1, 28, 28), {"padding": [0, 0, 0]}, "padding"),
         ((1, 28, 28), {"padding": "same", "stride": 2}, 'padding="same" needs stride=1'),
         ((1, 7, 9), {}, r"layer 4 \(max-pool 2\) leaves nothing of a 7×9 picture, which is 1×2 .* is 8×8"),

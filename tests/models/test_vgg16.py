@@ -99,6 +99,16 @@ def test_dropout_acts_in_training_only_and_leaves_the_state_dicts_names(hidden):
     without.load_state_dict(network.state_dict())
 
 
+@pytest.fixture
+def one_thread():
+    """One thread: on layers this small, waiting for a second one on a busy machine takes all the time."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.mark.usefixtures("one_thread")
 def test_it_learns_real_grey_digits_in_a_few_steps():
     digits = load_digits()
     pictures = torch.tensor(digits.images[:64], dtype=torch.float32)[:, None] / 16

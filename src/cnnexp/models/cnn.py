@@ -129,7 +129,7 @@ def _each(name: str, value: Any, count: int) -> list[Any]:
         return [value] * count
     if len(value) != count:
         raise CnnexpError(
-            f"{name}={value} has {len(value)} entries for {count} convolutions; give one value for all, "
+            f"{name}={value} is a list of {len(value)} for {count} convolutions; give one value for all, "
             f"or a list of {count} (for a kernel that isn't square, a pair in the list: [[2, 3], …])"
         )
     return [tuple(entry) if isinstance(entry, list) else entry for entry in value]

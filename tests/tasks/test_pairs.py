@@ -1,0 +1,50 @@
+"""Every network on every data set, with nothing else set."""
+
+import csv
+import json
+import math
+
+import pytest
+
+DATA = ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
+FEW = ["trainer.max_epochs=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "data.batch_size=8"]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning:tarfile")
+@pytest.mark.parametrize("data", DATA)
+@pytest.mark.parametrize("model", ["cnn", "ffnn", pytest.param("vgg16", marks=pytest.mark.slow)])
+def test_every_network_trains_on_every_data_set(model, data, cnnexp, folder, every_data_set):
+    root = [f"data.root={every_data_set / 'pictures'}"] if data == "image_folder" else []
+    assert cnnexp(f"model={model}", f"data={data}", *root, *FEW, "trainer.limit_train_batches=20") == 0
+    [run] = (folder / "outputs" / f"{model}-{data}").iterdir()
+    done = json.loads((run / "result.json").read_text())
+    assert done["status"] == "completed"
+    with (run / "metrics.csv").open() as file:
+        [row] = csv.DictReader(file)
+    assert all(math.isfinite(float(value)) for value in row.values())
+    # it has learned something: a network that knows nothing has a cross-entropy of log(classes)
+    classes = {"cifar100": 100, "image_folder": 3}.get(data, 10)
+    assert float(row["running_loss"]) < 3 * math.log(classes)
+
+
+@pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16"])
+def test_every_network_learns_real_digits(model, cnnexp, folder):
+    small = {"vgg16": ["model.width=0.125", "trainer.max_epochs=2"]}.get(model, ["trainer.max_epochs=3"])
+    assert cnnexp(f"model={model}", "data=digits", *small) == 0
+    [run] = (folder / "outputs" / f"{model}-digits").iterdir()
+    assert json.loads((run / "result.json").read_text())["test_accuracy"] > 0.8
+
+
+@pytest.mark.parametrize("name", ["notebook_cnn_mnist", "notebook_ffnn_mnist", "notebook_cnn_cifar10"])
+def test_the_notebooks_settings_are_exactly_those(name, cnnexp, folder, every_data_set, capsys):
+    assert cnnexp(f"experiment={name}", "trainer.limit_train_batches=2") == 0
+    [run] = next((folder / "outputs").iterdir()).iterdir()
+    from omegaconf import OmegaConf
+
+    record = OmegaConf.load(run / ".hydra" / "config.yaml")
+    assert (record.data.batch_size, record.data.normalize, record.data.validation) == (16, False, "test")
+    assert (record.optimizer._target_, record.optimizer.lr) == ("torch.optim.Adam", 0.001)
+    assert record.trainer.max_epochs == 5
+    done = json.loads((run / "result.json").read_text())
+    assert done["val_accuracy"] == pytest.approx(done["test_accuracy"])
+    assert "validating on the test set" in (run / "run.log").read_text()
