@@ -205,3 +205,13 @@ def test_a_debug_run_is_short_and_complete(cnnexp, folder):
     [done] = (folder / "outputs" / "cnn-digits").iterdir()
     assert result(done)["status"] == "completed"
     assert not (done / "tensorboard").exists()
+
+
+@pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])
+def test_gradients_are_clipped_whatever_the_precision(precision, cnnexp, folder):
+    settings = [*QUICK, "optimizer=sgd", "optimizer.weight_decay=0", f"trainer.precision={precision}"]
+    assert cnnexp(*settings, "trainer.gradient_clip_val=1e-12") == 0
+    [done] = (folder / "outputs" / "cnn-digits").iterdir()
+    losses = [float(row["train_loss"]) for row in rows(done)]
+    # steps of nothing: the weights, and so the loss, stay as they were
+    assert losses[0] == pytest.approx(losses[-1], rel=1e-4)

@@ -52,12 +52,12 @@ def use_record(overrides: Sequence[str]) -> str | None:
     groups = [group for group in GROUPS if any(override.startswith(f"{group}=") for override in overrides)]
     for key in ("task", "run", *groups):
         settings.pop(key, None)
-    hydra: dict[str, Any] = {"runtime": {"choices": {k: choices[k] for k in GROUPS if k not in groups}}}
+    kept = {group: choices[group] for group in GROUPS if group in choices and group not in groups}
+    hydra: dict[str, Any] = {"runtime": {"choices": kept}}
     if task != "fit":
         hydra["run"] = {"dir": f"{_literal(str(run / task))}/${{now:%Y-%m-%d_%H-%M-%S}}"}
-    chosen = [
-        {group: [choices[group]] if isinstance(choices[group], list) else choices[group]} for group in groups
-    ]
+    # something for the override to replace; of groups that take several choices Hydra records none
+    chosen = [{group: choices.get(group, ["none"])} for group in groups]
     node = {
         "defaults": ["application", {"task": "fit"}, *chosen, "_self_", {"experiment": None}],
         **OmegaConf.to_container(settings),  # type: ignore[dict-item]

@@ -9,6 +9,8 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
+from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
@@ -194,6 +196,29 @@ class Classifier(L.LightningModule):
                 steps_per_epoch=max(1, steps // self.trainer.max_epochs),
             ),
         }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients as the Trainer was told to, with fused optimizers and bfloat16 too."""
+        precision = self.trainer.precision_plugin
+        # Lightning refuses that pair because float16's gradients are scaled when they are clipped; bfloat16's
+        # are not, and plain clipping is right
+        if not gradient_clip_val:
+            return
+        if isinstance(precision, MixedPrecision) and precision.scaler is None:
+            kind = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(precision, optimizer, gradient_clip_val, kind)
+            return
+        if isinstance(precision, MixedPrecision) and getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise CnnexpError(
+                "float16 gradients can't be clipped for a fused optimizer; type optimizer.fused=false, or "
+                "trainer.precision=bf16-mixed"
+            )
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step a schedule, but leave a plateau schedule alone."""
