@@ -6,6 +6,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import resource
 import tempfile
 from collections.abc import Callable
@@ -114,7 +115,8 @@ def cnnexp_run(a: argparse.Namespace) -> tuple[Measured, str]:
     from cnnexp import load_run
     from cnnexp.app import run
 
-    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+    with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)
         limit = [] if a.steps is None else [f"trainer.limit_train_batches={a.steps}"]
         with contextlib.redirect_stdout(io.StringIO()):
             status = run(

@@ -6,6 +6,10 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+# before torch is imported, here and in the processes that tests start: networks this small gain nothing from
+# threads, and on a busy machine threads that wait for each other make a step a hundred times as slow
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
 from PIL import Image

@@ -103,6 +103,7 @@ def test_the_record_is_resolved_and_checkpoints_have_no_equals_sign(finished):
     assert "${" not in (finished / ".hydra" / "config.yaml").read_text()
     assert record.data.seed == record.seed == 0
     assert record.model.channels == [4, 8]
+    assert Path(record.data.root).is_absolute()
     assert not any("=" in path.name for path in finished.rglob("*"))
 
 

@@ -52,6 +52,8 @@ class ClaimFolders(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Record the settings with all values in place, instead of Hydra's record that looks them up."""
         resolved = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+        # so that the record means the same folder wherever it is used from
+        resolved.data.root = str(Path(resolved.data.root).expanduser().absolute())
         folder = Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)
         OmegaConf.save(resolved, folder / "config.yaml", resolve=True)
 

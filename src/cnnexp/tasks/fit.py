@@ -17,7 +17,7 @@ from cnnexp.tasks.build import build_data, build_model, build_optimization, buil
 from cnnexp.tasks.job import Job
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
 from cnnexp.training.checkpoints import BEST, checkpoint_callbacks
-from cnnexp.training.loggers import CsvLogger, TensorBoardLogger, TerminalLogger
+from cnnexp.training.loggers import CsvLogger, TensorBoardLogger, TerminalLogger, flatten
 
 log = logging.getLogger(__name__)
 
@@ -108,12 +108,11 @@ def _configured_loggers(job: Job) -> list[Any]:
 
 
 def _hyperparameters(job: Job) -> dict[str, Any]:
-    settings = job.settings
-    for key in ("task", "logger", "callbacks", "name", "run", "checkpoint"):
-        settings.pop(key, None)
-    for group in ("model", "data", "optimizer", "scheduler"):
-        settings[group] = {"": job.choices[group], **settings[group]}
-    return settings
+    groups = ("model", "data", "optimizer", "scheduler", "trainer")
+    flat = flatten({key: job.settings[key] for key in (*groups, "seed")})
+    for repeated in ("data.seed", "data.dataset", "data.root"):
+        flat.pop(repeated, None)
+    return {**{group: job.choices[group] for group in groups}, **flat}
 
 
 def _announce(job: Job, data: ImageDataModule, parameters: int, device: str) -> None:

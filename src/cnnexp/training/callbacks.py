@@ -27,9 +27,29 @@ class ProgressBar(TQDMProgressBar):
         self._refresh_rate = max(1, int(self.trainer.num_training_batches) // 50)
         super().on_train_start(*args)
 
+    def init_train_tqdm(self) -> Any:
+        """Leave nothing behind at the end."""
+        bar = super().init_train_tqdm()
+        bar.leave = False
+        return bar
+
     def init_validation_tqdm(self) -> Any:
-        """Show nothing: validation takes a fraction of training's time."""
+        """Show nothing: evaluation takes a fraction of training's time."""
         return tqdm(disable=True)
+
+    def init_test_tqdm(self) -> Any:
+        """Show nothing."""
+        return tqdm(disable=True)
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Count epochs from one, as everything else here does."""
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(f"epoch {trainer.current_epoch + 1}")
+
+    def on_train_epoch_end(self, *args: Any) -> None:
+        """Make room for the epoch's line."""
+        super().on_train_epoch_end(*args)
+        self.train_progress_bar.clear()
 
     def get_metrics(self, *args: Any) -> dict[str, Any]:
         """Show none: a number read back from the device each time would slow the device down."""
