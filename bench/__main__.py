@@ -11,6 +11,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bench.table import cost_table, speed_table
 
@@ -59,7 +60,7 @@ def main() -> None:
     root = Path(a.root).absolute()
     # one of them fetches the data if need be, so that no timing does
     subprocess.run([sys.executable, "-c", _FETCH, str(root)], check=True, cwd=REPOSITORY)
-    report = {
+    report: dict[str, Any] = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "rows": [timed(row, root) for row in (QUICK if a.quick else FULL)],
         "costs": costs(1 if a.quick else 3),

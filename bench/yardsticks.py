@@ -86,7 +86,7 @@ def tuned(
     batch_size: int, epochs: int, steps: int | None, order: Order, device: torch.device, precision: str, lr: float,
 ) -> Measured:  # fmt: skip
     """Train as tightly as a plain loop can."""
-    net = net.to(device, memory_format=torch.channels_last)
+    net = net.to(device).to(memory_format=torch.channels_last)
     pictures, labels = pictures.to(device), labels.to(device)
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
     measured = Measured()

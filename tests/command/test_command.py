@@ -138,6 +138,8 @@ def started(folder: Path, *arguments: str) -> tuple[subprocess.Popen, Path]:
     child = subprocess.Popen(
         [sys.executable, "-m", "cnnexp", "trainer.max_epochs=100000", *QUICK[:2], *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        # a shell starts what it runs in the background with SIGINT ignored, and that is inherited
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 120
     assert child.stdout is not None

@@ -1,0 +1,109 @@
+"""``task=benchmark``: where the time of a training step goes, for one's own network and data."""
+
+import csv
+import logging
+import statistics
+import time
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import torch
+import torch.nn.functional as F
+from annotated_types import Ge
+
+from cnnexp.data.datamodule import ImageDataModule
+from cnnexp.models.classifier import Classifier
+from cnnexp.reports.tables import shown
+from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer
+from cnnexp.tasks.fit import quiet_lightning
+from cnnexp.tasks.job import Job
+from cnnexp.training.callbacks import SeedSteps
+
+log = logging.getLogger(__name__)
+
+PARTS = ("data", "forward", "backward", "optimizer")
+
+
+def benchmark(job: Job, steps: Annotated[int, Ge(1)] = 100, rounds: Annotated[int, Ge(1)] = 5) -> None:
+    """Time a bare loop part by part and the Trainer as a whole, in turn, and show the medians.
+
+    Args:
+        job: the settings and the folder.
+        steps: training steps of a round.
+        rounds: how often each is timed; one more comes first, to warm up.
+    """
+    quiet_lightning()
+    config = job.config
+    data = build_data(config)
+    data.prepare_data()
+    model = build_model(config, data.image_shape, data.classes)
+    data.setup("fit")
+    steps = min(steps, len(data.train_dataloader()))
+    readings: list[dict[str, float]] = []
+    for _ in range(rounds + 1):
+        whole = _whole(job, model, data, steps)
+        parts = _parts(job, model, data, steps)
+        readings.append({**parts, "everything else": whole - sum(parts.values()), "whole": whole})
+    medians = {part: statistics.median(r[part] for r in readings[1:]) for part in readings[0]}
+    pictures = data.batch_size / medians["whole"]
+    with (job.folder / "benchmark.csv").open("w", newline="") as file:
+        writer = csv.DictWriter(file, list(readings[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(readings[1:])
+    job.record(
+        samples_per_second=pictures,
+        parameters=sum(p.numel() for p in model.parameters()),
+        device=str(model.device),
+        seconds_per_step=medians,
+    )
+    log.info("%s", _table(medians, pictures, data.batch_size, steps, rounds))
+    log.info("files: %s", shown(job.folder))
+
+
+def _whole(job: Job, model: Classifier, data: ImageDataModule, steps: int) -> float:
+    """Seconds a step of the Trainer, with everything a run has in its inner loop."""
+    job.config.trainer.update(limit_train_batches=steps, limit_val_batches=1, max_epochs=1)
+    model.history.clear()
+    trainer = build_trainer(job.config, job.folder, [SeedSteps(job.config.seed)])
+    trainer.fit(model, datamodule=data)
+    return model.history[-1]["seconds"] / steps
+
+
+def _parts(job: Job, model: Classifier, data: ImageDataModule, steps: int) -> dict[str, float]:
+    """Seconds a step of each part, in a loop with nothing else in it."""
+    trainer = build_trainer(job.config, job.folder)
+    device = trainer.strategy.root_device
+    model.to(device).train()
+    optimizer = build_optimization(job.config)[0](model.parameters())
+    seconds = dict.fromkeys(PARTS, 0.0)
+
+    def timed(part: str, work: Callable[[], Any]) -> Any:
+        begin = time.perf_counter()
+        result = work()
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        seconds[part] += time.perf_counter() - begin
+        return result
+
+    batches = iter(data.train_dataloader())
+    for _ in range(steps):
+        pictures, labels = (part.to(device) for part in timed("data", lambda: next(batches)))
+
+        def forward(pictures: torch.Tensor = pictures, labels: torch.Tensor = labels) -> torch.Tensor:
+            with trainer.precision_plugin.train_step_context():
+                return F.cross_entropy(model(pictures), labels, label_smoothing=model.label_smoothing)
+
+        loss = timed("forward", forward)
+        timed("backward", loss.backward)
+        timed("optimizer", lambda: (optimizer.step(), optimizer.zero_grad()))
+    return {part: total / steps for part, total in seconds.items()}
+
+
+def _table(medians: dict[str, float], pictures: float, batch_size: int, steps: int, rounds: int) -> str:
+    whole = medians["whole"]
+    lines = [f"{'':16}{'ms a step':>10}{'share':>8}"]
+    lines += [f"{part:16}{1000 * value:10.3f}{value / whole:8.1%}" for part, value in medians.items()]
+    lines.append(
+        f"{pictures:,.0f} pictures a second at batch size {batch_size}; medians of {rounds} × {steps} steps"
+    )
+    return "\n".join(lines)
