@@ -135,11 +135,14 @@ def test_a_failing_job_lets_the_others_go_on_and_the_sweep_ends_with_1(cnnexp, f
 
 def started(folder: Path, *arguments: str) -> tuple[subprocess.Popen, Path]:
     """Start a long run and wait until it has finished an epoch."""
+    # a shell starts what it runs in the background with SIGINT ignored, and that is inherited
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "from cnnexp.app import main; main()"
+    )
     child = subprocess.Popen(
-        [sys.executable, "-m", "cnnexp", "trainer.max_epochs=100000", *QUICK[:2], *arguments],
+        [sys.executable, "-c", code, "trainer.max_epochs=100000", *QUICK[:2], *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-        # a shell starts what it runs in the background with SIGINT ignored, and that is inherited
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     deadline = time.monotonic() + 120
     assert child.stdout is not None
