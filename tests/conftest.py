@@ -12,10 +12,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+from hypothesis import settings
 from PIL import Image
 from serving import IDX, PICKLED, FileServer, serve_idx, serve_pickled
 
 REPOSITORY = Path(__file__).parents[1]
+
+# how long an example takes says something about the machine, not about the code
+settings.register_profile("patient", deadline=None)
+settings.load_profile("patient")
 
 
 @pytest.fixture
