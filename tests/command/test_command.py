@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -133,31 +134,41 @@ def test_a_failing_job_lets_the_others_go_on_and_the_sweep_ends_with_1(cnnexp, f
     assert json.loads((sweep / "optimizer.lr-0.001" / "result.json").read_text())["status"] == "completed"
 
 
-def started(folder: Path, *arguments: str) -> tuple[subprocess.Popen, Path]:
-    """Start a long run and wait until it has finished an epoch."""
+@pytest.fixture
+def start(folder: Path) -> Iterator[Callable[..., tuple[subprocess.Popen, Path]]]:
+    """Start a long run and wait until it has finished an epoch; it ends with the test at the latest."""
     # a shell starts what it runs in the background with SIGINT ignored, and that is inherited
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "from cnnexp.app import main; main()"
     )
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, "trainer.max_epochs=100000", *QUICK[:2], *arguments],
-        cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-    )  # fmt: skip
-    deadline = time.monotonic() + 120
-    assert child.stdout is not None
-    for line in child.stdout:
-        assert time.monotonic() < deadline
-        if line.startswith("epoch 2"):
-            break
-    [run] = folder.glob("outputs/**/metrics.csv")
-    return child, run.parent
+    children: list[subprocess.Popen] = []
+
+    def started(*arguments: str) -> tuple[subprocess.Popen, Path]:
+        child = subprocess.Popen(
+            [sys.executable, "-c", code, "trainer.max_epochs=100000", *QUICK[:2], *arguments],
+            cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        )  # fmt: skip
+        children.append(child)
+        deadline = time.monotonic() + 120
+        assert child.stdout is not None
+        for line in child.stdout:
+            assert time.monotonic() < deadline
+            if line.startswith("epoch 2"):
+                break
+        [run] = folder.glob("outputs/**/metrics.csv")
+        return child, run.parent
+
+    yield started
+    for child in children:
+        child.kill()
+        child.communicate()
 
 
 @pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 @pytest.mark.parametrize("sweep", [False, True])
-def test_an_interrupted_run_says_so_and_keeps_its_last_checkpoint(number, status, sweep, folder):
-    child, run = started(folder, *(["-m", "seed=0,1"] if sweep else []))
+def test_an_interrupted_run_says_so_and_keeps_its_last_checkpoint(number, status, sweep, start):
+    child, run = start(*(["-m", "seed=0,1"] if sweep else []))
     child.send_signal(number)
     output, _ = child.communicate(timeout=60)
     assert child.returncode == status, output
@@ -168,13 +179,13 @@ def test_an_interrupted_run_says_so_and_keeps_its_last_checkpoint(number, status
         assert [path.name for path in run.parent.iterdir() if path.is_dir()] == ["seed-0"]
 
 
-def test_a_killed_run_counts_as_interrupted(folder):
+def test_a_killed_run_counts_as_interrupted(start):
     from cnnexp.runs import read_result
 
-    child, run = started(folder)
+    child, run = start()
     assert read_result(run)["status"] == "running"
     child.kill()
-    child.communicate()
+    child.wait()
     assert read_result(run)["status"] == "interrupted"
 
 
