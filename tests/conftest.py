@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -93,3 +94,28 @@ def every_data_set(_served: Path, folder: Path, monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setenv("CNNEXP_DATA", str(_served))
     sources._downloaded.cache_clear()
     return _served
+
+
+REAL = Path(os.environ.get("CNNEXP_TEST_DATA") or REPOSITORY.parent / "shared" / "data")
+
+
+@pytest.fixture(scope="session")
+def mnist_root() -> Path:
+    """The folder of the whole of MNIST."""
+    if not (REAL / "MNIST" / "raw" / "train-images-idx3-ubyte").exists():
+        pytest.skip("MNIST is not here: set CNNEXP_TEST_DATA to a folder that holds torchvision's MNIST/")
+    return REAL
+
+
+@pytest.fixture(scope="session")
+def cifar_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A picture folder with a few of CIFAR-10's pictures of each class, as JPEGs."""
+    archive = REAL / "cifar10-jpeg.tar.xz"
+    if not archive.exists():
+        pytest.skip("CIFAR-10 as JPEGs is not here: CNNEXP_TEST_DATA has no cifar10-jpeg.tar.xz")
+    root = tmp_path_factory.mktemp("cifar10-jpeg")
+    with tarfile.open(archive) as pictures:
+        for member in pictures:
+            if member.isfile() and int(Path(member.name).stem) % 100 == 1:
+                pictures.extract(member, root, filter="data")
+    return root

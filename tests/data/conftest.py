@@ -1,4 +1,3 @@
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -29,11 +28,3 @@ def nothing_in_memory() -> Iterator[None]:
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("CNNEXP_CACHE", str(tmp_path / "cache"))
     return tmp_path / "cache"
-
-
-@pytest.fixture(scope="session")
-def mnist_root() -> Path:
-    folder = os.environ.get("CNNEXP_TEST_DATA") or Path(__file__).parents[2].parent / "shared" / "data"
-    if not (Path(folder) / "MNIST" / "raw" / "train-images-idx3-ubyte").exists():
-        pytest.skip("MNIST is not here: set CNNEXP_TEST_DATA to a folder that holds torchvision's MNIST/")
-    return Path(folder)

@@ -27,6 +27,20 @@ def test_every_network_trains_on_every_data_set(model, data, cnnexp, folder, eve
     assert float(row["running_loss"]) < 3 * math.log(classes)
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("data", ["mnist", "image_folder"])
+@pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16"])
+def test_every_network_trains_on_the_real_pictures_that_are_here(model, data, cnnexp, folder, request):
+    root = request.getfixturevalue("mnist_root" if data == "mnist" else "cifar_pictures")
+    small = ["data.train_size=400", "data.val_size=100", "data.batch_size=20"]
+    assert cnnexp(f"model={model}", f"data={data}", f"data.root={root}", *small, *FEW[:3]) == 0
+    [run] = (folder / "outputs" / f"{model}-{data}").iterdir()
+    with (run / "metrics.csv").open() as file:
+        [row] = csv.DictReader(file)
+    # better than one guess in ten, after twenty steps
+    assert float(row["running_accuracy"]) > 0.11
+
+
 @pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16"])
 def test_every_network_learns_real_digits(model, cnnexp, folder):
     small = {"vgg16": ["model.width=0.125", "trainer.max_epochs=2"]}.get(model, ["trainer.max_epochs=3"])
