@@ -2,7 +2,6 @@
 
 import logging
 
-from cnnexp.errors import CnnexpError
 from cnnexp.reports.tables import final_table
 from cnnexp.tasks.build import build_data, build_trainer
 from cnnexp.tasks.fit import quiet_lightning
@@ -16,8 +15,6 @@ log = logging.getLogger(__name__)
 def test(job: Job) -> None:
     """Test the checkpoint that ``checkpoint`` names on the test set of the run that ``run`` names."""
     quiet_lightning()
-    if job.config.run is None:
-        raise CnnexpError("task=test needs a run to test; type run=outputs/…, the folder of a finished one")
     loaded = load_run(job.config.run, job.config.checkpoint)
     # what the command line changes (another data.root, another precision) is in the job's settings
     trainer = build_trainer(job.config, job.folder, [StopOnSignal()])
