@@ -68,6 +68,9 @@ def run(arguments: list[str]) -> int:
         return _say(str(error))
     except ANSWERED as error:
         return _say(explain(error))
+    except BrokenPipeError:  # the reader, `head` for example, has seen enough; Python flushes once more at exit
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     except Interrupted as interrupted:
         print(f"interrupted by {interrupted}", file=sys.stderr)
         return interrupted.exit_status

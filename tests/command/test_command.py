@@ -104,6 +104,18 @@ def test_help_lists_what_there_is(process):
     assert max(map(len, page.splitlines())) <= 120
 
 
+def test_a_reader_that_stops_early_sees_no_traceback(folder):
+    child = subprocess.Popen(
+        [sys.executable, "-m", "cnnexp", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    child.stdout.close()
+    assert child.stderr is not None
+    assert child.stderr.read() == ""
+    child.stderr.close()
+    assert child.wait(timeout=60) == 1
+
+
 def test_a_users_own_configs_are_choices_too(cnnexp, folder, capsys):
     (folder / "mine" / "experiment").mkdir(parents=True)
     (folder / "mine" / "experiment" / "tiny.yaml").write_text(
