@@ -1,6 +1,8 @@
 """From settings to Lightning's objects."""
 
+import logging
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -72,3 +74,12 @@ def build_optimization(config: DictConfig) -> tuple[Any, Any]:
     except (ValueError, TypeError) as error:
         raise CnnexpError(f"scheduler: {error}") from None
     return optimizer, scheduler
+
+
+def quiet_lightning() -> None:
+    """Leave out Lightning's remarks that a user of this command can do nothing about."""
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
+    # and LeafSpec is Lightning's own matter with torch
+    for message in ("does not have many workers", "smaller than the logging interval", "LeafSpec"):
+        warnings.filterwarnings("ignore", f".*{message}")

@@ -1,7 +1,6 @@
 """``task=fit``: train, validate each epoch, and test once at the end with the best checkpoint."""
 
 import logging
-import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,7 +12,7 @@ from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.tables import final_table
-from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer
+from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
 from cnnexp.training.checkpoints import BEST, checkpoint_callbacks
@@ -48,8 +47,9 @@ def fit(job: Job) -> None:
     job.record(parameters=parameters, device=device)
     _announce(job, data, parameters, device)
 
+    hyperparameters = _hyperparameters(job)
     for logger in loggers:
-        logger.log_hyperparams(_hyperparameters(job))
+        logger.log_hyperparams(hyperparameters)
     try:
         trainer.fit(model, datamodule=data)
         _raise_unless_finished(model.history)
@@ -109,7 +109,8 @@ def _configured_loggers(job: Job) -> list[Any]:
 
 def _hyperparameters(job: Job) -> dict[str, Any]:
     groups = ("model", "data", "optimizer", "scheduler", "trainer")
-    flat = flatten({key: job.settings[key] for key in (*groups, "seed")})
+    settings = job.settings
+    flat = flatten({key: settings[key] for key in (*groups, "seed")})
     for repeated in ("data.seed", "data.dataset", "data.root"):
         flat.pop(repeated, None)
     return {**{group: job.choices[group] for group in groups}, **flat}
@@ -142,12 +143,3 @@ def _raise_unless_finished(history: Sequence[Mapping[str, float]]) -> None:
         raise CnnexpError("no epoch was finished; give more time (trainer.max_time, trainer.max_steps)")
     if not any("val_accuracy" in row for row in history):
         raise CnnexpError("no epoch was validated; lower trainer.check_val_every_n_epoch")
-
-
-def quiet_lightning() -> None:
-    """Leave out Lightning's remarks that a user of this command can do nothing about."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
-    # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
-    # and LeafSpec is Lightning's own matter with torch
-    for message in ("does not have many workers", "smaller than the logging interval", "LeafSpec"):
-        warnings.filterwarnings("ignore", f".*{message}")

@@ -77,11 +77,12 @@ def run_job(config: DictConfig) -> None:
             job.record(status="failed", error=f"{type(error).__name__}: {error}")
             # to the log file only: what ends a single job is shown as its process ends
             _log_to_file(error)
-            if not in_sweep and isinstance(error, CnnexpError):
+            if in_sweep:
+                log.error("failed: %s", error)
+            elif isinstance(error, CnnexpError):
                 raise Refused from error
-            if not in_sweep:
+            else:
                 raise
-            log.error("failed: %s", error)
         else:
             job.record(status="completed")
 

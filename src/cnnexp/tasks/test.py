@@ -3,8 +3,7 @@
 import logging
 
 from cnnexp.reports.tables import final_table
-from cnnexp.tasks.build import build_data, build_trainer
-from cnnexp.tasks.fit import quiet_lightning
+from cnnexp.tasks.build import build_data, build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
 from cnnexp.tasks.load import load_run
 from cnnexp.training.callbacks import StopOnSignal
