@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -56,6 +57,10 @@ class ClaimFolders(Callback):
         resolved.data.root = str(Path(resolved.data.root).expanduser().absolute())
         folder = Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)
         OmegaConf.save(resolved, folder / "config.yaml", resolve=True)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Let go of the job's settings, which Hydra would keep in memory for every job until a sweep's end."""
+        job_return.cfg = job_return.hydra_cfg = None
 
     @staticmethod
     def _claim(config: DictConfig, key: str) -> Path:

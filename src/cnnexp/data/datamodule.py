@@ -63,7 +63,7 @@ class ImageDataModule(L.LightningDataModule):
         dataset: Dataset,
         root: str = "data",
         batch_size: Count = 128,
-        eval_batch_size: Count = 1000,
+        eval_batch_size: Count = 250,
         train_size: Count | Annotated[float, Interval(gt=0, le=1)] | None = None,
         val_size: Count | Annotated[float, Interval(gt=0, lt=1)] = 0.1,
         validation: Literal["split", "test"] = "split",

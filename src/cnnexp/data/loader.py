@@ -101,6 +101,14 @@ class BatchLoader:
         full, left = divmod(len(self._indices), self.batch_size)
         return full + (left >= self._world_size if full else left > 0)
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        """The sizes that this device's batches have: the usual one, and the last one's if that is another."""
+        last = len(self._indices) - (len(self) - 1) * self.batch_size
+        whole = [self.batch_size] if len(self) > 1 else []
+        parts = [-((self._rank - size) // self._world_size) for size in (*whole, last)]
+        return list(dict.fromkeys(parts))
+
     def __iter__(self) -> Iterator[Batch]:
         """Yield an epoch's batches: float pictures (n, channels, height, width) and labels (n,)."""
         # a generator, so that the epoch is read with the first batch: on resume Lightning calls iter() before

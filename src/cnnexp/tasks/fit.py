@@ -10,12 +10,13 @@ from hydra.utils import instantiate
 import cnnexp
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
-from cnnexp.reports.curves import draw_curves
+from cnnexp.reports.curves import draw_curves, png
 from cnnexp.reports.tables import final_table
 from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
 from cnnexp.training.checkpoints import BEST, checkpoint_callbacks
+from cnnexp.training.compilation import Compile
 from cnnexp.training.loggers import CsvLogger, TensorBoardLogger, TerminalLogger, flatten
 
 log = logging.getLogger(__name__)
@@ -52,6 +53,9 @@ def fit(job: Job) -> None:
         logger.log_hyperparams(hyperparameters)
     try:
         trainer.fit(model, datamodule=data)
+        for callback in callbacks:
+            if isinstance(callback, Compile):
+                job.record(compile_seconds=callback.seconds)
         _raise_unless_finished(model.history)
         best = best_row(model.history)
         job.record(**_numbers(model.history, best, data))
@@ -73,10 +77,11 @@ def fit(job: Job) -> None:
                 step=len(model.history),
             )
         figure = draw_curves(model.history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
-        figure.savefig(job.folder / "curves.png", dpi=110)
+        picture = png(figure)
+        (job.folder / "curves.png").write_bytes(picture)
         for logger in loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.log_figure("curves", figure, len(model.history))
+                logger.log_png("curves", picture, len(model.history))
     finally:
         for logger in loggers:
             if isinstance(logger, TensorBoardLogger):

@@ -123,4 +123,7 @@ class StopOnSignal(L.Callback):
         """Give the signals back."""
         while self._before:
             number, handler = self._before.popitem()
-            signal.signal(number, handler)
+            # Lightning may have put back already what was there before it: its own handler, put in again, would
+            # keep the Trainer and the network in memory
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, handler)

@@ -5,6 +5,7 @@ All are Lightning loggers, because a logger is what gets the row whole. The x ax
 
 import csv
 import logging
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,9 +151,16 @@ class TensorBoardLogger(Logger):
         """Show a text (Markdown) beside the run."""
         self._writer("").add_text(tag, text)
 
-    def log_figure(self, tag: str, figure: Any, step: int) -> None:
-        """Show a matplotlib figure beside the run."""
-        self._writer("").add_figure(tag, figure, step, close=False)
+    def log_png(self, tag: str, picture: bytes, step: int) -> None:
+        """Show a picture, given as a PNG file's bytes, beside the run."""
+        # torch's add_figure would draw the figure a second time, and encode it anew
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        # the header of every PNG: width and height, big-endian, from byte 16 on
+        width, height = struct.unpack(">II", picture[16:24])
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=picture)
+        summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+        self._writer("")._get_file_writer().add_summary(summary, step)
 
     def save(self) -> None:
         """Let a running TensorBoard see what was written."""
