@@ -9,7 +9,8 @@ import torch
 from cnnexp import load_run
 
 SMALL = [
-    "model.channels=[4]", "model.hidden=[]", "model.batch_norm=true", "trainer.max_epochs=2", "data.batch_size=100",
+    "model.channels=[4]", "model.hidden=[]", "model.batch_norm=true",
+    "trainer.max_epochs=2", "data.batch_size=100",
 ]  # fmt: skip
 
 

@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal, TypeAlias, cast
 
 import lightning as L
 import torch
@@ -39,7 +39,8 @@ class Compile(L.Callback):
             raise CnnexpError("callbacks=[compile] needs a C++ compiler (g++ or clang++) on a CPU; install one")
         begin = time.perf_counter()
         pl_module.compile(mode=self.mode)
-        shape, data = pl_module.image_shape, getattr(trainer, "datamodule", None)
+        shape = cast(tuple[int, ...], pl_module.image_shape)
+        data = getattr(trainer, "datamodule", None)
         averages = {name: buffer.clone() for name, buffer in pl_module.named_buffers()}
         if data is not None:
             for size in data.train_dataloader().batch_sizes:
@@ -67,4 +68,3 @@ class Compile(L.Callback):
     @staticmethod
     def _blank(module: L.LightningModule, size: int, shape: Sequence[int]) -> torch.Tensor:
         return torch.zeros(size, *shape, device=module.device)
-
