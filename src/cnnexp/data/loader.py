@@ -95,6 +95,11 @@ class BatchLoader:
         self._mean, self._std = (self._like_a_picture(values, pictures) for values in (mean, std))
         self._seed = seed
         self._rank, self._world_size = rank, world_size
+        self._skipped = 0
+
+    def skip(self, batches: int) -> None:
+        """Leave out the first ``batches`` of the next pass: they were met before an interruption."""
+        self._skipped = batches
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
@@ -113,12 +118,13 @@ class BatchLoader:
         """Yield an epoch's batches: float pictures (n, channels, height, width) and labels (n,)."""
         # a generator, so that the epoch is read with the first batch: on resume Lightning calls iter() before
         # set_epoch()
-        epoch = self.batch_sampler.epoch
+        epoch, skipped = self.batch_sampler.epoch, self._skipped
+        self._skipped = 0
         generator = torch.Generator(self._device)
-        chosen = self._shards(epoch)
+        chosen = self._shards(epoch, skipped)
         if self._stored.device.type != self._device.type:
             chosen = self._one_ahead(chosen)
-        for number, (pictures, labels, start, whole) in enumerate(chosen):
+        for number, (pictures, labels, start, whole) in enumerate(chosen, skipped):
             if self._augmentation:
                 generator.manual_seed(mix(self._seed, epoch, number, _AUGMENTATION))
                 # drawn for the whole batch, so that a picture gets the same on any number of devices
@@ -126,14 +132,14 @@ class BatchLoader:
                 pictures = self._augmentation(pictures, draws)
             yield to_float(pictures, self._mean, self._std), labels
 
-    def _shards(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, int, int]]:
+    def _shards(self, epoch: int, skipped: int) -> Iterator[tuple[Tensor, Tensor, int, int]]:
         """Yield this device's part of each batch: pictures, labels, its place in the batch, the batch's size."""
         order = self._indices
         if self._shuffle:
             generator = torch.Generator().manual_seed(mix(self._seed, epoch))
             order = order[torch.randperm(len(order), generator=generator).to(order.device)]
         batches = len(self)
-        for number in range(batches):
+        for number in range(skipped, batches):
             first = number * self.batch_size
             whole = order[first:] if number == batches - 1 else order[first : first + self.batch_size]
             size, start = len(whole), 0

@@ -6,10 +6,11 @@ All are Lightning loggers, because a logger is what gets the row whole. The x ax
 import csv
 import logging
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
 from lightning.pytorch.loggers.logger import Logger
 
 if TYPE_CHECKING:
@@ -52,11 +53,25 @@ class CsvLogger(_EpochLogger):
         """Append a row; what wasn't measured is an empty cell."""
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-            if new:
-                writer.writeheader()
-            # Lightning hands over single precision; seven digits are all there is
-            writer.writerow({**{key: f"{value:.7g}" for key, value in row.items()}, "epoch": epoch})
+            self._write(file, [{**row, "epoch": epoch}], header=new)
+
+    def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Write the file anew with the epochs that a checkpoint has behind it."""
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        with temporary.open("w", newline="") as file:
+            self._write(file, history, header=True)
+        temporary.replace(self.path)
+
+    @staticmethod
+    def _write(file: TextIO, rows: Sequence[Mapping[str, float]], header: bool) -> None:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        if header:
+            writer.writeheader()
+        for row in rows:
+            # Lightning hands over single precision, so seven digits are all there is, and a row that comes from
+            # elsewhere is rounded as Lightning's would be
+            cells = {key: f"{float(np.float32(value)):.7g}" for key, value in row.items()}
+            writer.writerow({**cells, "epoch": int(row["epoch"])})
 
 
 class TerminalLogger(_EpochLogger):
@@ -133,6 +148,14 @@ class TensorBoardLogger(Logger):
         writer = self._writer("")
         writer._get_file_writer().add_summary(summary)
         writer.flush()
+
+    def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Write the files anew with the epochs that a checkpoint has behind it."""
+        self.close()
+        for file in self.folder.rglob("events.out.tfevents.*"):
+            file.unlink()
+        for row in history:
+            self.log_metrics({key: float(np.float32(row[key])) for key in row}, int(row["epoch"]))
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write an epoch's row to the two runs, and anything else to the folder's own."""
