@@ -1,0 +1,192 @@
+"""The generalization gap and the accuracies against what is swept."""
+
+import math
+import statistics
+from collections import defaultdict
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+
+from cnnexp.reports.curves import FAINT, TRAIN, VAL
+from cnnexp.reports.study import Configuration, Judged, Study
+from cnnexp.reports.swept import hashable, short_names, shown_value, sort_key
+
+TEST = "#3a7d44"
+SERIES = ("#1f6fb4", "#d1495b", "#3a7d44", "#b5790a", "#7b4fa3", "#20808d")
+MOST_SETTINGS = 6
+MOST_VALUES = 30
+ACCURACIES = (
+    ("train_accuracy", "train, clean", TRAIN),
+    ("val_accuracy", "validation", VAL),
+    ("test_accuracy", "test", TEST),
+)
+
+Groups = Mapping[Hashable, Sequence[Judged]]
+
+
+def draw_against(study: Study) -> Figure | None:
+    """Draw the gap, and beside it the accuracies, against each swept setting; None where nothing is swept.
+
+    Error bars are standard deviations over the seeds. In the gap's panels the other settings have a line each,
+    where these are at most six; otherwise, and for the accuracies, means over them are drawn without error bars,
+    since their spread isn't the seeds'. An axis is logarithmic where positive numbers span a factor of ten or more.
+    """
+    names = short_names(study.swept)
+    swept = [key for key in study.swept if 2 <= len(_values(study, key)) <= MOST_VALUES][:MOST_SETTINGS]
+    if not swept or not any(c.mean("generalization_gap") is not None for c in study.configurations):
+        return None
+    figure = Figure(figsize=(9.5, 3.2 * len(swept) + 0.3), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(len(swept), 2, squeeze=False)
+    for key, (left, right) in zip(swept, grid, strict=True):
+        others = [other for other in study.swept if other != key]
+        place = _axis(left, right, _values(study, key), key)
+        lines = _lines(study, others)
+        if len(lines) > len(SERIES):
+            lines = {f"mean over {_counted(others, names)}": list(study.configurations)}
+        for (label, configurations), colour in zip(lines.items(), SERIES, strict=False):
+            pooled = len(lines) == 1 and bool(others)
+            groups = _grouped(configurations, key)
+            _draw_line(left, groups, place, "generalization_gap", label, colour, bars=not pooled)
+        for number, label, colour in ACCURACIES:
+            _draw_line(
+                right, _grouped(study.configurations, key), place, number, label, colour, bars=not others
+            )
+        left.axhline(0, color=FAINT, linewidth=0.8)
+        left.set_ylabel("generalization gap", fontsize=9)
+        right.set_ylabel("accuracy" + (" (mean over the others)" if others else ""), fontsize=9)
+        for axes in (left, right):
+            axes.set_xlabel(names[key], fontsize=9)
+            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
+            axes.grid(alpha=0.25)
+            axes.tick_params(labelsize=8)
+            if axes.get_legend_handles_labels()[1]:
+                axes.legend(fontsize=7)
+    figure.suptitle("At the best epoch; error bars: standard deviation over seeds", fontsize=10)
+    return figure
+
+
+def draw_heat_maps(study: Study) -> Figure | None:
+    """Draw gap and validation accuracy over two swept settings, their means in the cells; None for other numbers.
+
+    The settings may have at most 30 values each.
+    """
+    if len(study.swept) != 2:
+        return None
+    across, down = sorted(study.swept, key=lambda key: -len(_values(study, key)))
+    columns, rows = _values(study, across), _values(study, down)
+    if not (2 <= len(rows) <= MOST_VALUES and 2 <= len(columns) <= MOST_VALUES):
+        return None
+    if not any(c.mean("generalization_gap") is not None for c in study.configurations):
+        return None
+    names = short_names(study.swept)
+    size = (max(8.0, 2.6 + 1.3 * len(columns)), 1.6 + 0.4 * len(rows))
+    figure = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(figure)
+    at = {
+        tuple(hashable(c.values[key]) for key in (down, across)): c
+        for c in study.configurations
+        if down in c.values and across in c.values
+    }
+    for axes, number, title, colours in zip(
+        figure.subplots(1, 2),
+        ("generalization_gap", "val_accuracy"),
+        ("generalization gap, points", "validation accuracy, %"),
+        ("Reds", "Blues"),
+        strict=True,
+    ):
+        cells = [[_mean(at.get((hashable(row), hashable(column))), number) for column in columns] for row in rows]
+        image = axes.imshow(cells, cmap=colours, aspect="auto")
+        if len(columns) <= 12:
+            for y, line in enumerate(cells):
+                for x, value in enumerate(line):
+                    dark = image.norm(value) > 0.6 if math.isfinite(value) else False
+                    text = f"{value:.1f}" if math.isfinite(value) else "–"
+                    axes.text(x, y, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+        axes.set_title(title, fontsize=10)
+        axes.set_xticks(range(len(columns)), [_label(across, v) for v in columns], fontsize=8, rotation=_turn(columns))
+        axes.set_yticks(range(len(rows)), [_label(down, v) for v in rows], fontsize=8)
+        axes.set_xlabel(names[across], fontsize=9)
+        axes.set_ylabel(names[down], fontsize=9)
+        figure.colorbar(image, ax=axes)
+    return figure
+
+
+def _values(study: Study, key: str) -> list[Any]:
+    known = {hashable(c.values[key]): c.values[key] for c in study.configurations if key in c.values}
+    return sorted(known.values(), key=sort_key)
+
+
+def _axis(left: Any, right: Any, values: Sequence[Any], key: str) -> dict[Hashable, float]:
+    """Set the horizontal axes up for a setting; return where each of its values lies."""
+    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+    if not numbers:
+        labels = [_label(key, value) for value in values]
+        for axes in (left, right):
+            axes.set_xticks(range(len(values)), labels, rotation=_turn(labels))
+            axes.set_xlim(-0.5, len(values) - 0.5)
+        return {hashable(value): float(place) for place, value in enumerate(values)}
+    if min(values) > 0 and max(values) >= 10 * min(values):
+        for axes in (left, right):
+            axes.set_xscale("log")
+            axes.xaxis.set_minor_locator(NullLocator())
+    if len(values) <= 8:
+        for axes in (left, right):
+            axes.set_xticks(values)
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+    return {hashable(value): float(value) for value in values}
+
+
+def _lines(study: Study, others: Sequence[str]) -> dict[str, list[Configuration]]:
+    names = short_names(study.swept)
+    lines: dict[str, list[Configuration]] = defaultdict(list)
+    for configuration in study.by_settings:
+        values = {key: configuration.values[key] for key in others if key in configuration.values}
+        lines[", ".join(f"{names[key]}={_label(key, value)}" for key, value in values.items())].append(configuration)
+    return lines
+
+
+def _grouped(configurations: Sequence[Configuration], key: str) -> dict[Hashable, list[Judged]]:
+    groups: dict[Hashable, list[Judged]] = defaultdict(list)
+    for configuration in configurations:
+        if key in configuration.values:
+            groups[hashable(configuration.values[key])] += configuration.counted
+    return groups
+
+
+def _draw_line(
+    axes: Any, groups: Groups, place: Mapping[Hashable, float], number: str, label: str, colour: str, bars: bool
+) -> None:
+    points = []
+    for value, runs in groups.items():
+        known = [run.numbers[number] for run in runs if run.numbers[number] is not None]
+        if known:
+            points.append((place[value], statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else 0.0))
+    points.sort()
+    if points:
+        x, mean, std = zip(*points, strict=True)
+        axes.errorbar(
+            x, mean, yerr=std if bars and any(std) else None, marker="o", markersize=4, linewidth=1.2, capsize=3,
+            color=colour, label=label or None,
+        )  # fmt: skip
+
+
+def _mean(configuration: Configuration | None, number: str) -> float:
+    mean = configuration.mean(number) if configuration else None
+    return math.nan if mean is None else 100 * mean
+
+
+def _label(key: str, value: Any, longest: int = 18) -> str:
+    text = shown_value(key, value)
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _turn(labels: Sequence[Any]) -> int:
+    return 30 if sum(len(str(label)) for label in labels) > 40 else 0
+
+
+def _counted(others: Sequence[str], names: Mapping[str, str]) -> str:
+    return ", ".join(names[key] for key in others)
