@@ -8,11 +8,11 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator, PercentFormatter
+from matplotlib.ticker import FuncFormatter, NullLocator
 
 from cnnexp.reports.curves import FAINT, TRAIN, VAL
 from cnnexp.reports.study import Configuration, Judged, Study
-from cnnexp.reports.swept import hashable, short_names, shown_value, sort_key
+from cnnexp.reports.swept import hashable, short_names, shortened, shown_value, sort_key
 
 TEST = "#3a7d44"
 SERIES = ("#1f6fb4", "#d1495b", "#3a7d44", "#b5790a", "#7b4fa3", "#20808d")
@@ -43,24 +43,27 @@ def draw_against(study: Study) -> Figure | None:
     grid = figure.subplots(len(swept), 2, squeeze=False)
     for key, (left, right) in zip(swept, grid, strict=True):
         others = [other for other in study.swept if other != key]
-        place = _axis(left, right, _values(study, key), key)
+        values = _values(study, key)
+        place = _axis(left, right, values, key)
+        # between names there is nothing to draw a line through
+        unordered = any(isinstance(value, (str, bool)) for value in values)
         lines = _lines(study, others)
         if len(lines) > len(SERIES):
             lines = {f"mean over {_counted(others, names)}": list(study.configurations)}
-        for (label, configurations), colour in zip(lines.items(), SERIES, strict=False):
-            pooled = len(lines) == 1 and bool(others)
-            groups = _grouped(configurations, key)
-            _draw_line(left, groups, place, "generalization_gap", label, colour, bars=not pooled)
-        for number, label, colour in ACCURACIES:
-            _draw_line(
-                right, _grouped(study.configurations, key), place, number, label, colour, bars=not others
-            )
+        bars = len(lines) > 1 or not others
+        for number, (label, configurations) in enumerate(lines.items()):
+            side = _side(number, len(lines)) if unordered else None
+            points = _points(_grouped(configurations, key), place, "generalization_gap")
+            _draw_line(left, points, label, SERIES[number], bars, side)
+        for number, (accuracy, label, colour) in enumerate(ACCURACIES):
+            side = _side(number, len(ACCURACIES)) if unordered else None
+            points = _points(_grouped(study.configurations, key), place, accuracy)
+            _draw_line(right, points, label, colour, not others, side)
         left.axhline(0, color=FAINT, linewidth=0.8)
-        left.set_ylabel("generalization gap", fontsize=9)
-        right.set_ylabel("accuracy" + (" (mean over the others)" if others else ""), fontsize=9)
+        left.set_ylabel("generalization gap, points", fontsize=9)
+        right.set_ylabel("accuracy, %" + (" (mean over the others)" if others else ""), fontsize=9)
         for axes in (left, right):
             axes.set_xlabel(names[key], fontsize=9)
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=None))
             axes.grid(alpha=0.25)
             axes.tick_params(labelsize=8)
             if axes.get_legend_handles_labels()[1]:
@@ -157,21 +160,33 @@ def _grouped(configurations: Sequence[Configuration], key: str) -> dict[Hashable
     return groups
 
 
-def _draw_line(
-    axes: Any, groups: Groups, place: Mapping[Hashable, float], number: str, label: str, colour: str, bars: bool
-) -> None:
+def _points(groups: Groups, place: Mapping[Hashable, float], number: str) -> list[tuple[float, float, float]]:
+    """Return place, mean and standard deviation over runs, in per cent, for each value that has numbers."""
     points = []
     for value, runs in groups.items():
-        known = [run.numbers[number] for run in runs if run.numbers[number] is not None]
+        known = [100 * n for run in runs if (n := run.numbers[number]) is not None]
         if known:
-            points.append((place[value], statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else 0.0))
-    points.sort()
-    if points:
-        x, mean, std = zip(*points, strict=True)
-        axes.errorbar(
-            x, mean, yerr=std if bars and any(std) else None, marker="o", markersize=4, linewidth=1.2, capsize=3,
-            color=colour, label=label or None,
-        )  # fmt: skip
+            std = statistics.stdev(known) if len(known) > 1 else 0.0
+            points.append((place[value], statistics.fmean(known), std))
+    return sorted(points)
+
+
+def _draw_line(
+    axes: Any, points: Sequence[tuple[float, float, float]], label: str, colour: str, bars: bool, side: float | None
+) -> None:
+    """Draw means with their error bars; given a ``side``, as single dots moved by so much, for names."""
+    if not points:
+        return
+    x, mean, std = zip(*points, strict=True)
+    axes.errorbar(
+        [place + (side or 0.0) for place in x], mean, yerr=std if bars and any(std) else None, marker="o",
+        markersize=4, linewidth=1.2, linestyle="-" if side is None else "", capsize=3, color=colour,
+        label=label or None,
+    )  # fmt: skip
+
+
+def _side(number: int, count: int) -> float:
+    return 0.0 if count == 1 else 0.36 * (number / (count - 1) - 0.5)
 
 
 def _mean(configuration: Configuration | None, number: str) -> float:
@@ -179,9 +194,8 @@ def _mean(configuration: Configuration | None, number: str) -> float:
     return math.nan if mean is None else 100 * mean
 
 
-def _label(key: str, value: Any, longest: int = 18) -> str:
-    text = shown_value(key, value)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+def _label(key: str, value: Any, longest: int = 22) -> str:
+    return shortened(shown_value(key, value), longest)
 
 
 def _turn(labels: Sequence[Any]) -> int:

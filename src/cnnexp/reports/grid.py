@@ -9,8 +9,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from cnnexp.reports.curves import FAINT, TRAIN, VAL
+from cnnexp.reports.curves import TRAIN, VAL
 from cnnexp.reports.study import Configuration, Study
+from cnnexp.reports.swept import shortened, shown_value
 
 MOST_PANELS = 24
 MOST_SEEDS = 10
@@ -20,7 +21,7 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
     """Draw ``loss`` or ``accuracy`` of every configuration, training beside validation; None without curves.
 
     A dot marks each run's best epoch. The shaded epochs are those since which it overfits, the median over the
-    seeds where most of them do. Of more than 24 configurations 24 are drawn, evenly from the smallest
+    seeds where half of them or more do. Of more than 24 configurations 24 are drawn, evenly from the smallest
     generalization gap to the largest.
     """
     drawable = [c for c in study.by_settings if any(run.record.history for run in c.counted)]
@@ -65,12 +66,11 @@ def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
             if part == "val" and run.numbers["best_epoch"] in epochs:
                 at = epochs.index(run.numbers["best_epoch"])
                 axes.plot(epochs[at], values[at], "o", color=VAL, markersize=4, markeredgecolor="white")
-    since = [run.verdict.since for run in configuration.overfitting if run.verdict.since is not None]
-    if 2 * len(since) > len(configuration.counted):
+    if 2 * len(configuration.overfitting) >= len(configuration.counted) and configuration.overfits_since:
         last = max(row["epoch"] for run in runs for row in run.record.history)
         # from between the two epochs, so that a single epoch is an area too
-        axes.axvspan(statistics.median(since) - 0.5, last + 0.5, color=VAL, alpha=0.12, linewidth=0)
-    axes.set_title(_wrapped(configuration.label), fontsize=8)
+        axes.axvspan(configuration.overfits_since - 0.5, last + 0.5, color=VAL, alpha=0.12, linewidth=0)
+    axes.set_title(_title(configuration), fontsize=8)
     axes.grid(alpha=0.25)
     axes.tick_params(labelsize=7)
 
@@ -122,13 +122,15 @@ def _top(panels: Sequence[Configuration]) -> float:
     return 1.05 * min(max(values), 2 * usual) or 1.0
 
 
-def _wrapped(label: str, width: int = 30) -> str:
+def _title(configuration: Configuration, width: int = 32) -> str:
+    if len(configuration.values) == 1 and len(configuration.label) > width:
+        [(key, value)] = configuration.values.items()
+        return shortened(shown_value(key, value), width)
     lines = [""]
-    for part in label.split(", "):
+    for part in configuration.label.split(", "):
         joined = f"{lines[-1]}, {part}" if lines[-1] else part
         if len(joined) > width and lines[-1]:
             lines.append(part)
         else:
             lines[-1] = joined
-    shown = [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines[:3]]
-    return "\n".join(shown)
+    return "\n".join(shortened(line, width) for line in lines[:3])

@@ -3,11 +3,11 @@
 import csv
 import io
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from cnnexp.reports.study import FROM_CURVES, NUMBERS, Configuration, Statistic, Study
-from cnnexp.reports.swept import short_names, shown_value
+from cnnexp.reports.swept import short_names, shortened, shown_value
 
 MOST_ROWS = 60
 LONGEST_CELL = 28
@@ -104,7 +104,7 @@ def text_table(study: Study, width: int | None = None) -> str:
     shown = study.configurations[:MOST_ROWS]
     body = [row(study, configuration) for configuration in shown]
     columns = {
-        key: [title, *(_shortened(cells[i]) for cells in body)] for i, (key, title) in enumerate(titles)
+        key: [title, *(shortened(cells[i], LONGEST_CELL) for cells in body)] for i, (key, title) in enumerate(titles)
     }
     # where nothing differs, or nothing is known, a column says nothing
     for key, cells in list(columns.items()):
@@ -116,17 +116,13 @@ def text_table(study: Study, width: int | None = None) -> str:
         columns.pop(key, None)
     lines = _laid_out(list(columns.values()), len(study.swept) or 1)
     if width is not None:
-        lines = [line if len(line) <= width else f"{line[: width - 1]}…" for line in lines]
+        lines = [shortened(line, width) for line in lines]
     left = len(study.configurations) - len(shown)
     return "\n".join([*lines, *([f"… and {left} more configurations in report.csv"] if left else [])])
 
 
-def _shortened(cell: str) -> str:
-    return cell if len(cell) <= LONGEST_CELL else f"{cell[: LONGEST_CELL - 1]}…"
-
-
-def _line_length(columns: "Sequence[Sequence[str]] | object") -> int:
-    widths = [max(map(len, cells)) for cells in columns]  # type: ignore[attr-defined]
+def _line_length(columns: Iterable[Sequence[str]]) -> int:
+    widths = [max(map(len, cells)) for cells in columns]
     return sum(widths) + 2 * (len(widths) - 1)
 
 

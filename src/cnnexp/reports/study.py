@@ -87,6 +87,12 @@ class Configuration:
         return [run for run in self.counted if run.verdict.word == "overfits"]
 
     @property
+    def overfits_since(self) -> int | None:
+        """The epoch from which on the overfitting runs overfit: the lower median."""
+        since = [run.verdict.since for run in self.overfitting if run.verdict.since is not None]
+        return statistics.median_low(since) if since else None
+
+    @property
     def verdict(self) -> str:
         """The verdict on most of the counted runs, with the median epoch and the share where they differ."""
         # of equally many the graver one; of a run without curves there is only its status to tell

@@ -55,6 +55,11 @@ def shown_value(key: str, value: Any) -> str:
     return str(value)
 
 
+def shortened(text: str, longest: int) -> str:
+    """Return a text cut to so many characters, the last an ellipsis where something is missing."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def hashable(value: Any) -> Hashable:
     """Return a value as something that can be a key: lists as tuples, 1 and 1.0 as the same, True as itself."""
     if isinstance(value, (list, tuple)):
