@@ -39,10 +39,15 @@ def read_record(run: Path) -> tuple[DictConfig, dict[str, Any]]:
 def use_record(overrides: Sequence[str]) -> str | None:
     """Make the record of the run that ``run=`` names the settings to start from; return their name for Hydra.
 
-    A config group that is chosen anew replaces the recorded one. Without ``run=`` nothing happens.
+    A config group that is chosen anew replaces the recorded one. Without ``run=`` nothing happens. A report needs
+    no settings of a run, and its ``run=`` may be a sweep's folder, which has none.
     """
     given = value_of("run", overrides)
     if given is None:
+        return None
+    if value_of("task", overrides) == "report":
+        if not Path(given).is_dir():
+            raise CnnexpError(f"run={given}: there is no such folder; give a sweep's, such as outputs/sweeps/…")
         return None
     if value_of("experiment", overrides) is not None:
         raise CnnexpError("run= takes everything from a run's record, experiment= from a recipe; give one of them")

@@ -1,6 +1,5 @@
 """The generalization gap and the accuracies against what is swept."""
 
-import math
 import statistics
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
@@ -32,10 +31,10 @@ def draw_against(study: Study) -> Figure | None:
 
     Error bars are standard deviations over the seeds. In the gap's panels the other settings have a line each,
     where these are at most six; otherwise, and for the accuracies, means over them are drawn without error bars,
-    since their spread isn't the seeds'. An axis is logarithmic where positive numbers span a factor of ten or more.
+    since their spread isn't the seeds'. An axis is logarithmic where positive numbers span a factor of ten.
     """
     names = short_names(study.swept)
-    swept = [key for key in study.swept if 2 <= len(_values(study, key)) <= MOST_VALUES][:MOST_SETTINGS]
+    swept = [key for key in study.swept if 2 <= len(setting_values(study, key)) <= MOST_VALUES][:MOST_SETTINGS]
     if not swept or not any(c.mean("generalization_gap") is not None for c in study.configurations):
         return None
     figure = Figure(figsize=(9.5, 3.2 * len(swept) + 0.3), layout="constrained")
@@ -43,7 +42,7 @@ def draw_against(study: Study) -> Figure | None:
     grid = figure.subplots(len(swept), 2, squeeze=False)
     for key, (left, right) in zip(swept, grid, strict=True):
         others = [other for other in study.swept if other != key]
-        values = _values(study, key)
+        values = setting_values(study, key)
         place = _axis(left, right, values, key)
         # between names there is nothing to draw a line through
         unordered = any(isinstance(value, (str, bool)) for value in values)
@@ -72,53 +71,8 @@ def draw_against(study: Study) -> Figure | None:
     return figure
 
 
-def draw_heat_maps(study: Study) -> Figure | None:
-    """Draw gap and validation accuracy over two swept settings, their means in the cells; None for other numbers.
-
-    The settings may have at most 30 values each.
-    """
-    if len(study.swept) != 2:
-        return None
-    across, down = sorted(study.swept, key=lambda key: -len(_values(study, key)))
-    columns, rows = _values(study, across), _values(study, down)
-    if not (2 <= len(rows) <= MOST_VALUES and 2 <= len(columns) <= MOST_VALUES):
-        return None
-    if not any(c.mean("generalization_gap") is not None for c in study.configurations):
-        return None
-    names = short_names(study.swept)
-    size = (max(8.0, 2.6 + 1.3 * len(columns)), 1.6 + 0.4 * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    at = {
-        tuple(hashable(c.values[key]) for key in (down, across)): c
-        for c in study.configurations
-        if down in c.values and across in c.values
-    }
-    for axes, number, title, colours in zip(
-        figure.subplots(1, 2),
-        ("generalization_gap", "val_accuracy"),
-        ("generalization gap, points", "validation accuracy, %"),
-        ("Reds", "Blues"),
-        strict=True,
-    ):
-        cells = [[_mean(at.get((hashable(row), hashable(column))), number) for column in columns] for row in rows]
-        image = axes.imshow(cells, cmap=colours, aspect="auto")
-        if len(columns) <= 12:
-            for y, line in enumerate(cells):
-                for x, value in enumerate(line):
-                    dark = image.norm(value) > 0.6 if math.isfinite(value) else False
-                    text = f"{value:.1f}" if math.isfinite(value) else "–"
-                    axes.text(x, y, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
-        axes.set_title(title, fontsize=10)
-        axes.set_xticks(range(len(columns)), [_label(across, v) for v in columns], fontsize=8, rotation=_turn(columns))
-        axes.set_yticks(range(len(rows)), [_label(down, v) for v in rows], fontsize=8)
-        axes.set_xlabel(names[across], fontsize=9)
-        axes.set_ylabel(names[down], fontsize=9)
-        figure.colorbar(image, ax=axes)
-    return figure
-
-
-def _values(study: Study, key: str) -> list[Any]:
+def setting_values(study: Study, key: str) -> list[Any]:
+    """Return the values of a swept setting, each once, in order."""
     known = {hashable(c.values[key]): c.values[key] for c in study.configurations if key in c.values}
     return sorted(known.values(), key=sort_key)
 
@@ -127,9 +81,9 @@ def _axis(left: Any, right: Any, values: Sequence[Any], key: str) -> dict[Hashab
     """Set the horizontal axes up for a setting; return where each of its values lies."""
     numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
     if not numbers:
-        labels = [_label(key, value) for value in values]
+        labels = [tick_label(key, value) for value in values]
         for axes in (left, right):
-            axes.set_xticks(range(len(values)), labels, rotation=_turn(labels))
+            axes.set_xticks(range(len(values)), labels, **slanted(labels))
             axes.set_xlim(-0.5, len(values) - 0.5)
         return {hashable(value): float(place) for place, value in enumerate(values)}
     if min(values) > 0 and max(values) >= 10 * min(values):
@@ -148,7 +102,9 @@ def _lines(study: Study, others: Sequence[str]) -> dict[str, list[Configuration]
     lines: dict[str, list[Configuration]] = defaultdict(list)
     for configuration in study.by_settings:
         values = {key: configuration.values[key] for key in others if key in configuration.values}
-        lines[", ".join(f"{names[key]}={_label(key, value)}" for key, value in values.items())].append(configuration)
+        lines[", ".join(f"{names[key]}={tick_label(key, value)}" for key, value in values.items())].append(
+            configuration
+        )
     return lines
 
 
@@ -172,7 +128,12 @@ def _points(groups: Groups, place: Mapping[Hashable, float], number: str) -> lis
 
 
 def _draw_line(
-    axes: Any, points: Sequence[tuple[float, float, float]], label: str, colour: str, bars: bool, side: float | None
+    axes: Any,
+    points: Sequence[tuple[float, float, float]],
+    label: str,
+    colour: str,
+    bars: bool,
+    side: float | None,
 ) -> None:
     """Draw means with their error bars; given a ``side``, as single dots moved by so much, for names."""
     if not points:
@@ -189,17 +150,15 @@ def _side(number: int, count: int) -> float:
     return 0.0 if count == 1 else 0.36 * (number / (count - 1) - 0.5)
 
 
-def _mean(configuration: Configuration | None, number: str) -> float:
-    mean = configuration.mean(number) if configuration else None
-    return math.nan if mean is None else 100 * mean
+def tick_label(key: str, value: Any, longest: int = 22) -> str:
+    """Return a setting's value, short enough for an axis."""
+    text = f"{value:.3g}" if isinstance(value, float) else shown_value(key, value)
+    return shortened(text, longest)
 
 
-def _label(key: str, value: Any, longest: int = 22) -> str:
-    return shortened(shown_value(key, value), longest)
-
-
-def _turn(labels: Sequence[Any]) -> int:
-    return 30 if sum(len(str(label)) for label in labels) > 40 else 0
+def slanted(labels: Sequence[str]) -> dict[str, Any]:
+    """Return how to turn labels that wouldn't fit side by side."""
+    return {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, labels)) > 40 else {}
 
 
 def _counted(others: Sequence[str], names: Mapping[str, str]) -> str:

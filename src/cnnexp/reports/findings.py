@@ -41,7 +41,8 @@ def findings(study: Study) -> list[str]:
     best = study.configurations[0] if study.configurations else None
     if best is not None and best.mean("val_accuracy") is not None and len(study.configurations) > 1:
         val, test = (
-            shown_statistic(best.numbers.get(key), percent=True, digits=2) for key in ("val_accuracy", "test_accuracy")
+            shown_statistic(best.numbers.get(key), percent=True, digits=2)
+            for key in ("val_accuracy", "test_accuracy")
         )
         lines.append(f"Best by validation accuracy: {best.label} ({val} % validation, {test} % test).")
     return [*lines, *_trends(study)]
@@ -63,7 +64,9 @@ def _told(configuration: Configuration) -> str:
     since = sorted(run.verdict.since for run in configuration.overfitting if run.verdict.since is not None)
     epochs = f"epoch {since[0]}" if since[0] == since[-1] else f"epochs {since[0]}–{since[-1]}"
     text = f"{configuration.label}: overfits from {epochs}{runs}; gap "
-    text += f"{shown_statistic(numbers.get('generalization_gap'), percent=True, digits=1)} points at the best epoch, "
+    text += (
+        f"{shown_statistic(numbers.get('generalization_gap'), percent=True, digits=1)} points at the best epoch, "
+    )
     text += f"{shown_statistic(numbers.get('final_gap'), percent=True, digits=1)} at the end"
     if "val_loss_turned" in numbers:
         text += f"; validation loss ends {100 * numbers['val_loss_rise'].mean:.0f} % above its lowest"
@@ -85,7 +88,7 @@ def _trends(study: Study) -> list[str]:
         (first, start), (last, end) = means[0], means[-1]
         average = ", on average over the rest" if len(study.swept) > 1 else ""
         lines.append(
-            f"From {names[key]}={shown_value(key, first)} to {shown_value(key, last)} the gap goes from {start:.1f} "
-            f"to {end:.1f} points{average}."
+            f"From {names[key]}={shown_value(key, first)} to {shown_value(key, last)} the gap goes "
+            f"from {start:.1f} to {end:.1f} points{average}."
         )
     return lines

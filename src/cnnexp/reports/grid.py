@@ -85,7 +85,9 @@ def _legend(figure: Figure) -> None:
         Line2D([], [], color=VAL, marker="o", markeredgecolor="white", linestyle="", label="best epoch"),
         Patch(color=VAL, alpha=0.12, label="overfits"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False, labelcolor="black")
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False, labelcolor="black"
+    )
 
 
 def _chosen(configurations: Sequence[Configuration]) -> list[Configuration]:

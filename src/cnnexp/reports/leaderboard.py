@@ -104,7 +104,8 @@ def text_table(study: Study, width: int | None = None) -> str:
     shown = study.configurations[:MOST_ROWS]
     body = [row(study, configuration) for configuration in shown]
     columns = {
-        key: [title, *(shortened(cells[i], LONGEST_CELL) for cells in body)] for i, (key, title) in enumerate(titles)
+        key: [title, *(shortened(cells[i], LONGEST_CELL) for cells in body)]
+        for i, (key, title) in enumerate(titles)
     }
     # where nothing differs, or nothing is known, a column says nothing
     for key, cells in list(columns.items()):

@@ -24,8 +24,8 @@ p.answer { font-size: 1.15rem; margin: .75rem 0 .25rem; }
 .faint { color: var(--faint); font-size: .85rem; }
 .bad { color: var(--bad); }
 .wide { overflow-x: auto; }
-table { border-collapse: collapse; font-size: .82rem; font-variant-numeric: tabular-nums; }
-th, td { padding: .25rem .6rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+table { border-collapse: collapse; font-size: .76rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .45rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
 th { background: var(--band); text-align: right; }
 .text { text-align: left; }
 td.wrap { white-space: normal; overflow-wrap: anywhere; }
@@ -39,8 +39,8 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .8re
   @page { size: A4 landscape; margin: 12mm; }
   body { max-width: none; padding: 0; font-size: 10pt; }
   .wide { overflow: visible; }
-  table { font-size: 7pt; }
-  th, td { padding: .15rem .3rem; }
+  table { font-size: 6.5pt; }
+  th, td { padding: .1rem .25rem; }
   h2 { break-after: avoid; }
   tr { break-inside: avoid; }
   thead { display: table-header-group; }
@@ -71,8 +71,8 @@ def html_page(study: Study, pictures: Mapping[str, bytes], title: str) -> str:
         _list(findings(study)),
         "<h2>Leaderboard</h2>",
         _leaderboard(study),
-        '<p class="faint">Mean ± sample standard deviation over the completed runs of a configuration, at the epoch '
-        "of the best validation accuracy, the highest validation accuracy first. Accuracies in per cent, gap "
+        '<p class="faint">Mean ± sample standard deviation over the completed runs of a configuration, at the '
+        "epoch of the best validation accuracy, the highest validation accuracy first. Accuracies in per cent, gap "
         "in percentage points, losses in nats. Training accuracy and loss are clean: measured after the epoch, "
         "in eval mode, without augmentation.</p>",
     ]
@@ -122,7 +122,9 @@ def _table(
     attributes = [f' class="{kind}"' if kind else "" for kind in kinds]
     head = "".join(f"<th{a}>{escape(title)}</th>" for a, title in zip(attributes, titles, strict=True))
     body = "\n".join(
-        "<tr>" + "".join(f"<td{a}>{escape(cell)}</td>" for a, cell in zip(attributes, cells, strict=True)) + "</tr>"
+        "<tr>"
+        + "".join(f"<td{a}>{escape(cell)}</td>" for a, cell in zip(attributes, cells, strict=True))
+        + "</tr>"
         for cells in rows
     )
     return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'

@@ -85,7 +85,13 @@ def read_run(folder: Path) -> RunRecord:
     else:
         status, error = result["status"], result.get("error")
     return RunRecord(
-        folder, status, None if error is None else str(error), result or {}, history, {**settings, **choices}, typed
+        folder,
+        status,
+        None if error is None else str(error),
+        result or {},
+        history,
+        {**settings, **choices},
+        typed,
     )
 
 

@@ -1,4 +1,4 @@
-"""The verdict on a run: does it underfit, fit or overfit, and from which epoch on?"""
+"""The verdict on a run: whether it underfits, fits or overfits, and from which epoch on."""
 
 import math
 import statistics
@@ -32,12 +32,12 @@ class Rule:
     def __str__(self) -> str:
         return (
             f"A run overfits if its validation loss ends more than {self.rise:g} % above its lowest value in each "
-            f"of the last two epochs (and by more than {self.jitter:g} standard deviations of its own noise) while "
-            f"the clean training loss fell further, or if in the last two epochs clean training accuracy lies more "
-            f"than {100 * self.gap:g} points above validation accuracy, and validation loss more than "
-            f"{self.rise:g} % above clean training loss. Otherwise it underfits if clean training "
-            f"accuracy ends below {100 * self.fitted:g} %, and fits if not. Sources: the rise is the generalization "
-            "loss GL of L. Prechelt, Early Stopping – But When? (1998); underfitting and overfitting as a large "
+            f"of the last two epochs (and by more than {self.jitter:g} standard deviations of its own noise) "
+            "while the clean training loss fell further. It also overfits if in the last two epochs clean training "
+            f"accuracy lies more than {100 * self.gap:g} points above validation accuracy and validation loss more "
+            f"than {self.rise:g} % above clean training loss. Otherwise it underfits if clean training accuracy "
+            f"ends below {100 * self.fitted:g} %, and fits if not. Sources: the rise is the generalization loss "
+            "GL of L. Prechelt, Early Stopping – But When? (1998); underfitting and overfitting as a large "
             "training error and a large gap are those of Goodfellow, Bengio and Courville, Deep Learning (2016), "
             "sections 5.2 and 7.8."
         )
@@ -64,7 +64,7 @@ class Verdict:
     gap: float | None = None
 
 
-def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdict:  # noqa: B008  (frozen)
+def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdict:
     """Judge a run by its curves.
 
     A run **diverges** if a loss stops being a number. It **overfits** if, with GL(t) = 100 · (val_loss(t) /
@@ -75,7 +75,7 @@ def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdic
     ``rule.rise`` per cent above train_loss, because accuracy alone is coarse on few pictures. If neither holds, it
     **underfits** below ``rule.fitted`` clean training accuracy, and **fits** from there on.
 
-    GL is from L. Prechelt, "Early Stopping – But When?" (1998), section 2; the falling training error beside a
+    GL is from L. Prechelt, "Early Stopping – But When?" (in Neural Networks: Tricks of the Trade, 1998); the falling training error beside a
     rising validation error is from Goodfellow et al., *Deep Learning* (2016), section 7.8, and underfitting
     and overfitting by training error and gap from its section 5.2.
 
@@ -110,7 +110,7 @@ def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdic
         still = "still falls" if lowest == len(rows) - 1 else "hasn't turned"
         text = f"overfits from epoch {since}: {points}, though validation loss {still}"
         return Verdict("overfits", text, since, None, rise, gap)
-    accuracy = f"training accuracy is {rows[-1]['train_accuracy']:.1%}"
+    accuracy = f"training accuracy is {100 * rows[-1]['train_accuracy']:.1f} %"
     word: Word = "underfits" if rows[-1]["train_accuracy"] < rule.fitted else "fits"
     return Verdict(word, f"{word}: {accuracy}, {points}", None, None, rise, gap)
 

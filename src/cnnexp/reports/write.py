@@ -8,9 +8,10 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from cnnexp.reports.against import draw_against, draw_heat_maps
+from cnnexp.reports.against import draw_against
 from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.grid import draw_grid
+from cnnexp.reports.heat_maps import draw_heat_maps
 from cnnexp.reports.leaderboard import csv_text, terminal_width, text_table
 from cnnexp.reports.page import html_page
 from cnnexp.reports.records import read_runs
