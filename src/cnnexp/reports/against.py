@@ -34,21 +34,22 @@ def draw_against(study: Study) -> Figure | None:
     since their spread isn't the seeds'. An axis is logarithmic where positive numbers span a factor of ten.
     """
     names = short_names(study.swept)
-    swept = [key for key in study.swept if 2 <= len(setting_values(study, key)) <= MOST_VALUES][:MOST_SETTINGS]
-    if not swept or not any(c.mean("generalization_gap") is not None for c in study.configurations):
+    measured = [c for c in study.by_settings if c.mean("generalization_gap") is not None]
+    values = {key: setting_values(measured, key) for key in study.swept}
+    swept = [key for key in study.swept if 2 <= len(values[key]) <= MOST_VALUES][:MOST_SETTINGS]
+    if not swept:
         return None
     figure = Figure(figsize=(9.5, 3.2 * len(swept) + 0.3), layout="constrained")
     FigureCanvasAgg(figure)
     grid = figure.subplots(len(swept), 2, squeeze=False)
     for key, (left, right) in zip(swept, grid, strict=True):
         others = [other for other in study.swept if other != key]
-        values = setting_values(study, key)
-        place = _axis(left, right, values, key)
+        place = _axis(left, right, values[key], key)
         # between names there is nothing to draw a line through
-        unordered = any(isinstance(value, (str, bool)) for value in values)
-        lines = _lines(study, others)
+        unordered = any(isinstance(value, (str, bool)) for value in values[key])
+        lines = _lines(measured, others, names)
         if len(lines) > len(SERIES):
-            lines = {f"mean over {_counted(others, names)}": list(study.configurations)}
+            lines = {f"mean over {', '.join(names[other] for other in others)}": measured}
         bars = len(lines) > 1 or not others
         for number, (label, configurations) in enumerate(lines.items()):
             side = _side(number, len(lines)) if unordered else None
@@ -56,7 +57,7 @@ def draw_against(study: Study) -> Figure | None:
             _draw_line(left, points, label, SERIES[number], bars, side)
         for number, (accuracy, label, colour) in enumerate(ACCURACIES):
             side = _side(number, len(ACCURACIES)) if unordered else None
-            points = _points(_grouped(study.configurations, key), place, accuracy)
+            points = _points(_grouped(measured, key), place, accuracy)
             _draw_line(right, points, label, colour, not others, side)
         left.axhline(0, color=FAINT, linewidth=0.8)
         left.set_ylabel("generalization gap, points", fontsize=9)
@@ -71,9 +72,9 @@ def draw_against(study: Study) -> Figure | None:
     return figure
 
 
-def setting_values(study: Study, key: str) -> list[Any]:
+def setting_values(configurations: Sequence[Configuration], key: str) -> list[Any]:
     """Return the values of a swept setting, each once, in order."""
-    known = {hashable(c.values[key]): c.values[key] for c in study.configurations if key in c.values}
+    known = {hashable(c.values[key]): c.values[key] for c in configurations if key in c.values}
     return sorted(known.values(), key=sort_key)
 
 
@@ -97,14 +98,14 @@ def _axis(left: Any, right: Any, values: Sequence[Any], key: str) -> dict[Hashab
     return {hashable(value): float(value) for value in values}
 
 
-def _lines(study: Study, others: Sequence[str]) -> dict[str, list[Configuration]]:
-    names = short_names(study.swept)
+def _lines(
+    configurations: Sequence[Configuration], others: Sequence[str], names: Mapping[str, str]
+) -> dict[str, list[Configuration]]:
     lines: dict[str, list[Configuration]] = defaultdict(list)
-    for configuration in study.by_settings:
+    for configuration in configurations:
         values = {key: configuration.values[key] for key in others if key in configuration.values}
-        lines[", ".join(f"{names[key]}={tick_label(key, value)}" for key, value in values.items())].append(
-            configuration
-        )
+        label = ", ".join(f"{names[key]}={shown_value(key, value)}" for key, value in values.items())
+        lines[label].append(configuration)
     return lines
 
 
@@ -142,7 +143,7 @@ def _draw_line(
     axes.errorbar(
         [place + (side or 0.0) for place in x], mean, yerr=std if bars and any(std) else None, marker="o",
         markersize=4, linewidth=1.2, linestyle="-" if side is None else "", capsize=3, color=colour,
-        label=label or None,
+        label=plain(shortened(label, 50)) or None,
     )  # fmt: skip
 
 
@@ -153,13 +154,14 @@ def _side(number: int, count: int) -> float:
 def tick_label(key: str, value: Any, longest: int = 22) -> str:
     """Return a setting's value, short enough for an axis."""
     text = f"{value:.3g}" if isinstance(value, float) else shown_value(key, value)
-    return shortened(text, longest)
+    return plain(shortened(text, longest))
+
+
+def plain(text: str) -> str:
+    """Return a text that matplotlib takes literally, not as mathematics."""
+    return text.replace("$", r"\$")
 
 
 def slanted(labels: Sequence[str]) -> dict[str, Any]:
     """Return how to turn labels that wouldn't fit side by side."""
     return {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, labels)) > 40 else {}
-
-
-def _counted(others: Sequence[str], names: Mapping[str, str]) -> str:
-    return ", ".join(names[key] for key in others)

@@ -9,6 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
+from cnnexp.reports.against import plain
 from cnnexp.reports.curves import TRAIN, VAL
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import shortened, shown_value
@@ -127,7 +128,7 @@ def _top(panels: Sequence[Configuration]) -> float:
 def _title(configuration: Configuration, width: int = 32) -> str:
     if len(configuration.values) == 1 and len(configuration.label) > width:
         [(key, value)] = configuration.values.items()
-        return shortened(shown_value(key, value), width)
+        return plain(shortened(shown_value(key, value), width))
     lines = [""]
     for part in configuration.label.split(", "):
         joined = f"{lines[-1]}, {part}" if lines[-1] else part
@@ -135,4 +136,4 @@ def _title(configuration: Configuration, width: int = 32) -> str:
             lines.append(part)
         else:
             lines[-1] = joined
-    return "\n".join(shortened(line, width) for line in lines[:3])
+    return plain("\n".join(shortened(line, width) for line in lines[:3]))

@@ -17,8 +17,8 @@ def draw_heat_maps(study: Study) -> Figure | None:
     """
     if len(study.swept) != 2:
         return None
-    across, down = sorted(study.swept, key=lambda key: -len(setting_values(study, key)))
-    columns, rows = setting_values(study, across), setting_values(study, down)
+    across, down = sorted(study.swept, key=lambda key: -len(setting_values(study.configurations, key)))
+    columns, rows = setting_values(study.configurations, across), setting_values(study.configurations, down)
     if not (2 <= len(rows) <= MOST_VALUES and 2 <= len(columns) <= MOST_VALUES):
         return None
     if not any(c.mean("generalization_gap") is not None for c in study.configurations):

@@ -1,6 +1,7 @@
 """What runs left on the disk, as plain records; a damaged one is a record too."""
 
 import csv
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -103,7 +104,8 @@ def read_runs(folders: Iterable[Path]) -> list[RunRecord]:
 def _read_history(path: Path) -> list[dict[str, float]]:
     with path.open(newline="", encoding="utf-8") as file:
         # a row that is being written lacks its last cells (None)
-        return [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+        rows = [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+    return [row for row in rows if math.isfinite(row.get("epoch", math.nan))]
 
 
 def _read_settings(path: Path) -> dict[str, Any]:

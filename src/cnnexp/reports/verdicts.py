@@ -9,6 +9,7 @@ from typing import Literal
 
 Word = Literal["overfits", "underfits", "fits", "diverges", "unknown"]
 
+LEAST_FOR_NOISE = 8
 NEEDED = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 
@@ -27,19 +28,19 @@ class Rule:
     rise: float = 5.0
     gap: float = 0.05
     fitted: float = 0.9
-    jitter: float = 4.0
+    jitter: float = 5.0
 
     def __str__(self) -> str:
         return (
             f"A run overfits if its validation loss ends more than {self.rise:g} % above its lowest value in each "
             f"of the last two epochs (and by more than {self.jitter:g} standard deviations of its own noise) "
-            "while the clean training loss fell further. It also overfits if in the last two epochs clean training "
-            f"accuracy lies more than {100 * self.gap:g} points above validation accuracy and validation loss more "
-            f"than {self.rise:g} % above clean training loss. Otherwise it underfits if clean training accuracy "
-            f"ends below {100 * self.fitted:g} %, and fits if not. Sources: the rise is the generalization loss "
-            "GL of L. Prechelt, Early Stopping – But When? (1998); underfitting and overfitting as a large "
-            "training error and a large gap are those of Goodfellow, Bengio and Courville, Deep Learning (2016), "
-            "sections 5.2 and 7.8."
+            "while the clean training loss fell further. It also overfits if in the last two epochs clean "
+            f"training accuracy lies more than {100 * self.gap:g} points above validation accuracy and validation "
+            f"loss more than {self.rise:g} % above clean training loss. Otherwise it underfits if clean training "
+            f"accuracy ends below {100 * self.fitted:g} %, and fits if not. Sources: the rise is the "
+            "generalization loss GL of L. Prechelt, Early Stopping – But When? (1998); underfitting and "
+            "overfitting as a large training error and a large gap are those of Goodfellow, Bengio and Courville, "
+            "Deep Learning (2016), sections 5.2 and 7.8."
         )
 
 
@@ -75,9 +76,9 @@ def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdic
     ``rule.rise`` per cent above train_loss, because accuracy alone is coarse on few pictures. If neither holds, it
     **underfits** below ``rule.fitted`` clean training accuracy, and **fits** from there on.
 
-    GL is from L. Prechelt, "Early Stopping – But When?" (in Neural Networks: Tricks of the Trade, 1998); the falling training error beside a
-    rising validation error is from Goodfellow et al., *Deep Learning* (2016), section 7.8, and underfitting
-    and overfitting by training error and gap from its section 5.2.
+    GL is from L. Prechelt, "Early Stopping – But When?" (in *Neural Networks: Tricks of the Trade*, 1998); the
+    falling training error beside a rising validation error is from Goodfellow et al., *Deep Learning* (2016),
+    section 7.8, and underfitting and overfitting by training error and gap from its section 5.2.
 
     Args:
         history: the epochs' numbers, a dict an epoch, with ``epoch``, ``train_loss``, ``train_accuracy``,
@@ -123,22 +124,24 @@ def _large_gap(row: Mapping[str, float], rule: Rule) -> bool:
 
 
 def _turned(rows: Sequence[Mapping[str, float]], lowest: int, rule: Rule) -> bool:
-    after = [row["val_loss"] for row in rows[lowest:]]
+    losses = [row["val_loss"] for row in rows]
     # one epoch above the lowest is no trend yet
-    if len(after) < 3 or rows[-1]["train_loss"] >= rows[lowest]["train_loss"]:
+    if len(rows) - lowest < 3 or rows[-1]["train_loss"] >= rows[lowest]["train_loss"]:
         return False
-    above = min(after[-2:]) - after[0]
-    return above > max(rule.rise / 100 * after[0], rule.jitter * _noise(after))
+    rise = min(losses[-2:]) - losses[lowest]
+    return rise > max(rule.rise / 100 * losses[lowest], rule.jitter * _noise(losses, lowest))
 
 
-def _noise(values: Sequence[float]) -> float:
-    """Return the standard deviation of a smooth curve's noise, 0 for a curve too short to tell.
+def _noise(losses: Sequence[float], lowest: int) -> float:
+    """Return the standard deviation of the noise around the end of a curve, 0 for one too short to tell.
 
     From second differences, whose variance is 6 times that of the noise, as in Gasser, Sroka and
     Jennen-Steinmetz, Residual variance and residual pattern in nonlinear regression (Biometrika 73, 1986); by
-    their median, so that a few steps don't count (0.6745: the upper quartile of the normal distribution).
+    their median, so that a few steps don't count (0.6745: the upper quartile of the normal distribution). The
+    steep beginning would pass for noise: only the epochs from the lowest on are looked at, eight at least.
     """
-    differences = [abs(a - 2 * b + c) for a, b, c in zip(values, values[1:], values[2:], strict=False)]
-    if len(differences) < 3:
+    if len(losses) < LEAST_FOR_NOISE:
         return 0.0
+    end = losses[min(lowest, len(losses) - LEAST_FOR_NOISE) :]
+    differences = [abs(a - 2 * b + c) for a, b, c in zip(end, end[1:], end[2:], strict=False)]
     return statistics.median(differences) / (0.6745 * math.sqrt(6))
