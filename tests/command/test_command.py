@@ -92,7 +92,7 @@ def test_nothing_heavy_is_imported_for_help_and_for_the_settings(folder):
 def test_help_lists_what_there_is(process):
     page = process("--help").stdout
     for word in (
-        "fit, test",
+        "fit, report",
         "cnn, ffnn, vgg16",
         "image_folder",
         "notebook_cnn_mnist",

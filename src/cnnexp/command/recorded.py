@@ -41,6 +41,8 @@ def use_record(overrides: Sequence[str]) -> str | None:
 
     A config group that is chosen anew replaces the recorded one. Returns the settings' name for Hydra, None where
     neither was typed.
+
+    A report needs no settings of a run, and its ``run=`` may be a sweep's folder, which has none.
     """
     asked = {key: value_of(key, overrides) for key in ("run", "resume", "experiment")}
     typed = {key: value for key, value in asked.items() if value is not None}
@@ -51,9 +53,13 @@ def use_record(overrides: Sequence[str]) -> str | None:
             f"{' and '.join(f'{key}=' for key in typed)} each say where the settings come from; give one of them"
         )
     [(key, given)] = typed.items()
+    task = value_of("task", overrides) or "fit"
+    if task == "report" and key == "run":
+        if not Path(given).is_dir():
+            raise CnnexpError(f"run={given}: there is no such folder; give a sweep's, such as outputs/sweeps/…")
+        return None
     run = Path(given).absolute()
     settings, choices = read_record(run, key)
-    task = value_of("task", overrides) or "fit"
     if key == "resume" and (task != "fit" or choices.get("task", "fit") != "fit"):
         raise CnnexpError("resume= goes on with training; for another task on a run, type run= instead")
     groups = [group for group in GROUPS if any(override.startswith(f"{group}=") for override in overrides)]
