@@ -1,0 +1,82 @@
+"""The outputs of a network's layers as pictures, beside those of the same network before training."""
+
+from collections.abc import Mapping, Sequence
+
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from torch import Tensor
+
+from cnnexp.models.shapes import show
+from cnnexp.reports.mosaic import SIGNED, new_figure, show_mosaic, show_picture
+
+BLOCK, SIDE, HEAD = 5.0, 1.5, 0.34  # inches: a network's mosaic, the picture's column, a row's title
+FEW, WIDE = 8, 16  # channels a row
+
+
+def draw_activations(
+    picture: Tensor,
+    networks: Mapping[str, Mapping[str, Tensor]],
+    channels: Mapping[str, Sequence[int]],
+    title: str,
+    caption: str = "",
+) -> Figure:
+    """Draw layers below each other, networks side by side, and the picture to their left.
+
+    The colours of a row and network run from minus to plus the value that 99.5 % of the layer's outputs stay
+    within; it stands in the row's title. Channels carry their numbers.
+
+    Args:
+        picture: uint8, shape (channels, height, width).
+        networks: by what to call it, each network's outputs: for each layer, shape (channels, height, width) or
+            (features,).
+        channels: which channels to show of each layer, the same in all networks.
+        title: above everything.
+        caption: below the picture.
+    """
+    layers = list(next(iter(networks.values())))
+    outputs = [networks[name][layer] for layer in layers for name in networks]
+    heights = [
+        _height(outputs[number * len(networks)], len(channels[layer])) for number, layer in enumerate(layers)
+    ]
+    figure = new_figure(SIDE + BLOCK * len(networks), max(2.3, sum(heights) + 0.5))
+    figure.suptitle(title, fontsize=10)
+    side, main = figure.subfigures(1, 2, squeeze=False, width_ratios=[SIDE, BLOCK * len(networks)])[0]
+    _draw_side(side, picture, caption, figure.get_figheight())
+    grid = main.subplots(len(layers), len(networks), squeeze=False, height_ratios=heights)
+    for row, layer in zip(grid, layers, strict=True):
+        for axes, (name, activations) in zip(row, networks.items(), strict=True):
+            _draw_layer(axes, activations[layer], channels[layer], f"{name} · {layer}")
+    return figure
+
+
+def _columns(count: int) -> int:
+    return FEW if count <= FEW else WIDE
+
+
+def _height(output: Tensor, shown: int) -> float:
+    if output.dim() == 1:
+        return HEAD + 0.45
+    rows = -(-shown // _columns(shown))
+    return HEAD + rows * BLOCK / _columns(shown) * output.shape[1] / output.shape[2]
+
+
+def _draw_side(figure: SubFigure, picture: Tensor, caption: str, height: float) -> None:
+    # a picture's own axes at the top: a grid would stretch them over all rows
+    axes = figure.add_axes((0.06, 1 - 1.75 / height, 0.88, 1.3 / height))
+    show_picture(axes, picture)
+    axes.set_anchor("N")
+    figure.text(0.06, 1 - 1.85 / height, caption, fontsize=7.5, va="top")
+
+
+def _draw_layer(axes: Axes, output: Tensor, channels: Sequence[int], title: str) -> None:
+    limit = float(torch.quantile(output.abs().flatten()[: 1 << 24], 0.995)) or float(output.abs().max())
+    if output.dim() == 1:
+        values = output[list(channels)].numpy()[None]
+        axes.imshow(values, cmap=SIGNED, vmin=-(limit or 1), vmax=limit or 1, aspect="auto")
+        axes.set_yticks([])
+        axes.tick_params(labelsize=6, length=2)
+    else:
+        labels = channels if len(channels) <= 4 * WIDE else ()
+        show_mosaic(axes, output[list(channels)].numpy(), _columns(len(channels)), limit, labels)
+    axes.set_title(f"{title} · {show(tuple(output.shape))} · ±{limit:.2g}", fontsize=7, loc="left", pad=9)
