@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnnexp.errors import CnnexpError
-from cnnexp.inspection.layers import choose_layers, evaluating
+from cnnexp.inspection.layers import choose_layers, evaluating, named_layers
 
 
 def gradient_times_input(model: nn.Module, picture: Tensor, label: int) -> Tensor:
@@ -40,7 +40,7 @@ def grad_cam(model: nn.Module, picture: Tensor, label: int, layer: str) -> Tenso
         model: the network; it runs in eval mode and its gradients stay as they are.
         picture: as the network takes it, shape (channels, height, width).
         label: of the class asked about.
-        layer: name of a layer whose output is a map: a convolution's, as a rule the last.
+        layer: name of a layer whose output is a map; as a rule ``last_map``.
 
     Returns:
         Shape (height, width) of the layer's own map; ``enlarge`` makes it the picture's.
@@ -62,12 +62,31 @@ def grad_cam(model: nn.Module, picture: Tensor, label: int, layer: str) -> Tenso
         with evaluating(model), torch.enable_grad():
             logit = model(picture.detach().unsqueeze(0).requires_grad_())[0, label]
             if not kept or kept[0].dim() != 4:
-                raise CnnexpError(f"the output of {layer} is no map: Grad-CAM needs a convolution's")
+                raise CnnexpError(
+                    f"the output of {layer} is no map: Grad-CAM needs a convolution's, or a ReLU's after one"
+                )
             (gradient,) = torch.autograd.grad(logit, kept[0])
     finally:
         handle.remove()
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     return (weights * kept[0]).sum(1).clamp(min=0).detach()[0]
+
+
+def last_map(model: nn.Module) -> str | None:
+    """Return the ReLU after the last convolution, the convolution itself where none follows; None without any.
+
+    What lies below 0 never gets past that ReLU, and has no part in the decision.
+    """
+    found: str | None = None
+    rectified = True
+    for name, layer in named_layers(model).items():
+        if isinstance(layer, nn.Linear):
+            rectified = True
+        elif isinstance(layer, nn.Conv2d):
+            found, rectified = name, False
+        elif isinstance(layer, nn.ReLU) and not rectified:
+            found, rectified = name, True
+    return found
 
 
 def enlarge(heat: Tensor, shape: tuple[int, int]) -> Tensor:

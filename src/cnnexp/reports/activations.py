@@ -8,9 +8,10 @@ from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from cnnexp.models.shapes import show
-from cnnexp.reports.mosaic import SIGNED, new_figure, show_mosaic, show_picture
+from cnnexp.reports.mosaic import LABEL, SIGNED, new_figure, show_mosaic, show_picture
 
-BLOCK, SIDE, HEAD = 5.0, 1.5, 0.34  # inches: a network's mosaic, the picture's column, a row's title
+BLOCK, SIDE, HEAD = 5.0, 1.6, 0.24  # inches: a network's mosaic, the picture's column, a row's title
+SHORTEST = 3.0  # inches, for the picture and the caption below it
 FEW, WIDE = 8, 16  # channels a row
 
 
@@ -39,7 +40,7 @@ def draw_activations(
     heights = [
         _height(outputs[number * len(networks)], len(channels[layer])) for number, layer in enumerate(layers)
     ]
-    figure = new_figure(SIDE + BLOCK * len(networks), max(2.3, sum(heights) + 0.5))
+    figure = new_figure(SIDE + BLOCK * len(networks), max(SHORTEST, sum(heights) + 0.4))
     figure.suptitle(title, fontsize=10)
     side, main = figure.subfigures(1, 2, squeeze=False, width_ratios=[SIDE, BLOCK * len(networks)])[0]
     _draw_side(side, picture, caption, figure.get_figheight())
@@ -58,15 +59,16 @@ def _height(output: Tensor, shown: int) -> float:
     if output.dim() == 1:
         return HEAD + 0.45
     rows = -(-shown // _columns(shown))
-    return HEAD + rows * BLOCK / _columns(shown) * output.shape[1] / output.shape[2]
+    tile = BLOCK / _columns(shown)
+    return HEAD + rows * (tile * output.shape[1] / output.shape[2] + LABEL * BLOCK)
 
 
 def _draw_side(figure: SubFigure, picture: Tensor, caption: str, height: float) -> None:
     # a picture's own axes at the top: a grid would stretch them over all rows
-    axes = figure.add_axes((0.06, 1 - 1.75 / height, 0.88, 1.3 / height))
+    axes = figure.add_axes((0.06, 1 - 1.7 / height, 0.88, 1.3 / height))
     show_picture(axes, picture)
     axes.set_anchor("N")
-    figure.text(0.06, 1 - 1.85 / height, caption, fontsize=7.5, va="top")
+    figure.text(0.06, 1 - 1.78 / height, caption, fontsize=7.5, va="top")
 
 
 def _draw_layer(axes: Axes, output: Tensor, channels: Sequence[int], title: str) -> None:
@@ -79,4 +81,4 @@ def _draw_layer(axes: Axes, output: Tensor, channels: Sequence[int], title: str)
     else:
         labels = channels if len(channels) <= 4 * WIDE else ()
         show_mosaic(axes, output[list(channels)].numpy(), _columns(len(channels)), limit, labels)
-    axes.set_title(f"{title} · {show(tuple(output.shape))} · ±{limit:.2g}", fontsize=7, loc="left", pad=9)
+    axes.set_title(f"{title} · {show(tuple(output.shape))} · ±{limit:.2g}", fontsize=7, loc="left", pad=3)

@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cnnexp.reports.mosaic import new_figure, show_mosaic
+from cnnexp.reports.mosaic import LABEL, new_figure, show_mosaic
 
 
 def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: str) -> Figure:
@@ -26,14 +26,15 @@ def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: st
     tiles = {name: _tiles(kernels[list(chosen)]) for name, kernels in parts.items()}
     limit = float(max(before[list(chosen)].abs().max(), after[list(chosen)].abs().max()))
     count = len(next(iter(tiles.values())))
-    columns = min(8, max(1, int(np.ceil(np.sqrt(count)))))
+    columns = min(8 if count <= 64 else 16, count)
     labels = chosen if count == len(chosen) <= 64 else ()
-    tall = -(-count // columns) / columns * height / width
-    figure = new_figure(12.0, 4.0 * tall + 1.0)
+    rows = -(-count // columns)
+    tall = rows / columns * height / width + rows * LABEL * bool(labels)
+    figure = new_figure(12.0, 4.0 * tall + 0.8)
     figure.suptitle(f"{title}; one scale, ±{limit:.2g}", fontsize=10)
     for axes, (name, part) in zip(figure.subplots(1, 3), tiles.items(), strict=True):
         show_mosaic(axes, part, columns, limit, labels)
-        axes.set_title(name, fontsize=9, pad=12)
+        axes.set_title(name, fontsize=9)
     return figure
 
 

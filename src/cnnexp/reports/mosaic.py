@@ -11,6 +11,7 @@ from torch import Tensor
 SIGNED = "RdBu_r"
 """Colours for numbers of either sign: red above 0, white at 0, blue below."""
 SMALLEST_TILE, GAP = 32, 3  # pixels of the mosaic
+LABEL = 0.02  # height of a label, as a part of the mosaic's width
 
 
 def new_figure(width: float, height: float) -> Figure:
@@ -30,27 +31,30 @@ def show_picture(axes: Axes, picture: Tensor) -> None:
     axes.set_axis_off()
 
 
-def mosaic(tiles: np.ndarray, columns: int) -> np.ndarray:
+def mosaic(tiles: np.ndarray, columns: int, margin: float = 0.0) -> tuple[np.ndarray, tuple[int, int]]:
     """Return tiles side by side, row after row, with gaps of NaN (which matplotlib leaves white) between.
 
     Args:
         tiles: float, shape (tiles, height, width) or (tiles, height, width, 3).
         columns: tiles a row.
+        margin: left free above each row, as a part of a tile's width.
+
+    Returns:
+        The mosaic, and how far apart two tiles begin, down and across.
     """
     count, height, width = tiles.shape[:3]
     # small ones are enlarged by a whole factor, so that the gaps stay thin beside them
     factor = max(1, -(-SMALLEST_TILE // max(height, width)))
     tiles = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
     height, width = height * factor, width * factor
-    columns = min(columns, count)
+    top = round(margin * width)
+    down, across = height + GAP + top, width + GAP
     rows = -(-count // columns)
-    whole = np.full(
-        (rows * (height + GAP) - GAP, columns * (width + GAP) - GAP, *tiles.shape[3:]), np.nan, dtype=float
-    )
+    whole = np.full((rows * down - GAP, columns * across - GAP, *tiles.shape[3:]), np.nan, dtype=float)
     for number, tile in enumerate(tiles):
-        top, left = number // columns * (height + GAP), number % columns * (width + GAP)
-        whole[top : top + height, left : left + width] = tile
-    return whole
+        row, column = number // columns * down + top, number % columns * across
+        whole[row : row + height, column : column + width] = tile
+    return whole, (down, across)
 
 
 def show_mosaic(axes: Axes, tiles: np.ndarray, columns: int, limit: float, labels: Sequence[object] = ()) -> None:
@@ -58,18 +62,17 @@ def show_mosaic(axes: Axes, tiles: np.ndarray, columns: int, limit: float, label
 
     Tiles of three colours, (tiles, height, width, 3), are shown in colour: 0 is mid-grey.
     """
-    whole = mosaic(tiles, columns)
+    margin = LABEL * columns if len(labels) else 0.0
+    whole, (down, across) = mosaic(tiles, columns, margin)
     limit = limit or 1.0
     if whole.ndim == 3:
         axes.imshow(np.nan_to_num(whole / (2 * limit) + 0.5, nan=1.0).clip(0, 1))
     else:
         axes.imshow(whole, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set_axis_off()
-    columns = min(columns, len(tiles))
-    step = (whole.shape[1] + GAP) / columns
-    down = (whole.shape[0] + GAP) / -(-len(tiles) // columns)
+    top = round(margin * (across - GAP))
     for number, label in enumerate(labels):
         axes.text(
-            (number % columns + 0.5) * step - GAP / 2, number // columns * down - GAP / 2 - 0.5, str(label),
+            number % columns * across + (across - GAP) / 2, number // columns * down + top - 1, str(label),
             fontsize=5, ha="center", va="bottom", color="#555",
         )  # fmt: skip

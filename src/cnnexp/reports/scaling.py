@@ -26,7 +26,7 @@ def draw_scaling(growths: Sequence[Growth], channels: int) -> Figure:
         order = order_of_growth(growth.sides, growth.parameters)
         left.plot(growth.sides, growth.parameters, "o-", color=colour, markersize=4,
                   label=f"{growth.name}: {_law('n', order)}")  # fmt: skip
-        if any(growth.convolutional) and growth.convolutional != growth.parameters:
+        if 0 < growth.convolutional[0] < 0.9 * growth.parameters[0]:  # else it would lie on the line itself
             part = order_of_growth(growth.sides, growth.convolutional)
             left.plot(growth.sides, growth.convolutional, ":", color=colour,
                       label=f"{growth.name}, convolutions: {_law('n', part)}")  # fmt: skip

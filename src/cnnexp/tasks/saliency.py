@@ -5,12 +5,11 @@ import logging
 from typing import Annotated
 
 from annotated_types import Ge
-from torch import Tensor, nn
+from torch import Tensor
 
 from cnnexp.command.explain import nearest
 from cnnexp.errors import CnnexpError
-from cnnexp.inspection.layers import layers_of
-from cnnexp.inspection.saliency import enlarge, grad_cam, gradient_times_input
+from cnnexp.inspection.saliency import enlarge, grad_cam, gradient_times_input, last_map
 from cnnexp.models.classifier import Classifier
 from cnnexp.models.shapes import show
 from cnnexp.reports.columns import in_columns
@@ -40,7 +39,7 @@ def saliency(
         image: a picture file; prepared as the pictures in training were.
         index: instead, the number of a test picture.
         target: the class to ask about instead, by its name or its number.
-        layer: of Grad-CAM; the last convolution when None. A network without convolutions has none.
+        layer: of Grad-CAM; the ReLU after the last convolution when None. A network without convolutions has none.
     """
     quiet_lightning()
     loaded, preprocessing = load_trained(job)
@@ -53,7 +52,7 @@ def saliency(
         labels = list(
             dict.fromkeys([int(probabilities.argmax()), *([] if subject.label is None else [subject.label])])
         )
-    layer = layer or next(iter(reversed(layers_of(model, nn.Conv2d))), None)
+    layer = layer or last_map(model)
     maps = [_maps(model, subject.floats[0], label, layer, names[label], probabilities) for label in labels]
     size = show(tuple(grad_cam(model, subject.floats[0], labels[0], layer).shape)) if layer else ""
     figure = draw_saliency(
