@@ -37,9 +37,11 @@ def choose_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module
     for name in names:
         if name not in known:
             close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]}? " if close else "; "
+            hint = f"did you mean {close[0]}? " if close else ""
             leaves = [key for key, module in known.items() if not list(module.children())]
-            raise CnnexpError(f"{type(model).__name__} has no layer {name!r}{hint}It has {', '.join(leaves)}")
+            raise CnnexpError(
+                f"{type(model).__name__} has no layer {name!r}; {hint}Its layers: {', '.join(leaves)}"
+            )
     return {name: known[name] for name in names}
 
 

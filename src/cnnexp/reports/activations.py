@@ -2,17 +2,18 @@
 
 from collections.abc import Mapping, Sequence
 
-import torch
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from cnnexp.models.shapes import show
-from cnnexp.reports.mosaic import LABEL, SIGNED, new_figure, show_mosaic, show_picture
+from cnnexp.reports.mosaic import LABEL, limit_of, new_figure, show_mosaic, show_picture
 
 BLOCK, SIDE, HEAD = 5.0, 1.6, 0.24  # inches: a network's mosaic, the picture's column, a row's title
 SHORTEST = 3.0  # inches, for the picture and the caption below it
 FEW, WIDE = 8, 16  # channels a row
+ABOVE, BELOW = "#b2182b", "#2166ac"
 
 
 def draw_activations(
@@ -25,7 +26,7 @@ def draw_activations(
     """Draw layers below each other, networks side by side, and the picture to their left.
 
     The colours of a row and network run from minus to plus the value that 99.5 % of the layer's outputs stay
-    within; it stands in the row's title. Channels carry their numbers.
+    within; it stands in the row's title. Channels carry their numbers. A layer of single units is drawn as bars.
 
     Args:
         picture: uint8, shape (channels, height, width).
@@ -57,7 +58,7 @@ def _columns(count: int) -> int:
 
 def _height(output: Tensor, shown: int) -> float:
     if output.dim() == 1:
-        return HEAD + 0.45
+        return HEAD + 0.9
     rows = -(-shown // _columns(shown))
     tile = BLOCK / _columns(shown)
     return HEAD + rows * (tile * output.shape[1] / output.shape[2] + LABEL * BLOCK)
@@ -72,13 +73,16 @@ def _draw_side(figure: SubFigure, picture: Tensor, caption: str, height: float) 
 
 
 def _draw_layer(axes: Axes, output: Tensor, channels: Sequence[int], title: str) -> None:
-    limit = float(torch.quantile(output.abs().flatten()[: 1 << 24], 0.995)) or float(output.abs().max())
+    limit = limit_of(output)
     if output.dim() == 1:
-        values = output[list(channels)].numpy()[None]
-        axes.imshow(values, cmap=SIGNED, vmin=-(limit or 1), vmax=limit or 1, aspect="auto")
-        axes.set_yticks([])
+        # with edges, so that the first and the last unit are drawn whole
+        values, edges = output[list(channels)].cpu().numpy(), np.arange(len(channels) + 1) - 0.5
+        for part, colour in ((values.clip(min=0), ABOVE), (values.clip(max=0), BELOW)):
+            axes.stairs(part, edges, fill=True, color=colour)
+        axes.axhline(0, color="#555", linewidth=0.6)
+        axes.set_xlim(edges[0], edges[-1])
         axes.tick_params(labelsize=6, length=2)
     else:
         labels = channels if len(channels) <= 4 * WIDE else ()
-        show_mosaic(axes, output[list(channels)].numpy(), _columns(len(channels)), limit, labels)
+        show_mosaic(axes, output[list(channels)].cpu().numpy(), _columns(len(channels)), limit, labels)
     axes.set_title(f"{title} · {show(tuple(output.shape))} · ±{limit:.2g}", fontsize=7, loc="left", pad=3)

@@ -6,11 +6,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cnnexp.reports.mosaic import LABEL, new_figure, show_mosaic
+from cnnexp.reports.mosaic import LABEL, limit_of, new_figure, show_mosaic
 
 
 def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: str) -> Figure:
-    """Draw kernels before training, after it, and their difference, all in one scale.
+    """Draw kernels before training, after it, and what training has added, in the scale of those after it.
+
+    The scale stands above: the value that 99.5 % of the weights stay within.
 
     Kernels of one channel are red above 0 and blue below; of three they are colours, with 0 in the middle of
     grey; of any other number, each channel stands for itself.
@@ -23,18 +25,20 @@ def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: st
     """
     height, width = after.shape[2:]
     parts = {"before training": before, "after training": after, "what training added": after - before}
-    tiles = {name: _tiles(kernels[list(chosen)]) for name, kernels in parts.items()}
-    limit = float(max(before[list(chosen)].abs().max(), after[list(chosen)].abs().max()))
+    parts = {name: kernels[list(chosen)] for name, kernels in parts.items()}
+    tiles = {name: _tiles(kernels) for name, kernels in parts.items()}
+    scale = {name: limit_of(kernels) for name, kernels in parts.items()}
+    scale["what training added"] = scale["after training"]
     count = len(next(iter(tiles.values())))
     columns = min(8 if count <= 64 else 16, count)
     labels = chosen if count == len(chosen) <= 64 else ()
     rows = -(-count // columns)
     tall = rows / columns * height / width + rows * LABEL * bool(labels)
     figure = new_figure(12.0, 4.0 * tall + 0.8)
-    figure.suptitle(f"{title}; one scale, ±{limit:.2g}", fontsize=10)
+    figure.suptitle(title, fontsize=10)
     for axes, (name, part) in zip(figure.subplots(1, 3), tiles.items(), strict=True):
-        show_mosaic(axes, part, columns, limit, labels)
-        axes.set_title(name, fontsize=9)
+        show_mosaic(axes, part, columns, scale[name], labels)
+        axes.set_title(f"{name}, ±{scale[name]:.2g}", fontsize=9)
     return figure
 
 

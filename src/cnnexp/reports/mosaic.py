@@ -21,6 +21,12 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+def limit_of(values: Tensor) -> float:
+    """Return what 99.5 % of the absolute values stay within: a colour scale that single ones don't stretch."""
+    sizes = values.detach().abs().flatten().cpu().numpy()
+    return float(np.quantile(sizes, 0.995)) or float(sizes.max())
+
+
 def show_picture(axes: Axes, picture: Tensor) -> None:
     """Show a uint8 picture of shape (channels, height, width): grey where it has one channel, else colour."""
     values = picture.cpu().numpy()

@@ -57,13 +57,10 @@ def activations(
     }
     said = {name: said_of(model, subject, preprocessing)[0] for name, model in models.items()}
     caption = "\n".join(
-        [subject.title.replace(": ", ":\n"), "", *(f"{name}:\n{text}" for name, text in said.items())]
+        [subject.title.replace(" (", "\n("), *(f"\n{name}:\n{text}" for name, text in said.items())]
     )
-    which = (
-        "all channels"
-        if channels == "all"
-        else f"the {channels} channels of the largest mean above 0 when trained"
-    )
+    every = channels == "all" or all(output.dim() == 1 for output in outputs["trained"].values())
+    which = "all channels" if every else f"{channels} channels a layer, of the largest mean activation"
     title = f"{type(loaded.model).__name__} on {subject.title}; {which}"
     # all channels of many layers would be too much for one figure
     groups = [[key] for key in chosen] if channels == "all" and len(chosen) > 1 else [list(chosen)]

@@ -5,6 +5,7 @@ import logging
 from typing import Annotated, Literal
 
 from annotated_types import Ge
+from torch import nn
 from torch.nn import functional as F
 
 from cnnexp.inspection.kernels import first_kernels, largest_kernels
@@ -33,10 +34,11 @@ def kernels(job: Job, count: Annotated[int, Ge(1)] | Literal["all"] = 64) -> Non
     name, after = first_kernels(loaded.model)
     _, before = first_kernels(untrained(loaded))
     chosen = largest_kernels(after, None if count == "all" else count)
-    which = (
-        f"{len(chosen)} of the largest norm of {len(after)}" if len(chosen) < len(after) else f"all {len(after)}"
+    some = f"the {len(chosen)} of the largest norm of" if len(chosen) < len(after) else "all"
+    kind = "kernels" if isinstance(loaded.model.get_submodule(name), nn.Conv2d) else "units' weights"
+    title = (
+        f"{type(loaded.model).__name__}, {name}: {some} {len(after)} {kind}, {show(tuple(after.shape[1:]))} each"
     )
-    title = f"{type(loaded.model).__name__}, {name}: {which} kernels of {show(tuple(after.shape[1:]))}"
     save_figures(job, {"kernels": draw_kernels(before, after, chosen, title)})
 
     flat_before, flat_after = before.flatten(1), after.flatten(1)

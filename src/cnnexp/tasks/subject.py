@@ -68,7 +68,7 @@ def choose_picture(job: Job, preprocessing: Preprocessing, image: str | None, in
     label = int(labels[index])
     picture = data.pictures("test", [index])[0]
     name = preprocessing.class_names[label]
-    return Subject(picture, preprocessing(picture[None]), f"test picture {index}: {name}", label)
+    return Subject(picture, preprocessing(picture[None]), f"test picture {index} ({name})", label)
 
 
 def said_of(model: Classifier, subject: Subject, preprocessing: Preprocessing) -> tuple[str, Tensor]:
