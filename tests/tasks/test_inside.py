@@ -206,15 +206,18 @@ def test_saliency_asks_about_the_right_class_too(runs, cnnexp):
         ("cnn", ["task=activations", "task.image=notes.txt", "task.index=1"], "give one of them"),
         ("cnn", ["task=activations", "task.channels=0"], "task.channels=0 is not allowed"),
         ("ffnn", ["task=activations"], "task.layer=[layers.1,layers.3]"),
-        ("cnn", ["task=activations", "data=cifar10"], "task.image="),
+        ("cnn", ["task=activations", "data=image_folder", "data.root=pictures"], "with task.image=…"),
         ("cnn", ["task=saliency", "task.target=ten"], "there is no such class"),
         ("ffnn", ["task=saliency", "task.layer=layers.1"], "is no map"),
         ("cnn", ["task=summary", "task.scaling=[32]"], "task.scaling=[32] is not allowed"),
     ],
 )
-@pytest.mark.filterwarnings("ignore::DeprecationWarning:tarfile")
-def test_mistakes_are_answered(model, typed, said, runs, cnnexp, folder, capsys, every_data_set):
+def test_mistakes_are_answered(model, typed, said, runs, cnnexp, folder, capsys):
     (folder / "notes.txt").write_text("not a picture")
+    for number in range(12):
+        place = folder / "pictures" / f"class{number % 2}"
+        place.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (20 * number, 0, 0)).save(place / f"{number}.png")
     assert cnnexp(*typed, f"run={runs[model]}") == 2
     error = capsys.readouterr().err
     assert said in error
