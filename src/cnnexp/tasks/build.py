@@ -80,6 +80,11 @@ def quiet_lightning() -> None:
     """Leave out Lightning's remarks that a user of this command can do nothing about."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
-    # and LeafSpec is Lightning's own matter with torch
-    for message in ("does not have many workers", "smaller than the logging interval", "LeafSpec"):
+    # and LeafSpec is Lightning's own matter with torch; nor need every epoch be validated
+    for message in (
+        "does not have many workers",
+        "smaller than the logging interval",
+        "LeafSpec",
+        "could not find the monitored key",
+    ):
         warnings.filterwarnings("ignore", f".*{message}")
