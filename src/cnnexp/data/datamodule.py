@@ -9,7 +9,7 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from cnnexp.data.augment import Augmentation
+from cnnexp.data.augment import Augmentation, to_float
 from cnnexp.data.loader import BatchLoader
 from cnnexp.data.picture_folder import OnCorrupt
 from cnnexp.data.sources import Source, load_source
@@ -46,7 +46,7 @@ class ImageDataModule(L.LightningDataModule):
         normalize: subtract the mean and divide by the standard deviation of the pictures trained on, channel
             by channel; pictures only lie in [0, 1] when False.
         crop_padding: shift training pictures at random by up to so many pixels; 0 is off.
-        horizontal_flip: mirror training pictures at random.
+        horizontal_flip: mirror training pictures at random; "alternating": each one every other epoch.
         cutout: side of a square that is blanked in training pictures; 0 is off.
         image_size: side of a picture folder's pictures in pixels.
         on_corrupt: what to do about a file of a picture folder that can't be read.
@@ -72,7 +72,7 @@ class ImageDataModule(L.LightningDataModule):
         train_eval_size: Count | Literal["val", "all"] = "val",
         normalize: bool = True,
         crop_padding: PixelCount = 0,
-        horizontal_flip: bool = False,
+        horizontal_flip: bool | Literal["alternating"] = False,
         cutout: PixelCount = 0,
         image_size: Count = 32,
         on_corrupt: OnCorrupt = "error",
@@ -155,6 +155,19 @@ class ImageDataModule(L.LightningDataModule):
     def __str__(self) -> str:
         # Lightning's own would iterate over every batch
         return f"{type(self).__name__}({self.dataset!r}, root={self.root!r}, batch_size={self.batch_size})"
+
+    def training_pictures(self, count: int) -> Tensor:
+        """Return some of the pictures trained on as a network is given them, but not augmented.
+
+        Args:
+            count: how many; all of them where there are fewer. They are a stratified part, always the same.
+
+        Returns:
+            Floats on the CPU, shape (count, channels, height, width).
+        """
+        pictures = self._source.train_pictures[self._indices[0][:count]]
+        mean, std = (None if v is None else torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        return to_float(pictures, mean, std)
 
     # Lightning's hooks
 

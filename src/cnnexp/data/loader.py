@@ -1,6 +1,8 @@
 """Batches straight from one tensor of pictures: one copy, one conversion, no worker processes."""
 
 from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +15,17 @@ Batch = tuple[Tensor, Tensor]
 
 _NOTHING = Augmentation()
 _AUGMENTATION = 1  # keeps these draws apart from others that are seeded by (seed, epoch, batch), as dropout is
+_COINS = 2
+
+
+class _Shard(NamedTuple):
+    """A device's part of a batch."""
+
+    pictures: Tensor
+    labels: Tensor
+    coins: Tensor | None
+    start: int  # its place in the batch
+    whole: int  # the batch's size
 
 
 class EpochSampler:
@@ -34,9 +47,10 @@ class EpochSampler:
 class BatchLoader:
     """Yields (float pictures, labels) from pictures in memory, ready for the network, on its device.
 
-    The order is a function of (seed, epoch), the augmentation of (seed, epoch, batch): neither of what ran
-    before nor of the number of devices. Without Lightning, say which epoch it is by
-    ``loader.batch_sampler.set_epoch(epoch)``, or every pass is the same. The last batch may be smaller.
+    The order is a function of (seed, epoch), the augmentation of (seed, epoch, batch), alternating flips of
+    (seed, epoch, picture): none of what ran before or of the number of devices. Without Lightning, say which
+    epoch it is by ``loader.batch_sampler.set_epoch(epoch)``, or every pass is the same. The last batch may be
+    smaller.
 
     On several devices each takes its part of every batch, so that ``batch_size`` counts the pictures of a
     step whatever their number; every picture is met exactly once an epoch.
@@ -124,16 +138,16 @@ class BatchLoader:
         chosen = self._shards(epoch, skipped)
         if self._stored.device.type != self._device.type:
             chosen = self._one_ahead(chosen)
-        for number, (pictures, labels, start, whole) in enumerate(chosen, skipped):
+        for number, (pictures, labels, coins, start, whole) in enumerate(chosen, skipped):
             if self._augmentation:
                 generator.manual_seed(mix(self._seed, epoch, number, _AUGMENTATION))
                 # drawn for the whole batch, so that a picture gets the same on any number of devices
                 draws = draw(whole, generator)[start : start + len(pictures)]
-                pictures = self._augmentation(pictures, draws)
+                pictures = self._augmentation(pictures, draws, epoch, coins)
             yield to_float(pictures, self._mean, self._std), labels
 
-    def _shards(self, epoch: int, skipped: int) -> Iterator[tuple[Tensor, Tensor, int, int]]:
-        """Yield this device's part of each batch: pictures, labels, its place in the batch, the batch's size."""
+    def _shards(self, epoch: int, skipped: int) -> Iterator[_Shard]:
+        """Yield this device's part of each batch."""
         order = self._indices
         if self._shuffle:
             generator = torch.Generator().manual_seed(mix(self._seed, epoch))
@@ -150,19 +164,24 @@ class BatchLoader:
             pictures = self._stored.index_select(0, whole)
             if self._channels_last:
                 pictures = pictures.permute(0, 3, 1, 2)
-            yield pictures, self._labels.index_select(0, whole), start, size
+            coins = self._coins.index_select(0, whole) if self._augmentation.needs_coins else None
+            yield _Shard(pictures, self._labels.index_select(0, whole), coins, start, size)
 
-    def _one_ahead(
-        self, shards: Iterator[tuple[Tensor, Tensor, int, int]]
-    ) -> Iterator[tuple[Tensor, Tensor, int, int]]:
+    @cached_property
+    def _coins(self) -> Tensor:
+        """Of every picture, chosen or not, whether its alternating flips begin mirrored."""
+        # drawn on the CPU: the same wherever the pictures lie
+        generator = torch.Generator().manual_seed(mix(self._seed, 0, 0, _COINS))
+        return (torch.rand(len(self._stored), generator=generator) < 0.5).to(self._stored.device)
+
+    def _one_ahead(self, shards: Iterator[_Shard]) -> Iterator[_Shard]:
         """Copy batches to the device while it is busy with the one before."""
         waiting = None
-        for pictures, labels, start, size in shards:
-            moved = (
-                pictures.pin_memory().to(self._device, non_blocking=True),
-                labels.pin_memory().to(self._device, non_blocking=True),
-                start,
-                size,
+        for shard in shards:
+            moved = shard._replace(
+                pictures=shard.pictures.pin_memory().to(self._device, non_blocking=True),
+                labels=shard.labels.pin_memory().to(self._device, non_blocking=True),
+                coins=None if shard.coins is None else shard.coins.to(self._device),
             )
             if waiting is not None:
                 yield waiting

@@ -17,6 +17,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 import cnnexp
 from cnnexp.errors import CnnexpError
 from cnnexp.models.metrics import LossAndAccuracy
+from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 
 ImageShape: TypeAlias = Annotated[Sequence[Annotated[int, Ge(1)]], Len(3, 3)]
 Classes: TypeAlias = Annotated[int, Ge(2)]
@@ -50,6 +51,8 @@ class Classifier(L.LightningModule):
         optimizer: called with the parameters; Adam at 1e-3 when None.
         scheduler: called as ``scheduler(optimizer, epochs=…, steps_per_epoch=…)``; returns Lightning's
             learning-rate-scheduler dict, as the functions in ``cnnexp.training.schedules`` do.
+        test_time_augmentation: in the test, measure also the averaged logits of several views of each picture,
+            see ``cnnexp.models.tta``: ``test_loss_tta`` and ``test_accuracy_tta``, beside the plain ones.
     """
 
     def __init__(
@@ -59,16 +62,19 @@ class Classifier(L.LightningModule):
         label_smoothing: Fraction = 0.0,
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
+        test_time_augmentation: TestTimeAugmentation = "none",
     ) -> None:
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.classes = classes
         self.label_smoothing = label_smoothing
+        self.test_time_augmentation = test_time_augmentation
         self._optimizer = optimizer or partial(torch.optim.Adam, lr=1e-3, fused=True)
         self._scheduler = scheduler
         self.running = LossAndAccuracy(classes)
         self.clean = LossAndAccuracy(classes)
         self.evaluated = LossAndAccuracy(classes)
+        self.averaged = LossAndAccuracy(classes)
         self.history: list[dict[str, float]] = []
         self._epoch_metrics: dict[str, float] = {}
         self._so_far: dict[str, Any] | None = None
@@ -199,14 +205,27 @@ class Classifier(L.LightningModule):
     def on_test_epoch_start(self) -> None:
         """Start the sums of the test."""
         self.evaluated.reset()
+        self.averaged.reset()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the test sums."""
-        self.validation_step(batch, batch_idx)
+        """Add a batch to the test sums, and where there is test-time augmentation its views to theirs."""
+        pictures, labels = batch
+        logits = self(pictures)
+        self.evaluated.add(logits, labels)
+        if self.test_time_augmentation != "none":
+            # the pictures themselves come first and have been seen; in single precision, whatever the network's
+            (share, _), *others = weighted_views(pictures, self.test_time_augmentation)
+            averaged = share * logits.float()
+            for weight, view in others:
+                averaged += weight * self(view).float()
+            self.averaged.add(averaged, labels)
 
     def on_test_epoch_end(self) -> None:
-        """Log ``test_loss`` and ``test_accuracy``."""
-        self.log_dict({f"test_{k}": v for k, v in self.evaluated.compute().items()})
+        """Log ``test_loss`` and ``test_accuracy``, and the same with test-time augmentation."""
+        metrics = {f"test_{k}": v for k, v in self.evaluated.compute().items()}
+        if self.test_time_augmentation != "none":
+            metrics |= {f"test_{k}_tta": v for k, v in self.averaged.compute().items()}
+        self.log_dict(metrics)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the class probabilities of a batch, shape (batch, classes)."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from cnnexp.reports.curves import png
 from cnnexp.tasks.job import Job
 from cnnexp.training.loggers import TensorBoardLogger
 
@@ -13,11 +14,12 @@ def save_figures(job: Job, figures: Mapping[str, Figure]) -> None:
 
     TensorBoard's files are the task's own, so that the run's stay as they are.
     """
-    for name, figure in figures.items():
-        figure.savefig(job.folder / f"{name}.png", dpi=130)
+    pictures = {name: png(figure, dpi=130) for name, figure in figures.items()}
+    for name, picture in pictures.items():
+        (job.folder / f"{name}.png").write_bytes(picture)
     if job.config.run is None or "tensorboard" not in job.config.logger:
         return
     logger = TensorBoardLogger(job.folder / "tensorboard")
-    for name, figure in figures.items():
-        logger.log_figure(name, figure, 0)
+    for name, picture in pictures.items():
+        logger.log_png(name, picture, 0)
     logger.close()

@@ -82,6 +82,22 @@ class _OneCycle(torch_schedules.OneCycleLR):
         super().load_state_dict({**state_dict, **length})
 
 
+def linear(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, warmup: Share = 0.0) -> dict[str, Any]:
+    """Fall to nothing in a line, a step at a time.
+
+    ``warmup`` is the share of all steps over which the learning rate first rises, in a line too.
+    """
+    total = epochs * steps_per_epoch
+    rising = round(warmup * total)
+
+    def factor(number: int) -> float:
+        if number < rising:
+            return (number + 1) / (rising + 1)
+        return max(0.0, (total - number) / (total - rising))
+
+    return {"scheduler": torch_schedules.LambdaLR(optimizer, factor), "interval": "step"}
+
+
 def onecycle(
     optimizer: Optimizer,
     *,
