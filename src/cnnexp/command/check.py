@@ -24,6 +24,7 @@ def general(
     name: str | None,
     run: str | None,
     resume: str | None,
+    fail_fast: bool,
     checkpoint: Literal["best", "last"] | str,
 ) -> None:
     """Stand for the settings that belong to no constructor; the signature is all there is."""
