@@ -1,5 +1,6 @@
 """The data set of a run as one Lightning object: split, batches, and what the network must know of it."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -19,6 +20,7 @@ from cnnexp.errors import CnnexpError
 Dataset: TypeAlias = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
 Count: TypeAlias = Annotated[int, Ge(1)]
 PixelCount: TypeAlias = Annotated[int, Ge(0)]
+Part: TypeAlias = Literal["train", "val", "test"]
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -136,6 +138,20 @@ class ImageDataModule(L.LightningDataModule):
         test = len(self._source.test_labels)
         return {"train": len(train), "val": len(validation) if self.validation == "split" else test, "test": test}
 
+    def labels(self, part: Part) -> Tensor:
+        """Return the labels of a part, int64, shape (pictures,); "val" is the test set where that validates."""
+        every, indices = self._of(part)
+        return every[1] if indices is None else every[1][indices]
+
+    def pictures(self, part: Part, positions: Sequence[int]) -> Tensor:
+        """Return pictures of a part as they are kept: uint8, shape (len(positions), *image_shape).
+
+        Positions count from 0 in the order of ``labels`` and of the evaluation batches.
+        """
+        every, indices = self._of(part)
+        chosen = torch.tensor(positions, dtype=torch.int64)
+        return every[0][chosen if indices is None else indices[chosen]]
+
     def __str__(self) -> str:
         # Lightning's own would iterate over every batch
         return f"{type(self).__name__}({self.dataset!r}, root={self.root!r}, batch_size={self.batch_size})"
@@ -211,6 +227,13 @@ class ImageDataModule(L.LightningDataModule):
         return load_source(
             self.dataset, self.root, self.image_size, self.on_corrupt, self.num_workers, self.mirrors
         )
+
+    def _of(self, part: Part) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+        """Return the pictures and labels that a part is taken from, and which of them it is; None: all."""
+        source = self._source
+        if part == "test" or (part == "val" and self.validation == "test"):
+            return (source.test_pictures, source.test_labels), None
+        return (source.train_pictures, source.train_labels), self._indices[0 if part == "train" else 1]
 
     @cached_property
     def _indices(self) -> tuple[Tensor, Tensor]:
