@@ -27,11 +27,13 @@ def draw_gallery(
     FigureCanvasAgg(figure)
     figure.suptitle(title, fontsize=11)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
-    for axes in grid:
+    for axes in grid[len(pictures) :]:
         axes.axis("off")
     for number, (axes, picture, text) in enumerate(zip(grid, pictures, texts, strict=False)):
         shown = picture.permute(1, 2, 0).numpy()
         grey = shown.shape[2] == 1
         axes.imshow(shown[..., 0] if grey else shown, cmap="gray" if grey else None, vmin=0, vmax=255)
+        axes.set(xticks=[], yticks=[])
+        axes.spines[:].set_color("#cccccc")
         axes.set_title(text, fontsize=7.5, color=colours[number] if colours else "black")
     return figure
