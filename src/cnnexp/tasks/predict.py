@@ -159,12 +159,13 @@ def _table(predictions: Sequence[Prediction], preprocessing: Preprocessing, inve
         lines.append(f"… and {len(predictions) - len(some)} more, in predictions.csv")
     warned = sum(bool(prediction.warning) for prediction in predictions)
     if warned:
-        lines.append(
-            f"{warned} of {len(predictions)} unlike the training pictures, so don't trust these probabilities: "
-            f"in colour where those are grey\n(channels differ by more than {COLOURED:.0f} of 255 on average), or a "
-            f"mean brightness more than {FAR:.0f} standard\ndeviations from theirs (inverted, if the negative's "
-            f"isn't{'' if inverted else '; task.invert=true takes the negatives'})"
-        )
+        remedy = "" if inverted else "; task.invert=true takes the negatives"
+        lines += [
+            f"{warned} of {len(predictions)} unlike the training pictures: don't trust these probabilities. The rule:",
+            f"  in colour: trained on grey, and the channels differ by more than {COLOURED:.0f} of 255 on average",
+            f"  brighter, darker: mean brightness more than {FAR:.0f} standard deviations from the training pictures'",
+            f"  inverted: the same, and its negative's isn't{remedy}",
+        ]
     if preprocessing.brightness is None:
         lines.append("the checkpoint doesn't say how bright its training pictures were: not checked")
     return "\n".join(lines)
