@@ -18,9 +18,12 @@ from omegaconf import DictConfig
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classifier
+from cnnexp.reports.tables import shown
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
-from cnnexp.training.profiler import NoProfiler
+from cnnexp.training.profiler import NoProfiler, profiler_into
+
+log = logging.getLogger(__name__)
 
 # Lightning sets it, and then every torch.cuda.is_available(), one a step in fused optimizers, asks the driver
 os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
@@ -38,6 +41,7 @@ def build_trainer(
     A ``profiler`` takes the place of the one in the settings.
     """
     make = instantiate(config.trainer, _partial_=True, _convert_="all")
+    configured = make.keywords.get("profiler")
     arguments: dict[str, Any] = {
         "default_root_dir": folder,
         "callbacks": [*callbacks, *([ProgressBar()] if config.trainer.enable_progress_bar else [])],
@@ -45,9 +49,11 @@ def build_trainer(
         "plugins": [WholeCheckpointIO()],
         "enable_checkpointing": any(isinstance(c, L.pytorch.callbacks.Checkpoint) for c in callbacks),
     }
-    if profiler is not None or config.trainer.profiler is None:
-        arguments["profiler"] = profiler or NoProfiler()
     try:
+        if profiler is None and configured is not None:
+            profiler = profiler_into(configured, folder / "profile")
+            log.info("profile: %s", shown(folder / "profile"))
+        arguments["profiler"] = profiler or NoProfiler()
         return make(**arguments)
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise CnnexpError(f"trainer: {' '.join(str(error).split())}") from None

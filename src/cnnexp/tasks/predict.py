@@ -161,9 +161,9 @@ def _table(predictions: Sequence[Prediction], preprocessing: Preprocessing, inve
     if warned:
         remedy = "" if inverted else "; task.invert=true takes the negatives"
         lines += [
-            f"{warned} of {len(predictions)} unlike the training pictures: don't trust these probabilities. The rule:",
+            f"{warned} of {len(predictions)} are unlike the training pictures: don't trust them. The rules:",
             f"  in colour: trained on grey, and the channels differ by more than {COLOURED:.0f} of 255 on average",
-            f"  brighter, darker: mean brightness more than {FAR:.0f} standard deviations from the training pictures'",
+            f"  brighter, darker: mean brightness over {FAR:.0f} standard deviations from the training pictures'",
             f"  inverted: the same, and its negative's isn't{remedy}",
         ]
     if preprocessing.brightness is None:
