@@ -69,10 +69,13 @@ def scale_batch_size(
     """
     before = data.batch_size
     largest = min(largest, data.sizes["train"])
+    smallest = min(smallest, largest)
     try:
+        # set here too: the Tuner makes its first batches before it has set its first size
+        data.batch_size = smallest
         # the Tuner doesn't try its own maximum, so that lies just beyond the last size to be tried
         Tuner(trainer).scale_batch_size(
-            model, datamodule=data, mode="power", steps_per_trial=steps, init_val=min(smallest, largest),
+            model, datamodule=data, mode="power", steps_per_trial=steps, init_val=smallest,
             max_val=largest + 1,
         )  # fmt: skip
     finally:

@@ -13,6 +13,9 @@ _LIGHTNINGS_BETA = 0.98
 _WIDTH = 3.0
 """Steps: the standard deviation of the Gaussian that the losses are smoothed by."""
 
+_BEGINNING, _CLEAR = 10, 2.0
+"""The loss falls where it gets lower than in the first steps by more than twice a step's random deviation."""
+
 
 @dataclass(frozen=True)
 class RangeTest:
@@ -23,8 +26,8 @@ class RangeTest:
         losses: cross-entropy of each step's batch, in nats.
         smoothed: the losses, smoothed over a few steps before and after each.
         suggestion: where the smoothed loss falls most steeply over the learning rate's logarithm, before its
-            lowest point; None where it never falls.
-        lowest: where the smoothed loss is lowest; beyond it training gets worse.
+            lowest point; None where it never falls clearly.
+        lowest: the learning rate at which the smoothed loss is lowest; beyond it training gets worse.
     """
 
     learning_rates: np.ndarray
@@ -82,9 +85,10 @@ def read_range_test(learning_rates: np.ndarray, losses: np.ndarray) -> RangeTest
     # a loss that explodes would be smeared over the steps before, where all was well
     smoothed = gaussian_filter1d(np.minimum(losses, 2 * losses[0]), _WIDTH, mode="nearest")
     lowest = int(smoothed.argmin())
-    slopes = np.gradient(smoothed, np.log10(learning_rates))[: lowest + 1]
-    steepest = int(slopes.argmin())
-    suggestion = float(learning_rates[steepest]) if slopes[steepest] < 0 else None
+    steepest = int(np.gradient(smoothed, np.log10(learning_rates))[: lowest + 1].argmin())
+    fall = np.median(losses[:_BEGINNING]) - smoothed[lowest]
+    noise = np.std((losses - smoothed)[: lowest + 1])
+    suggestion = float(learning_rates[steepest]) if lowest > 0 and fall > _CLEAR * noise else None
     return RangeTest(learning_rates, losses, smoothed, suggestion, float(learning_rates[lowest]))
 
 
