@@ -159,10 +159,15 @@ def _table(predictions: Sequence[Prediction], preprocessing: Preprocessing, inve
         lines.append(f"… and {len(predictions) - len(some)} more, in predictions.csv")
     warned = sum(bool(prediction.warning) for prediction in predictions)
     if warned:
+        lines.append(
+            f"{warned} of {len(predictions)} are unlike the training pictures: don't trust them. The rules:"
+        )
+        if preprocessing.image_shape[0] == 1:
+            lines.append(
+                f"  in colour: trained on grey, and the channels differ by more than {COLOURED:.0f} of 255"
+            )
         remedy = "" if inverted else "; task.invert=true takes the negatives"
         lines += [
-            f"{warned} of {len(predictions)} are unlike the training pictures: don't trust them. The rules:",
-            f"  in colour: trained on grey, and the channels differ by more than {COLOURED:.0f} of 255 on average",
             f"  brighter, darker: mean brightness over {FAR:.0f} standard deviations from the training pictures'",
             f"  inverted: the same, and its negative's isn't{remedy}",
         ]
