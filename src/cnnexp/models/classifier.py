@@ -13,6 +13,7 @@ from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+from typing_extensions import Self
 
 from cnnexp.errors import CnnexpError
 from cnnexp.models.metrics import LossAndAccuracy
@@ -92,6 +93,22 @@ class Classifier(L.LightningModule):
                     f"{type(self).__name__} was built for {what}={getattr(self, what)}, the data has {theirs}; "
                     f"build it with {what}={theirs} or give it the data it was built for"
                 )
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **kwargs: Any,
+    ) -> Self:
+        """Load a checkpoint as Lightning does, but tensors and plain values only: a stranger's runs no code."""
+        # Lightning's own default is to unpickle whatever comes from a URL
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
+        )
 
     # training
 
