@@ -3,6 +3,7 @@ import io
 import logging
 import os
 import pickle
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -238,6 +239,18 @@ def test_a_picture_beyond_pillows_limit_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of 120: Pillow alone would warn and read it
     with pytest.raises(CnnexpError, match="decompression bomb"):
         load(folder)
+
+
+def test_a_bomb_of_a_picture_is_refused_or_left_out(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    bomb = folder / "train" / "cat" / "1.png"
+    content = bytearray(bomb.read_bytes())
+    content[16:24] = (50_000).to_bytes(4, "big") * 2  # width and height: 2.5 thousand million pixels
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    bomb.write_bytes(content)
+    with pytest.raises(CnnexpError, match=r"1\.png: Image size .* decompression bomb"):
+        load(folder)
+    assert len(load(folder, on_corrupt="skip").train_labels) == 5
 
 
 def test_a_picture_that_is_a_program_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The data sets that torchvision knows, fetched once, by one process at a time, and verified."""
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10, MNIST
 
     Downloadable = type[MNIST] | type[CIFAR10]
+
+log = logging.getLogger(__name__)
 
 CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 """torchvision's class for each data set: it says where the files are and what sums they have."""
@@ -67,6 +70,7 @@ def load(
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{dataset}.lock"):
             if (loaded := read(cls, root)) is None:
+                log.info("getting %s into %s", dataset, root)
                 get(cls, root, get_file)
                 loaded = read(cls, root)
     except (OSError, Unavailable) as error:

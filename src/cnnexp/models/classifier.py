@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
 
 import lightning as L
 import torch
@@ -13,10 +13,12 @@ from lightning.pytorch.plugins.precision import MixedPrecision, Precision
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
-from typing_extensions import Self
 
 from cnnexp.errors import CnnexpError
 from cnnexp.models.metrics import LossAndAccuracy
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ImageShape: TypeAlias = Annotated[Sequence[Annotated[int, Ge(1)]], Len(3, 3)]
 Classes: TypeAlias = Annotated[int, Ge(2)]
@@ -103,7 +105,7 @@ class Classifier(L.LightningModule):
         strict: bool | None = None,
         weights_only: bool | None = True,
         **kwargs: Any,
-    ) -> Self:
+    ) -> "Self":
         """Load a checkpoint as Lightning does, but tensors and plain values only: a stranger's runs no code."""
         # Lightning's own default is to unpickle whatever comes from a URL
         return super().load_from_checkpoint(
