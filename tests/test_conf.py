@@ -32,7 +32,9 @@ def constructors(node, path=""):
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_each_choice_composes_and_binds_to_the_constructors_it_names(group, choice, folder):
-    needed = {"image_folder": ["data.root=somewhere"], "test": ["run=somewhere"]}.get(choice, [])
+    needed = {"image_folder": ["data.root=somewhere"]}.get(choice, [])
+    if "\nrun: ???" in (CONF / group / f"{choice}.yaml").read_text():
+        needed = ["run=somewhere"]
     config = composed(f"{group}={choice}", *needed)
     check(config)
     found = list(constructors(OmegaConf.to_container(config, resolve=True)))
@@ -57,7 +59,7 @@ def test_each_file_begins_with_a_line_that_says_what_it_is(file: Path):
 
 
 def test_every_argument_of_the_networks_can_be_set_from_the_command_line():
-    for model in ("cnn", "ffnn", "vgg16"):
+    for model in ("airbench", "cnn", "ffnn", "vgg16"):
         node = composed(f"model={model}").model
         signature = inspect.signature(get_object(node._target_))
         offered = {key for key in node if not key.startswith("_")}

@@ -11,6 +11,7 @@ from cnnexp.errors import CnnexpError
 
 if TYPE_CHECKING:
     from cnnexp.data.datamodule import ImageDataModule as ImageDataModule
+    from cnnexp.models.airbench import Airbench as Airbench
     from cnnexp.models.classifier import Classifier as Classifier
     from cnnexp.models.cnn import CNN as CNN
     from cnnexp.models.ffnn import FFNN as FFNN
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "Airbench": "cnnexp.models.airbench",
     "CNN": "cnnexp.models.cnn",
     "Classifier": "cnnexp.models.classifier",
     "FFNN": "cnnexp.models.ffnn",
@@ -28,7 +30,7 @@ _HOME = {
     "load_run": "cnnexp.tasks.load",
 }
 
-__all__ = ["CNN", "FFNN", "VGG16", "Classifier", "CnnexpError", "ImageDataModule", "load_run"]
+__all__ = ["CNN", "FFNN", "VGG16", "Airbench", "Classifier", "CnnexpError", "ImageDataModule", "load_run"]
 
 
 def __getattr__(name: str) -> Any:

@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from cnnexp.errors import CnnexpError
 
 RESULT = "result.json"
-_FREE_TO_CHANGE = (
+FREE_TO_CHANGE = (
     "name", "run", "resume", "logger", "trainer.max_epochs", "trainer.accelerator", "trainer.devices",
     "data.root", "data.num_workers",
 )  # fmt: skip
@@ -50,15 +50,20 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 
     A run that says ``running`` while nobody holds its lock was killed: its status is ``interrupted``.
     """
+    result = read_json(folder / RESULT)
+    if result is not None and result.get("status") == "running" and not _locked(folder):
+        result["status"] = "interrupted"
+    return result
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return what a JSON file holds, None where there is none; raises CnnexpError for one that isn't whole."""
     try:
-        result = json.loads((folder / RESULT).read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except (OSError, ValueError) as error:
-        raise CnnexpError(f"{folder / RESULT} can't be read: {error}") from None
-    if result.get("status") == "running" and not _locked(folder):
-        result["status"] = "interrupted"
-    return result
+        raise CnnexpError(f"{path} can't be read: {error}") from None
 
 
 def _lock_of(folder: Path) -> FileLock:
@@ -91,10 +96,26 @@ def _locked(folder: Path) -> bool:
         return False
 
 
+def differences(settings: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
+    """Return the dotted keys whose values differ, but for those that a resume may change."""
+    free = tuple(f"{key}." for key in FREE_TO_CHANGE)
+    mine, theirs = dict(_leaves(settings)), dict(_leaves(others))
+    keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
+    return [key for key in keys if not f"{key}.".startswith(free)]
+
+
+def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
 def config_hash(settings: Mapping[str, Any]) -> str:
     """Return a hash of all settings but those that a resume may change: equal for equal experiments."""
     content = json.loads(json.dumps(settings, default=str))
-    for key in _FREE_TO_CHANGE:
+    for key in FREE_TO_CHANGE:
         *above, last = key.split(".")
         node = content
         for part in above:

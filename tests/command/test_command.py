@@ -16,7 +16,7 @@ QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=1", "train
 MISTAKES = [
     ("modle=cnn", "did you mean model?"),
     ("model=cn", "did you mean model=cnn?"),
-    ("model=resnet", "Allowed: cnn, ffnn, vgg16"),
+    ("model=resnet", "Allowed: airbench, cnn, ffnn, vgg16"),
     ("data=mnits", "did you mean data=mnist?"),
     ("experiment=notebook_cnn", "did you mean experiment=notebook_cnn_"),
     ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
@@ -92,8 +92,8 @@ def test_nothing_heavy_is_imported_for_help_and_for_the_settings(folder):
 def test_help_lists_what_there_is(process):
     page = process("--help").stdout
     for word in (
-        "fit, test",
-        "cnn, ffnn, vgg16",
+        "fit, report",
+        "airbench, cnn, ffnn, vgg16",
         "image_folder",
         "notebook_cnn_mnist",
         "tensorboard",

@@ -108,6 +108,29 @@ def test_ranks_share_every_batch_and_meet_each_picture_once(count: int, world_si
             assert torch.equal(pictures, expected)
 
 
+@pytest.mark.parametrize("world_size", [1, 2])
+def test_alternating_flips_show_each_picture_both_ways_in_two_epochs(world_size: int) -> None:
+    alternating = {"shuffle": True, "augmentation": Augmentation(horizontal_flip="alternating"), "seed": 3}
+
+    def mirrored(epoch: int, batch_size: int, count: int = 50) -> dict[int, bool]:
+        found = {}
+        for rank in range(world_size):
+            loader = make(count, batch_size, rank=rank, world_size=world_size, **alternating)
+            loader.batch_sampler.sampler.set_epoch(epoch)
+            for pictures, labels in loader:
+                plain = random_pictures(count)[labels].float().div(255)
+                flips = (pictures == plain.flip(3)).all(dim=(1, 2, 3))
+                assert (flips ^ (pictures == plain).all(dim=(1, 2, 3))).all()
+                found |= dict(zip(labels.tolist(), flips.tolist(), strict=True))
+        return found
+
+    first = mirrored(0, 8)
+    assert 10 < sum(first.values()) < 40
+    assert mirrored(1, 8) == {picture: not flip for picture, flip in first.items()}
+    # of the picture, not of its place in a batch
+    assert mirrored(2, 7) == mirrored(0, 50) == first
+
+
 @pytest.mark.parametrize(("count", "batch_size"), [(50, 2), (2, 8)])
 def test_a_device_left_with_nothing_is_an_error(count: int, batch_size: int) -> None:
     with pytest.raises(CnnexpError, match="batch_size must be 3 at least"):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from cnnexp import CNN, FFNN, CnnexpError
+from cnnexp.models.tta import weighted_views
 
 SHAPE, CLASSES = (1, 4, 4), 3
 
@@ -135,6 +136,22 @@ def test_testing_and_validating_alone_and_predicting():
     probabilities = torch.cat(batches)
     torch.testing.assert_close(probabilities, model(data.test.tensors[0]).softmax(1))
     assert probabilities.shape == (5, CLASSES)
+
+
+@pytest.mark.parametrize("kind", ["flip", "flip_and_shift"])
+def test_test_time_augmentation_is_measured_beside_the_plain_test(kind):
+    plain, data = network(), Pictures()
+    augmented = network(test_time_augmentation=kind)
+    augmented.load_state_dict(plain.state_dict())
+    expected = trainer().test(plain, data, verbose=False)[0]
+    found = trainer().test(augmented, data, verbose=False)[0]
+    pictures, labels = data.test.tensors
+    with torch.no_grad():
+        logits = sum(weight * augmented(view) for weight, view in weighted_views(pictures, kind))
+    assert found.keys() - expected.keys() == {"test_loss_tta", "test_accuracy_tta"}
+    assert {key: found[key] for key in expected} == expected
+    assert found["test_loss_tta"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
+    assert found["test_accuracy_tta"] == pytest.approx(float((logits.argmax(1) == labels).float().mean()))
 
 
 def test_history_has_a_row_an_epoch_and_travels_in_the_checkpoint(tmp_path):

@@ -12,7 +12,9 @@ FEW = ["trainer.max_epochs=1", "trainer.limit_val_batches=1", "trainer.limit_tes
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tarfile")
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize("model", ["cnn", "ffnn", pytest.param("vgg16", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "model", ["cnn", "ffnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg16", "airbench"))]
+)
 def test_every_network_trains_on_every_data_set(model, data, cnnexp, folder, every_data_set):
     root = [f"data.root={every_data_set / 'pictures'}"] if data == "image_folder" else []
     assert cnnexp(f"model={model}", f"data={data}", *root, *FEW, "trainer.limit_train_batches=20") == 0
@@ -29,7 +31,7 @@ def test_every_network_trains_on_every_data_set(model, data, cnnexp, folder, eve
 
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["mnist", "image_folder"])
-@pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16"])
+@pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16", "airbench"])
 def test_every_network_trains_on_the_real_pictures_that_are_here(model, data, cnnexp, folder, request):
     root = request.getfixturevalue("mnist_root" if data == "mnist" else "cifar_pictures")
     small = ["data.train_size=400", "data.val_size=100", "data.batch_size=20"]
@@ -41,9 +43,12 @@ def test_every_network_trains_on_the_real_pictures_that_are_here(model, data, cn
     assert float(row["running_accuracy"]) > 0.11
 
 
-@pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16"])
+@pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16", "airbench"])
 def test_every_network_learns_real_digits(model, cnnexp, folder):
-    small = {"vgg16": ["model.width=0.125", "trainer.max_epochs=2"]}.get(model, ["trainer.max_epochs=3"])
+    small = {
+        "vgg16": ["model.width=0.125", "trainer.max_epochs=2"],
+        "airbench": ["model.channels=[16,32,32]", "optimizer=muon", "scheduler=linear", "trainer.max_epochs=2"],
+    }.get(model, ["trainer.max_epochs=3"])
     assert cnnexp(f"model={model}", "data=digits", *small) == 0
     [run] = (folder / "outputs" / f"{model}-digits").iterdir()
     assert json.loads((run / "result.json").read_text())["test_accuracy"] > 0.8
@@ -62,3 +67,23 @@ def test_the_notebooks_settings_are_exactly_those(name, cnnexp, folder, every_da
     done = json.loads((run / "result.json").read_text())
     assert done["val_accuracy"] == pytest.approx(done["test_accuracy"])
     assert "validating on the test set" in (run / "run.log").read_text()
+
+
+def test_the_fast_recipe_survives_a_folder_of_pictures(cnnexp, folder, every_data_set, capsys):
+    pictures = ["data=image_folder", f"data.root={every_data_set / 'pictures'}", "data.val_size=6"]
+    tiny = ["model.channels=[4,8,8]", "data.batch_size=9", "trainer.max_epochs=2"]
+    assert cnnexp("experiment=cifar10_fast", *pictures, *tiny) == 0
+    assert "tta" in capsys.readouterr().out
+    [run] = (folder / "outputs" / "airbench-image_folder").iterdir()
+    done = json.loads((run / "result.json").read_text())
+    assert done["best_epoch"] == 2
+    assert 0 <= done["test_accuracy_tta"] <= 1
+    with (run / "metrics.csv").open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert rates == pytest.approx([0.24, 0.12])
+    # the same again, from the run's checkpoint
+    assert cnnexp("task=test", f"run={run}") == 0
+    [again] = (folder / run / "test").iterdir()
+    tested = json.loads((again / "result.json").read_text())
+    for key in ("test_loss", "test_accuracy", "test_loss_tta", "test_accuracy_tta"):
+        assert tested[key] == done[key]

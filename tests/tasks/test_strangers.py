@@ -91,8 +91,8 @@ def test_a_record_calls_nothing_but_what_is_known(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     write_record(theirs, key, value)
-    for task in ("fit", "test"):
-        assert cnnexp(f"task={task}", f"run={theirs}") == 2
+    for arguments in (["task=fit", f"run={theirs}"], ["task=test", f"run={theirs}"], [f"resume={theirs}"]):
+        assert cnnexp(*arguments) == 2
         printed = capsys.readouterr().err
         assert said in printed
         assert len(printed.strip().splitlines()) <= 2
@@ -198,11 +198,15 @@ def test_a_checkpoint_runs_no_code(
 ) -> None:
     evil = theirs / "checkpoints" / "best.ckpt"
     evil_checkpoints(finished / "checkpoints" / "best.ckpt", sprung)[kind](evil)
+    for other in ("last.ckpt", "previous.ckpt"):
+        shutil.copy(evil, evil.with_name(other))
     for arguments in ([f"run={theirs}"], [f"run={finished}", f"checkpoint={evil}"]):
         assert cnnexp("task=test", *arguments) == 2
         printed = capsys.readouterr().err
         assert "best.ckpt can't be loaded as a FFNN: " in printed
         assert len(printed.strip().splitlines()) <= 2
+    # a resume builds its network from the record and doesn't look at the class that a checkpoint names
+    assert cnnexp(f"resume={theirs}", "trainer.max_epochs=3") == (0 if "class" in kind else 2)
     model, data = FFNN((1, 28, 28), 10, hidden=[4]), ImageDataModule("digits")
     trainer = L.Trainer(
         accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False, max_epochs=1,

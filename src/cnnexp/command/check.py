@@ -23,6 +23,7 @@ def general(
     seed: Annotated[int, Interval(ge=0, lt=2**32)],
     name: str | None,
     run: str | None,
+    resume: str | None,
     checkpoint: Literal["best", "last"] | str,
 ) -> None:
     """Stand for the settings that belong to no constructor; the signature is all there is."""

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
@@ -22,6 +23,9 @@ class ClaimFolders(Callback):
 
         try:
             check(config)
+            if config.get("resume") is not None:
+                resume(config)
+                return
             folder = self._claim(config, "hydra.run.dir")
         except (CnnexpError, OSError) as error:
             raise Refused from error
@@ -51,11 +55,14 @@ class ClaimFolders(Callback):
 
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Record the settings with all values in place, instead of Hydra's record that looks them up."""
-        resolved = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-        # so that the record means the same folder wherever it is used from
-        resolved.data.root = str(Path(resolved.data.root).expanduser().absolute())
+        if config.hydra.output_subdir is None:  # it has its record: it was started before
+            return
         folder = Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)
-        OmegaConf.save(resolved, folder / "config.yaml", resolve=True)
+        OmegaConf.save(settings_of(config), folder / "config.yaml", resolve=True)
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
+        """Let go of the job's settings, which Hydra would keep in memory for every job until a sweep's end."""
+        job_return.cfg = job_return.hydra_cfg = None
 
     @staticmethod
     def _claim(config: DictConfig, key: str) -> Path:
@@ -64,6 +71,45 @@ class ClaimFolders(Callback):
             return claim(folder)
         except FileExistsError:  # a file stands where a folder above ours should be
             raise CnnexpError(f"{folder}: a part of this path is a file, not a folder") from None
+
+
+def settings_of(config: DictConfig) -> DictConfig:
+    """Return the settings without Hydra's own, the data's folder as one that means the same from anywhere."""
+    settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    settings.data.root = str(Path(settings.data.root).expanduser().absolute())
+    return settings
+
+
+def resume(config: DictConfig) -> None:
+    """Check that a run can go on as asked, and note in its folder that it does.
+
+    Raises CnnexpError for settings that would make it another experiment.
+    """
+    from datetime import datetime
+
+    from cnnexp import runs
+
+    folder = Path(config.hydra.run.dir)
+    recorded = OmegaConf.load(folder / ".hydra" / "config.yaml")
+    before, now = (OmegaConf.to_container(c, resolve=True) for c in (recorded, settings_of(config)))
+    changed = runs.differences(now, before)  # type: ignore[arg-type]
+    if changed:
+        free = ", ".join(key for key in runs.FREE_TO_CHANGE if "." in key)
+        raise CnnexpError(
+            f"resume= can't change {', '.join(changed)}: it would be another experiment. It may change {free}, "
+            f"logger; for a new run with other settings type run={config.resume}"
+        )
+    result = runs.read_result(folder) or {}
+    epochs = config.trainer.max_epochs
+    more = epochs is not None and recorded.trainer.max_epochs != epochs and epochs > (result.get("epochs") or 0)
+    if result.get("status") == "completed" and not more:
+        raise CnnexpError(
+            f"{config.resume} is complete after {result.get('epochs')} epochs; to train on, type "
+            f"trainer.max_epochs={2 * (result.get('epochs') or 1)}, say"
+        )
+    with runs.held(folder), (folder / ".hydra" / "resumes.yaml").open("a") as file:
+        entry = {"at": datetime.now().isoformat(timespec="seconds"), "overrides": config.hydra.overrides.task}
+        OmegaConf.save(OmegaConf.create([entry]), file)
 
 
 def quoted(text: str) -> str:

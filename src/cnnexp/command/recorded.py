@@ -1,4 +1,4 @@
-"""``run=RUN``: take everything from what a run recorded of itself."""
+"""``run=RUN`` and ``resume=RUN``: take everything from what a run recorded of itself."""
 
 from collections.abc import Collection, Sequence
 from pathlib import Path
@@ -10,41 +10,43 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from cnnexp.command.arguments import value_of
-from cnnexp.command.targets import refuse_strangers, trusted_by
+from cnnexp.command.targets import refuse_strangers, trusted_by, trusted_by_this_job
 from cnnexp.errors import CnnexpError
 
 NAME = "recorded"
 GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "logger", "callbacks")
 
 
-def read_record(run: Path, trusted: Collection[str] = ()) -> tuple[DictConfig, dict[str, Any]]:
+def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> tuple[DictConfig, dict[str, Any]]:
     """Return what a run was made of: its settings, and the choices of its config groups.
 
     The record may be a stranger's: nothing in it is looked up or called here, and what comes back calls only
-    what conf/ names and the names that are ``trusted``.
+    what conf/ names, what the command at work names itself, and the names that are ``trusted``.
 
-    Raises CnnexpError where ``run`` isn't the folder of a run, or its record would call anything else.
+    Raises CnnexpError where ``run``, which was typed as ``key=…``, isn't the folder of a run, or its record would
+    call anything else.
     """
-    record = run / ".hydra" / "config.yaml"
+    record, hydra_record = run / ".hydra" / "config.yaml", run / ".hydra" / "hydra.yaml"
     if not run.is_dir():
-        raise CnnexpError(f"run={run}: there is no such folder; give a run's, such as outputs/cnn-digits/…")
+        raise CnnexpError(f"{key}={run}: there is no such folder; give a run's, such as outputs/cnn-digits/…")
     if not record.is_file():
-        raise CnnexpError(f"run={run}: not a run's folder, it has no .hydra/config.yaml")
+        raise CnnexpError(f"{key}={run}: not a run's folder, it has no .hydra/config.yaml")
     try:
         settings: Any = OmegaConf.to_container(OmegaConf.load(record), resolve=False)
-        hydra: Any = OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "hydra.yaml"), resolve=False)
-        choices = {str(key): value for key, value in hydra["hydra"]["runtime"]["choices"].items()}
+        hydra: Any = OmegaConf.to_container(OmegaConf.load(hydra_record), resolve=False)
+        choices = {str(group): choice for group, choice in hydra["hydra"]["runtime"]["choices"].items()}
     except (OSError, YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise CnnexpError(f"run={run}: its record can't be read: {str(error).splitlines()[0]}") from None
+        raise CnnexpError(f"{key}={run}: its record can't be read: {str(error).splitlines()[0]}") from None
     except (KeyError, TypeError, AttributeError):
-        raise CnnexpError(f"run={run}: {run / '.hydra' / 'hydra.yaml'} isn't the record of a cnnexp run") from None
+        raise CnnexpError(f"{key}={run}: {hydra_record} isn't the record of a cnnexp run") from None
     if not isinstance(settings, dict) or not all(isinstance(settings.get(group), dict) for group in GROUPS):
-        raise CnnexpError(f"run={run}: {record} isn't the record of a cnnexp run")
+        raise CnnexpError(f"{key}={run}: {record} isn't the record of a cnnexp run")
     if "defaults" in settings or "hydra" in settings or _looks_up(settings) or _looks_up(choices):
         # a run records its values, and nothing that Hydra or a resolver would have to act on
-        raise CnnexpError(f"run={run}: {record} was changed by hand: it has more in it than plain values")
+        raise CnnexpError(f"{key}={run}: {record} was changed by hand: it has more in it than plain values")
     # the task is chosen anew each time
-    refuse_strangers({key: value for key, value in settings.items() if key != "task"}, f"run={run}", trusted)
+    called = {group: value for group, value in settings.items() if group != "task"}
+    refuse_strangers(called, f"{key}={run}", {*trusted, *trusted_by_this_job()})
     return OmegaConf.create(settings), choices
 
 
@@ -58,31 +60,51 @@ def _looks_up(node: Any) -> bool:
 
 
 def use_record(overrides: Sequence[str]) -> str | None:
-    """Make the record of the run that ``run=`` names the settings to start from; return their name for Hydra.
+    """Make the record of the run that ``run=`` or ``resume=`` names the settings to start from.
 
-    A config group that is chosen anew replaces the recorded one. Without ``run=`` nothing happens.
+    A config group that is chosen anew replaces the recorded one. Returns the settings' name for Hydra, None where
+    neither was typed.
+
+    A report needs no settings of a run, and its ``run=`` may be a sweep's folder, which has none.
     """
-    given = value_of("run", overrides)
-    if given is None:
+    asked = {key: value_of(key, overrides) for key in ("run", "resume", "experiment")}
+    typed = {key: value for key, value in asked.items() if value is not None}
+    if not typed.keys() & {"run", "resume"}:
         return None
-    if value_of("experiment", overrides) is not None:
-        raise CnnexpError("run= takes everything from a run's record, experiment= from a recipe; give one of them")
-    run = Path(given).absolute()
-    settings, choices = read_record(run, trusted_by(overrides))
+    if len(typed) > 1:
+        raise CnnexpError(
+            f"{' and '.join(f'{key}=' for key in typed)} each say where the settings come from; give one of them"
+        )
+    [(key, given)] = typed.items()
     task = value_of("task", overrides) or "fit"
+    if task == "report" and key == "run":
+        if not Path(given).is_dir():
+            raise CnnexpError(f"run={given}: there is no such folder; give a sweep's, such as outputs/sweeps/…")
+        return None
+    run = Path(given).absolute()
+    settings, choices = read_record(run, key, trusted_by(overrides))
+    if key == "resume" and (task != "fit" or choices.get("task", "fit") != "fit"):
+        raise CnnexpError("resume= goes on with training; for another task on a run, type run= instead")
     groups = [group for group in GROUPS if any(override.startswith(f"{group}=") for override in overrides)]
-    for key in ("task", "run", *groups):
-        settings.pop(key, None)
+    for replaced in ("task", "run", "resume", *groups):
+        settings.pop(replaced, None)
     kept = {group: choices[group] for group in GROUPS if group in choices and group not in groups}
     hydra: dict[str, Any] = {"runtime": {"choices": kept}}
-    if task != "fit":
+    if key == "resume":
+        # the same folder, and its record of the first start left as it is
+        hydra |= {"run": {"dir": _literal(str(run))}, "output_subdir": None}
+    elif task != "fit":
         hydra["run"] = {"dir": f"{_literal(str(run / task))}/${{now:%Y-%m-%d_%H-%M-%S}}"}
     # something for the override to replace; of groups that take several choices Hydra records none
     chosen = [{group: choices.get(group, ["none"])} for group in groups]
+    recorded = OmegaConf.to_container(settings)
+    assert isinstance(recorded, dict)
+    if "data" in recorded and recorded["data"].get("seed") == recorded["seed"]:
+        recorded["data"]["seed"] = "${seed}"  # as it was typed: one seed for all
     node = {
         "defaults": ["application", {"task": "fit"}, *chosen, "_self_", {"experiment": None}],
-        **OmegaConf.to_container(settings),  # type: ignore[dict-item]
-        "run": given,
+        **recorded,
+        key: given,
         "hydra": hydra,
     }
     ConfigStore.instance().store(name=NAME, node=node)

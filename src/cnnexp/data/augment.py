@@ -7,6 +7,7 @@ comes back lies in memory as they did.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -72,6 +73,21 @@ def random_horizontal_flip(pictures: Tensor, draws: Tensor) -> Tensor:
     return torch.where((draws < 0.5).view(-1, 1, 1, 1), pictures.flip(3), pictures)
 
 
+def alternating_flip(pictures: Tensor, epoch: int, coins: Tensor) -> Tensor:
+    """Mirror each picture left to right in every other epoch, so that two epochs show it once either way.
+
+    Source: K. Jordan, 94% on CIFAR-10 in 3.29 seconds on a single GPU, 2024, arXiv:2404.00498, section 3.6.
+
+    Args:
+        pictures: shape (batch, channels, height, width).
+        epoch: counted from 0.
+        coins: bool, shape (batch,), of each picture the same in every epoch: true for the pictures that begin
+            mirrored.
+    """
+    mirrored = ~coins if epoch % 2 else coins
+    return torch.where(mirrored.view(-1, 1, 1, 1), pictures.flip(3), pictures)
+
+
 def cutout(pictures: Tensor, size: int, draws: Tensor, fill: Tensor | int = 0) -> Tensor:
     """Blank a square of each picture; its centre is any pixel, so a part of it may fall outside.
 
@@ -112,24 +128,35 @@ class Augmentation:
 
     Args:
         crop_padding: see ``random_crop``; 0 is off.
-        horizontal_flip: see ``random_horizontal_flip``.
+        horizontal_flip: see ``random_horizontal_flip``; "alternating": see ``alternating_flip``.
         cutout: side of the blanked square, see ``cutout``; 0 is off.
         fill: what the square is filled with.
     """
 
     crop_padding: int = 0
-    horizontal_flip: bool = False
+    horizontal_flip: bool | Literal["alternating"] = False
     cutout: int = 0
     fill: Tensor | int = 0
 
     def __bool__(self) -> bool:
         return bool(self.crop_padding or self.horizontal_flip or self.cutout)
 
-    def __call__(self, pictures: Tensor, draws: Tensor) -> Tensor:
-        """Return the pictures changed as the draws of shape (batch, ``DRAWS``) say."""
+    @property
+    def needs_coins(self) -> bool:
+        """Whether it must be told the epoch, and of each picture whether it begins mirrored."""
+        return self.horizontal_flip == "alternating"
+
+    def __call__(self, pictures: Tensor, draws: Tensor, epoch: int = 0, coins: Tensor | None = None) -> Tensor:
+        """Return the pictures changed as the draws of shape (batch, ``DRAWS``) say.
+
+        ``epoch`` and ``coins`` are for ``alternating_flip``.
+        """
         if self.crop_padding:
             pictures = random_crop(pictures, self.crop_padding, draws[:, :2])
-        if self.horizontal_flip:
+        if self.needs_coins:
+            assert coins is not None
+            pictures = alternating_flip(pictures, epoch, coins)
+        elif self.horizontal_flip:
             pictures = random_horizontal_flip(pictures, draws[:, 2])
         if self.cutout:
             pictures = cutout(pictures, self.cutout, draws[:, 3:], self.fill)

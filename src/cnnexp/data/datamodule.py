@@ -1,5 +1,6 @@
 """The data set of a run as one Lightning object: split, batches, and what the network must know of it."""
 
+from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
 
@@ -8,7 +9,7 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from cnnexp.data.augment import Augmentation
+from cnnexp.data.augment import Augmentation, to_float
 from cnnexp.data.loader import BatchLoader
 from cnnexp.data.picture_folder import OnCorrupt
 from cnnexp.data.sources import Source, load_source
@@ -19,6 +20,7 @@ from cnnexp.errors import CnnexpError
 Dataset: TypeAlias = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
 Count: TypeAlias = Annotated[int, Ge(1)]
 PixelCount: TypeAlias = Annotated[int, Ge(0)]
+Part: TypeAlias = Literal["train", "val", "test"]
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -44,7 +46,7 @@ class ImageDataModule(L.LightningDataModule):
         normalize: subtract the mean and divide by the standard deviation of the pictures trained on, channel
             by channel; pictures only lie in [0, 1] when False.
         crop_padding: shift training pictures at random by up to so many pixels; 0 is off.
-        horizontal_flip: mirror training pictures at random.
+        horizontal_flip: mirror training pictures at random; "alternating": each one every other epoch.
         cutout: side of a square that is blanked in training pictures; 0 is off.
         image_size: side of a picture folder's pictures in pixels.
         on_corrupt: what to do about a file of a picture folder that can't be read.
@@ -63,14 +65,14 @@ class ImageDataModule(L.LightningDataModule):
         dataset: Dataset,
         root: str = "data",
         batch_size: Count = 128,
-        eval_batch_size: Count = 1000,
+        eval_batch_size: Count = 250,
         train_size: Count | Annotated[float, Interval(gt=0, le=1)] | None = None,
         val_size: Count | Annotated[float, Interval(gt=0, lt=1)] = 0.1,
         validation: Literal["split", "test"] = "split",
         train_eval_size: Count | Literal["val", "all"] = "val",
         normalize: bool = True,
         crop_padding: PixelCount = 0,
-        horizontal_flip: bool = False,
+        horizontal_flip: bool | Literal["alternating"] = False,
         cutout: PixelCount = 0,
         image_size: Count = 32,
         on_corrupt: OnCorrupt = "error",
@@ -136,9 +138,36 @@ class ImageDataModule(L.LightningDataModule):
         test = len(self._source.test_labels)
         return {"train": len(train), "val": len(validation) if self.validation == "split" else test, "test": test}
 
+    def labels(self, part: Part) -> Tensor:
+        """Return the labels of a part, int64, shape (pictures,); "val" is the test set where that validates."""
+        every, indices = self._of(part)
+        return every[1] if indices is None else every[1][indices]
+
+    def pictures(self, part: Part, positions: Sequence[int]) -> Tensor:
+        """Return pictures of a part as they are kept: uint8, shape (len(positions), *image_shape).
+
+        Positions count from 0 in the order of ``labels`` and of the evaluation batches.
+        """
+        every, indices = self._of(part)
+        chosen = torch.tensor(positions, dtype=torch.int64)
+        return every[0][chosen if indices is None else indices[chosen]]
+
     def __str__(self) -> str:
         # Lightning's own would iterate over every batch
         return f"{type(self).__name__}({self.dataset!r}, root={self.root!r}, batch_size={self.batch_size})"
+
+    def training_pictures(self, count: int) -> Tensor:
+        """Return some of the pictures trained on as a network is given them, but not augmented.
+
+        Args:
+            count: how many; all of them where there are fewer. They are a stratified part, always the same.
+
+        Returns:
+            Floats on the CPU, shape (count, channels, height, width).
+        """
+        pictures = self._source.train_pictures[self._indices[0][:count]]
+        mean, std = (None if v is None else torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
+        return to_float(pictures, mean, std)
 
     # Lightning's hooks
 
@@ -211,6 +240,13 @@ class ImageDataModule(L.LightningDataModule):
         return load_source(
             self.dataset, self.root, self.image_size, self.on_corrupt, self.num_workers, self.mirrors
         )
+
+    def _of(self, part: Part) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
+        """Return the pictures and labels that a part is taken from, and which of them it is; None: all."""
+        source = self._source
+        if part == "test" or (part == "val" and self.validation == "test"):
+            return (source.test_pictures, source.test_labels), None
+        return (source.train_pictures, source.train_labels), self._indices[0 if part == "train" else 1]
 
     @cached_property
     def _indices(self) -> tuple[Tensor, Tensor]:

@@ -1,6 +1,8 @@
 """Batches straight from one tensor of pictures: one copy, one conversion, no worker processes."""
 
 from collections.abc import Iterator
+from functools import cached_property
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -13,6 +15,17 @@ Batch = tuple[Tensor, Tensor]
 
 _NOTHING = Augmentation()
 _AUGMENTATION = 1  # keeps these draws apart from others that are seeded by (seed, epoch, batch), as dropout is
+_COINS = 2
+
+
+class _Shard(NamedTuple):
+    """A device's part of a batch."""
+
+    pictures: Tensor
+    labels: Tensor
+    coins: Tensor | None
+    start: int  # its place in the batch
+    whole: int  # the batch's size
 
 
 class EpochSampler:
@@ -34,9 +47,10 @@ class EpochSampler:
 class BatchLoader:
     """Yields (float pictures, labels) from pictures in memory, ready for the network, on its device.
 
-    The order is a function of (seed, epoch), the augmentation of (seed, epoch, batch): neither of what ran
-    before nor of the number of devices. Without Lightning, say which epoch it is by
-    ``loader.batch_sampler.set_epoch(epoch)``, or every pass is the same. The last batch may be smaller.
+    The order is a function of (seed, epoch), the augmentation of (seed, epoch, batch), alternating flips of
+    (seed, epoch, picture): none of what ran before or of the number of devices. Without Lightning, say which
+    epoch it is by ``loader.batch_sampler.set_epoch(epoch)``, or every pass is the same. The last batch may be
+    smaller.
 
     On several devices each takes its part of every batch, so that ``batch_size`` counts the pictures of a
     step whatever their number; every picture is met exactly once an epoch.
@@ -95,37 +109,51 @@ class BatchLoader:
         self._mean, self._std = (self._like_a_picture(values, pictures) for values in (mean, std))
         self._seed = seed
         self._rank, self._world_size = rank, world_size
+        self._skipped = 0
+
+    def skip(self, batches: int) -> None:
+        """Leave out the first ``batches`` of the next pass: they were met before an interruption."""
+        self._skipped = batches
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
         full, left = divmod(len(self._indices), self.batch_size)
         return full + (left >= self._world_size if full else left > 0)
 
+    @property
+    def batch_sizes(self) -> list[int]:
+        """The sizes that this device's batches have: the usual one, and the last one's if that is another."""
+        last = len(self._indices) - (len(self) - 1) * self.batch_size
+        whole = [self.batch_size] if len(self) > 1 else []
+        parts = [-((self._rank - size) // self._world_size) for size in (*whole, last)]
+        return list(dict.fromkeys(parts))
+
     def __iter__(self) -> Iterator[Batch]:
         """Yield an epoch's batches: float pictures (n, channels, height, width) and labels (n,)."""
         # a generator, so that the epoch is read with the first batch: on resume Lightning calls iter() before
         # set_epoch()
-        epoch = self.batch_sampler.epoch
+        epoch, skipped = self.batch_sampler.epoch, self._skipped
+        self._skipped = 0
         generator = torch.Generator(self._device)
-        chosen = self._shards(epoch)
+        chosen = self._shards(epoch, skipped)
         if self._stored.device.type != self._device.type:
             chosen = self._one_ahead(chosen)
-        for number, (pictures, labels, start, whole) in enumerate(chosen):
+        for number, (pictures, labels, coins, start, whole) in enumerate(chosen, skipped):
             if self._augmentation:
                 generator.manual_seed(mix(self._seed, epoch, number, _AUGMENTATION))
                 # drawn for the whole batch, so that a picture gets the same on any number of devices
                 draws = draw(whole, generator)[start : start + len(pictures)]
-                pictures = self._augmentation(pictures, draws)
+                pictures = self._augmentation(pictures, draws, epoch, coins)
             yield to_float(pictures, self._mean, self._std), labels
 
-    def _shards(self, epoch: int) -> Iterator[tuple[Tensor, Tensor, int, int]]:
-        """Yield this device's part of each batch: pictures, labels, its place in the batch, the batch's size."""
+    def _shards(self, epoch: int, skipped: int) -> Iterator[_Shard]:
+        """Yield this device's part of each batch."""
         order = self._indices
         if self._shuffle:
             generator = torch.Generator().manual_seed(mix(self._seed, epoch))
             order = order[torch.randperm(len(order), generator=generator).to(order.device)]
         batches = len(self)
-        for number in range(batches):
+        for number in range(skipped, batches):
             first = number * self.batch_size
             whole = order[first:] if number == batches - 1 else order[first : first + self.batch_size]
             size, start = len(whole), 0
@@ -136,19 +164,24 @@ class BatchLoader:
             pictures = self._stored.index_select(0, whole)
             if self._channels_last:
                 pictures = pictures.permute(0, 3, 1, 2)
-            yield pictures, self._labels.index_select(0, whole), start, size
+            coins = self._coins.index_select(0, whole) if self._augmentation.needs_coins else None
+            yield _Shard(pictures, self._labels.index_select(0, whole), coins, start, size)
 
-    def _one_ahead(
-        self, shards: Iterator[tuple[Tensor, Tensor, int, int]]
-    ) -> Iterator[tuple[Tensor, Tensor, int, int]]:
+    @cached_property
+    def _coins(self) -> Tensor:
+        """Of every picture, chosen or not, whether its alternating flips begin mirrored."""
+        # drawn on the CPU: the same wherever the pictures lie
+        generator = torch.Generator().manual_seed(mix(self._seed, 0, 0, _COINS))
+        return (torch.rand(len(self._stored), generator=generator) < 0.5).to(self._stored.device)
+
+    def _one_ahead(self, shards: Iterator[_Shard]) -> Iterator[_Shard]:
         """Copy batches to the device while it is busy with the one before."""
         waiting = None
-        for pictures, labels, start, size in shards:
-            moved = (
-                pictures.pin_memory().to(self._device, non_blocking=True),
-                labels.pin_memory().to(self._device, non_blocking=True),
-                start,
-                size,
+        for shard in shards:
+            moved = shard._replace(
+                pictures=shard.pictures.pin_memory().to(self._device, non_blocking=True),
+                labels=shard.labels.pin_memory().to(self._device, non_blocking=True),
+                coins=None if shard.coins is None else shard.coins.to(self._device),
             )
             if waiting is not None:
                 yield waiting

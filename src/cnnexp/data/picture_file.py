@@ -35,8 +35,10 @@ def picture_extensions() -> frozenset[str]:
     return frozenset(extension for extension, name in Image.registered_extensions().items() if name in readable)
 
 
-def read_picture(path: Path, size: int) -> np.ndarray:
-    """Return a picture as uint8 of shape (size, size, 3), resized and cropped to the middle square.
+def read_picture(path: Path, size: int | tuple[int, int]) -> np.ndarray:
+    """Return a picture as uint8 of shape (height, width, 3), resized, and cropped to the middle.
+
+    ``size`` is (height, width), or one number for a square.
 
     The camera's orientation is applied, what is transparent becomes white, 16-bit grey keeps its 8 high bits
     (rounded), and of several frames the first is taken. A grey picture has three equal channels.
@@ -46,11 +48,12 @@ def read_picture(path: Path, size: int) -> np.ndarray:
     """
     from PIL import Image, ImageOps
 
+    height, width = (size, size) if isinstance(size, int) else size
     with Image.open(path, formats=_readable()) as image:
         # JPEG decodes at 1/2, 1/4 or 1/8 of the size in a fraction of the time; not below twice what is needed
-        image.draft(None, (2 * size, 2 * size))
+        image.draft(None, (2 * width, 2 * height))
         upright = ImageOps.exif_transpose(image)
-    return np.asarray(ImageOps.fit(_as_rgb(upright), (size, size)))
+    return np.asarray(ImageOps.fit(_as_rgb(upright), (width, height)))
 
 
 def is_grey(picture: np.ndarray) -> bool:

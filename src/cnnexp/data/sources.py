@@ -18,6 +18,14 @@ from cnnexp.data.statistics import value_counts
 from cnnexp.errors import CnnexpError
 
 DATASETS = ("digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder")
+SHAPES = {
+    "digits": ((1, 28, 28), 10),
+    "mnist": ((1, 28, 28), 10),
+    "fashion_mnist": ((1, 28, 28), 10),
+    "cifar10": ((3, 32, 32), 10),
+    "cifar100": ((3, 32, 32), 100),
+}
+"""(channels, height, width) and number of classes of what is always the same: known without reading it."""
 
 
 @dataclass(frozen=True)

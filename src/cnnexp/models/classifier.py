@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import lightning as L
 import torch
@@ -14,8 +14,10 @@ from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
+import cnnexp
 from cnnexp.errors import CnnexpError
 from cnnexp.models.metrics import LossAndAccuracy
+from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -52,6 +54,8 @@ class Classifier(L.LightningModule):
         optimizer: called with the parameters; Adam at 1e-3 when None.
         scheduler: called as ``scheduler(optimizer, epochs=…, steps_per_epoch=…)``; returns Lightning's
             learning-rate-scheduler dict, as the functions in ``cnnexp.training.schedules`` do.
+        test_time_augmentation: in the test, measure also the averaged logits of several views of each picture,
+            see ``cnnexp.models.tta``: ``test_loss_tta`` and ``test_accuracy_tta``, beside the plain ones.
     """
 
     def __init__(
@@ -61,18 +65,23 @@ class Classifier(L.LightningModule):
         label_smoothing: Fraction = 0.0,
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
+        test_time_augmentation: TestTimeAugmentation = "none",
     ) -> None:
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.classes = classes
         self.label_smoothing = label_smoothing
+        self.test_time_augmentation = test_time_augmentation
         self._optimizer = optimizer or partial(torch.optim.Adam, lr=1e-3, fused=True)
         self._scheduler = scheduler
         self.running = LossAndAccuracy(classes)
         self.clean = LossAndAccuracy(classes)
         self.evaluated = LossAndAccuracy(classes)
+        self.averaged = LossAndAccuracy(classes)
         self.history: list[dict[str, float]] = []
         self._epoch_metrics: dict[str, float] = {}
+        self._so_far: dict[str, Any] | None = None
+        self._in_epoch = False
         self._seconds = 0.0
         self._clock = 0.0
 
@@ -119,18 +128,22 @@ class Classifier(L.LightningModule):
         self.running.reset()
         self._epoch_metrics = {"learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
         self._seconds = 0.0
+        self._in_epoch = True
         self._clock = time.perf_counter()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch."""
         pictures, labels = batch
         logits = self(pictures)
-        self.running.add(logits, labels)
+        if self.running.add(logits, labels):
+            self._check_finite(batch_idx)
         return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
 
     def on_train_epoch_end(self) -> None:
         """Log all of the epoch's numbers at once: one row an epoch, whatever the logger."""
         self._stop_clock()
+        self._check_finite(int(self.trainer.num_training_batches) - 1)
+        self._in_epoch = False
         self._epoch_metrics |= {f"running_{k}": v for k, v in self.running.compute().items()}
         self._epoch_metrics["seconds"] = self._seconds
         epoch = self.current_epoch + 1
@@ -139,12 +152,39 @@ class Classifier(L.LightningModule):
         self.log_dict({**self._epoch_metrics, "step": float(epoch)})
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the epochs' numbers with the weights: the curves can be redrawn from a checkpoint alone."""
+        """Keep the epochs' numbers with the weights, and what there is of an epoch that isn't over."""
+        checkpoint["cnnexp_version"] = cnnexp.__version__
         checkpoint["history"] = self.history
+        if self._in_epoch:
+            self._check_finite(self._batches_done() - 1)
+            checkpoint["so_far"] = {
+                "batches": self._batches_done(),
+                "metrics": dict(self._epoch_metrics),
+                "seconds": self._seconds + time.perf_counter() - self._clock,
+                "running": self.running.so_far(),
+                # between two steps of the optimizer, where gradients are accumulated
+                "gradients": [parameter.grad for parameter in self.parameters()],
+            }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the epochs' numbers back."""
         self.history = list(checkpoint.get("history", []))
+        self._so_far = checkpoint.get("so_far")
+
+    def on_train_start(self) -> None:
+        """Go on in the middle of an epoch, where the checkpoint was made there."""
+        so_far, self._so_far = self._so_far, None
+        if so_far is None:
+            return
+        # Lightning restores its counters, but neither where the data stood nor what we summed up
+        cast(Any, self.trainer.train_dataloader).skip(so_far["batches"])
+        self._epoch_metrics = dict(so_far["metrics"])
+        self.running.go_on_from(so_far["running"])
+        for parameter, gradient in zip(self.parameters(), so_far["gradients"], strict=True):
+            parameter.grad = None if gradient is None else gradient.to(parameter.device)
+        self._in_epoch = True
+        self._seconds = so_far["seconds"]
+        self._clock = time.perf_counter()
 
     # evaluation
 
@@ -184,14 +224,27 @@ class Classifier(L.LightningModule):
     def on_test_epoch_start(self) -> None:
         """Start the sums of the test."""
         self.evaluated.reset()
+        self.averaged.reset()
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Add a batch to the test sums."""
-        self.validation_step(batch, batch_idx)
+        """Add a batch to the test sums, and where there is test-time augmentation its views to theirs."""
+        pictures, labels = batch
+        logits = self(pictures)
+        self.evaluated.add(logits, labels)
+        if self.test_time_augmentation != "none":
+            # the pictures themselves come first and have been seen; in single precision, whatever the network's
+            (share, _), *others = weighted_views(pictures, self.test_time_augmentation)
+            averaged = share * logits.float()
+            for weight, view in others:
+                averaged += weight * self(view).float()
+            self.averaged.add(averaged, labels)
 
     def on_test_epoch_end(self) -> None:
-        """Log ``test_loss`` and ``test_accuracy``."""
-        self.log_dict({f"test_{k}": v for k, v in self.evaluated.compute().items()})
+        """Log ``test_loss`` and ``test_accuracy``, and the same with test-time augmentation."""
+        metrics = {f"test_{k}": v for k, v in self.evaluated.compute().items()}
+        if self.test_time_augmentation != "none":
+            metrics |= {f"test_{k}_tta": v for k, v in self.averaged.compute().items()}
+        self.log_dict(metrics)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the class probabilities of a batch, shape (batch, classes)."""
@@ -247,6 +300,19 @@ class Classifier(L.LightningModule):
             super().lr_scheduler_step(scheduler, metric)
 
     # helpers
+
+    def _batches_done(self) -> int:
+        """Count the epoch's batches that are over, at the end of one."""
+        return cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.current).processed
+
+    def _check_finite(self, batch_idx: int) -> None:
+        """Stop a training that has diverged, before a checkpoint is made of it."""
+        if not self.running.is_finite():
+            rate = self.trainer.optimizers[0].param_groups[0]["lr"]
+            raise CnnexpError(
+                f"the loss is no longer finite: epoch {self.current_epoch + 1}, by step {batch_idx + 1}, at "
+                f"learning rate {rate:g}; lower optimizer.lr, or clip: trainer.gradient_clip_val=1.0"
+            )
 
     def _in_fit(self) -> bool:
         return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking

@@ -16,6 +16,7 @@ from cnnexp.models.classifier import (
     OptimizerFactory,
     SchedulerFactory,
 )
+from cnnexp.models.tta import TestTimeAugmentation
 
 
 class FFNN(Classifier):
@@ -30,7 +31,7 @@ class FFNN(Classifier):
         dropout: share of the activations dropped after each hidden layer, or before the only layer.
         batch_norm: normalise each hidden layer over the batch before its ReLU (Ioffe & Szegedy,
             arXiv:1502.03167).
-        label_smoothing, optimizer, scheduler: see ``Classifier``.
+        label_smoothing, test_time_augmentation, optimizer, scheduler: see ``Classifier``.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class FFNN(Classifier):
         dropout: Fraction = 0.0,
         batch_norm: bool = False,
         label_smoothing: Fraction = 0.0,
+        test_time_augmentation: TestTimeAugmentation = "none",
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
     ) -> None:
-        super().__init__(image_shape, classes, label_smoothing, optimizer, scheduler)
+        super().__init__(image_shape, classes, label_smoothing, optimizer, scheduler, test_time_augmentation)
         # as lists, whatever sequences came: a checkpoint holds plain values only
         image_shape, hidden = list(image_shape), list(hidden)
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])

@@ -1,5 +1,8 @@
 """Loss and accuracy over many batches, without a device synchronisation in any of them."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -27,13 +30,24 @@ class LossAndAccuracy(nn.Module):
         self._labels: list[Tensor] = []
         self._most = max(1, min(_MOST_BATCHES, _MOST_LOGITS // max(1, classes)))
 
-    def add(self, logits: Tensor, labels: Tensor) -> None:
-        """Take one batch: logits of shape (batch, classes), labels of shape (batch,)."""
+    def add(self, logits: Tensor, labels: Tensor) -> bool:
+        """Take one batch: logits of shape (batch, classes), labels of shape (batch,).
+
+        Returns whether this was one of the few times that the sums were brought up to date.
+        """
         buffer = self._logits
         buffer.append(logits.detach())
         self._labels.append(labels)
         if len(buffer) >= self._most or len(buffer) * logits.numel() >= _MOST_LOGITS:
             self._reduce()
+            return True
+        return False
+
+    def is_finite(self) -> bool:
+        """Return whether all that was added is finite; waits for the device."""
+        return bool(self.loss.mean_value.isfinite()) and all(
+            bool(logits.isfinite().all()) for logits in self._logits
+        )
 
     def _reduce(self) -> None:
         if not self._logits:
@@ -50,12 +64,38 @@ class LossAndAccuracy(nn.Module):
         self._reduce()
         return {"loss": _shortest(self.loss.compute()), "accuracy": _shortest(self.accuracy.compute())}
 
+    def so_far(self) -> dict[str, Any]:
+        """Return everything added so far as tensors and lists, to go on from elsewhere to the same last bit."""
+        return {
+            "sums": [_copies(metric.metric_state) for metric in (self.loss, self.accuracy)],
+            "updates": [metric.update_count for metric in (self.loss, self.accuracy)],
+            # as they are: summed in another grouping, the last digits would be others
+            "logits": list(self._logits),
+            "labels": list(self._labels),
+        }
+
+    def go_on_from(self, so_far: Mapping[str, Any]) -> None:
+        """Take back what ``so_far`` gave."""
+        self.reset()
+        for metric, sums, updates in zip(
+            (self.loss, self.accuracy), so_far["sums"], so_far["updates"], strict=True
+        ):
+            for name, value in sums.items():
+                setattr(metric, name, value.to(metric.device))
+            metric._update_count = updates
+        self._logits = list(so_far["logits"])
+        self._labels = list(so_far["labels"])
+
     def reset(self) -> None:
         """Forget everything added so far."""
         self._logits.clear()
         self._labels.clear()
         self.loss.reset()
         self.accuracy.reset()
+
+
+def _copies(state: Mapping[str, Any]) -> dict[str, Tensor]:
+    return {name: value.clone() for name, value in state.items()}
 
 
 def _shortest(number: Tensor) -> float:

@@ -88,6 +88,21 @@ def batch_norm_parameters(features: int) -> int:
     return 2 * features
 
 
+def conv_multiply_adds(
+    in_channels: int, out_channels: int, kernel_size: PerAxis, output_shape: Sequence[int], groups: int = 1
+) -> int:
+    """Return the multiply-adds of a convolution for one picture: n·m·d·k for each of the H·W output pixels.
+
+    Adding the bias is not counted, as is usual.
+    """
+    return conv_parameters(in_channels, out_channels, kernel_size, False, groups) * prod(output_shape)
+
+
+def linear_multiply_adds(in_features: int, out_features: int) -> int:
+    """Return the multiply-adds of a linear layer for one picture: one for each weight."""
+    return in_features * out_features
+
+
 @dataclass(frozen=True)
 class Window:
     """A layer that slides a window over a picture, convolution or pooling.
@@ -103,21 +118,46 @@ class Window:
 
     def output_shape(self, shape: Sequence[int]) -> Shape:
         """Return the (height, width) that this layer makes of one; 0 where nothing is left."""
-        height, width = (conv_output_size(size, *axis) for size, axis in zip(shape, self._axes(), strict=True))
+        height, width = (conv_output_size(size, *axis) for size, axis in zip(shape, self.axes, strict=True))
         return height, width
 
     def smallest_input(self, shape: Sequence[int]) -> Shape:
         """Return the smallest (height, width) of which this layer makes at least the given one."""
         height, width = (
             max(1, (size - 1) * stride + dilation * (kernel - 1) + 1 - _padding(kernel, stride, padding, dilation))
-            for size, (kernel, stride, padding, dilation) in zip(shape, self._axes(), strict=True)
+            for size, (kernel, stride, padding, dilation) in zip(shape, self.axes, strict=True)
         )
         return height, width
 
-    def _axes(self) -> list[tuple[int, int, int | Literal["same", "valid"], int]]:
+    @property
+    def axes(self) -> list[tuple[int, int, int | Literal["same", "valid"], int]]:
+        """(kernel_size, stride, padding, dilation) of the height and of the width."""
         padding = (self.padding,) * 2 if isinstance(self.padding, str) else _pair(self.padding)
         kernel_size, stride, dilation = _pair(self.kernel_size), _pair(self.stride), _pair(self.dilation)
         return list(zip(kernel_size, stride, padding, dilation, strict=True))
+
+
+@dataclass(frozen=True)
+class ReceptiveField:
+    """What of the picture one output pixel can see, in pixels of the picture; as it stands, the picture's own.
+
+    Near the edges a part of it lies in the padding. Source: Araujo, Norris & Sim, Computing receptive fields of
+    convolutional neural networks, 2019, doi:10.23915/distill.00021, equations 1 and 2.
+
+    Args:
+        size: (height, width) seen.
+        jump: how far apart neighbouring output pixels look, (height, width).
+    """
+
+    size: Shape = (1, 1)
+    jump: Shape = (1, 1)
+
+    def after(self, layer: Window) -> "ReceptiveField":
+        """Return the receptive field of the layer's outputs, this being that of its inputs."""
+        axes = list(zip(self.size, self.jump, layer.axes, strict=True))
+        height, width = (size + dilation * (kernel - 1) * jump for size, jump, (kernel, _, _, dilation) in axes)
+        down, right = (jump * stride for _, jump, (_, stride, _, _) in axes)
+        return ReceptiveField((height, width), (down, right))
 
 
 def stack_output_shape(shape: Sequence[int], stack: Sequence[Window]) -> Shape:

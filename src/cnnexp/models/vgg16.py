@@ -17,6 +17,7 @@ from cnnexp.models.classifier import (
     SchedulerFactory,
 )
 from cnnexp.models.shapes import Window, show, stack_output_shape
+from cnnexp.models.tta import TestTimeAugmentation
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3×3 convolutions of each block; a max-pooling by 2 ends it."""
@@ -48,7 +49,7 @@ class VGG16(Classifier):
             paper's is 0.5.
         batch_norm: normalise each convolution's output over the batch (Ioffe & Szegedy, arXiv:1502.03167).
         width: factor on the channels of all convolutions; under 1 for a smaller, faster network.
-        label_smoothing, optimizer, scheduler: see ``Classifier``.
+        label_smoothing, test_time_augmentation, optimizer, scheduler: see ``Classifier``.
 
     Raises:
         CnnexpError: for pictures under 8×8.
@@ -63,10 +64,11 @@ class VGG16(Classifier):
         batch_norm: bool = True,
         width: Annotated[float, Gt(0)] = 1.0,
         label_smoothing: Fraction = 0.0,
+        test_time_augmentation: TestTimeAugmentation = "none",
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
     ) -> None:
-        super().__init__(image_shape, classes, label_smoothing, optimizer, scheduler)
+        super().__init__(image_shape, classes, label_smoothing, optimizer, scheduler, test_time_augmentation)
         # as lists, whatever sequences came: a checkpoint holds plain values only
         image_shape, hidden = list(image_shape), list(hidden)
         self.save_hyperparameters(ignore=["optimizer", "scheduler"])

@@ -8,10 +8,11 @@ from typing import Any
 def final_table(result: Mapping[str, Any], folder: Path) -> str:
     """Return the numbers that a run ends with, and where its files lie."""
     lines = [f"{'':6}{'loss':>10}{'accuracy':>11}"]
-    for part in ("train", "val", "test"):
-        loss, accuracy = result.get(f"{part}_loss"), result.get(f"{part}_accuracy")
+    # tta: the test with test-time augmentation
+    for part, suffix in (("train", ""), ("val", ""), ("test", ""), ("test", "_tta")):
+        loss, accuracy = result.get(f"{part}_loss{suffix}"), result.get(f"{part}_accuracy{suffix}")
         if loss is not None and accuracy is not None:
-            lines.append(f"{part:6}{loss:10.4f}{accuracy:11.2%}")
+            lines.append(f"{suffix[1:] or part:6}{loss:10.4f}{accuracy:11.2%}")
     if result.get("best_epoch") is not None:
         lines.append(
             f"best epoch {result['best_epoch']} of {result['epochs']}, "

@@ -80,6 +80,10 @@ def quiet_lightning() -> None:
     """Leave out Lightning's remarks that a user of this command can do nothing about."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
-    # and LeafSpec is Lightning's own matter with torch
-    for message in ("does not have many workers", "smaller than the logging interval", "LeafSpec"):
+    # a resumed run's folder is not empty, and Classifier itself sees to the batches that are behind it
+    # and LeafSpec is Lightning's own matter with torch; nor need every epoch be validated
+    for message in (
+        "does not have many workers", "smaller than the logging interval", "exists and is not empty",
+        "your dataloader is not resumable", "LeafSpec", "could not find the monitored key",
+    ):  # fmt: skip
         warnings.filterwarnings("ignore", f".*{message}")

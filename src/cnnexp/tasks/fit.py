@@ -10,13 +10,15 @@ from hydra.utils import instantiate
 import cnnexp
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
-from cnnexp.reports.curves import draw_curves
+from cnnexp.reports.curves import draw_curves, png
 from cnnexp.reports.tables import final_table
 from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
-from cnnexp.training.checkpoints import BEST, checkpoint_callbacks
+from cnnexp.training.checkpoints import BEST, FOLDER, checkpoint_callbacks
+from cnnexp.training.compilation import Compile
 from cnnexp.training.loggers import CsvLogger, TensorBoardLogger, TerminalLogger, flatten
+from cnnexp.training.resume import checkpoint_to_go_on_from
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +34,9 @@ def fit(job: Job) -> None:
         TerminalLogger(config.trainer.max_epochs),
         *_configured_loggers(job),
     ]
-    callbacks: list[L.Callback] = [SeedSteps(config.seed), StopOnSignal()]
+    callbacks: list[L.Callback] = [SeedSteps(config.seed)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
-    callbacks += checkpoint_callbacks(job.folder / "checkpoints")
+    callbacks += [*checkpoint_callbacks(job.folder / FOLDER), StopOnSignal()]
     trainer = build_trainer(config, job.folder, callbacks, loggers)
     _check_length(trainer)
 
@@ -47,18 +49,28 @@ def fit(job: Job) -> None:
     job.record(parameters=parameters, device=device)
     _announce(job, data, parameters, device)
 
+    checkpoint = None
+    if config.resume is not None:
+        checkpoint, behind = checkpoint_to_go_on_from(job.folder / FOLDER, model)
+        log.info("going on after epoch %d" if checkpoint else "nothing was saved yet: from the start", len(behind))
+        for logger in loggers:
+            if isinstance(logger, (CsvLogger, TensorBoardLogger)):
+                logger.start_again(behind)
     hyperparameters = _hyperparameters(job)
     for logger in loggers:
         logger.log_hyperparams(hyperparameters)
     try:
-        trainer.fit(model, datamodule=data)
+        trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
+        for callback in callbacks:
+            if isinstance(callback, Compile):
+                job.record(compile_seconds=callback.seconds)
         _raise_unless_finished(model.history)
         best = best_row(model.history)
         job.record(**_numbers(model.history, best, data))
         [test] = trainer.test(
             model,
             datamodule=data,
-            ckpt_path=str(job.folder / "checkpoints" / BEST),
+            ckpt_path=str(job.folder / FOLDER / BEST),
             weights_only=True,
             verbose=False,
         )
@@ -73,10 +85,11 @@ def fit(job: Job) -> None:
                 step=len(model.history),
             )
         figure = draw_curves(model.history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
-        figure.savefig(job.folder / "curves.png", dpi=110)
+        picture = png(figure)
+        (job.folder / "curves.png").write_bytes(picture)
         for logger in loggers:
             if isinstance(logger, TensorBoardLogger):
-                logger.log_figure("curves", figure, len(model.history))
+                logger.log_png("curves", picture, len(model.history))
     finally:
         for logger in loggers:
             if isinstance(logger, TensorBoardLogger):

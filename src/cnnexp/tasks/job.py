@@ -55,6 +55,9 @@ def run_job(config: DictConfig) -> None:
     in_sweep = hydra.mode == RunMode.MULTIRUN
     job = Job(config, dict(hydra.runtime.choices), Path(hydra.runtime.output_dir))
     with runs.held(job.folder):
+        # what was measured before stays until there is something newer
+        known = (runs.read_json(job.folder / runs.RESULT) or {}) if config.get("resume") is not None else {}
+        job.record(**{**dict.fromkeys(NUMBERS), **known})
         job.record(
             status="running",
             error=None,
@@ -62,7 +65,6 @@ def run_job(config: DictConfig) -> None:
             model=job.choices["model"],
             data=job.choices["data"],
             seed=config.seed,
-            **dict.fromkeys(NUMBERS),
             **runs.origin(),
             config_hash=runs.config_hash(job.settings),
         )

@@ -9,7 +9,6 @@ from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from cnnexp.command.recorded import read_record
-from cnnexp.command.targets import trusted_by_this_job
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classifier
@@ -41,7 +40,7 @@ def load_run(run: str | Path, checkpoint: str = "best", trusted: Collection[str]
         CnnexpError: where the folder isn't a run's, or the checkpoint isn't there, is damaged or is another's.
     """
     folder = Path(run)
-    settings, _ = read_record(folder, {*trusted, *trusted_by_this_job()})
+    settings, _ = read_record(folder, trusted=trusted)
     path = checkpoint_path(folder, checkpoint)
     return LoadedRun(folder, settings, path, load_model(settings, path), build_data(settings))
 

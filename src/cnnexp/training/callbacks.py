@@ -7,11 +7,12 @@ from typing import Any
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from tqdm import tqdm
 
 from cnnexp.interrupts import Interrupted
 from cnnexp.seeds import mix
+from cnnexp.training.checkpoints import save_last
 
 
 class ProgressBar(TQDMProgressBar):
@@ -77,8 +78,14 @@ class SeedSteps(L.Callback):
             torch.default_generator.manual_seed(seed)
 
 
-class StopOnSignal(L.Callback):
-    """Finish the batch in hand on the first SIGINT or SIGTERM, and stop at once on the second."""
+class StopOnSignal(Checkpoint):
+    """Finish the batch in hand and save on the first SIGINT or SIGTERM, stop at once on the second.
+
+    Validation, which can't be gone on with in the middle, is finished too, and saved with its epoch. Put it last
+    among the callbacks: what it saves must hold what the others did with the batch.
+    """
+
+    # a Checkpoint, because Lightning lets those come after all others
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -107,12 +114,16 @@ class StopOnSignal(L.Callback):
         """Take the signals over, from Lightning's handlers too."""
         self._take_over()
 
-    def on_train_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Leave training if a signal came."""
-        self._leave()
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save and leave training if a signal came; after an epoch's last batch, with the epoch."""
+        if self.received is not None and batch_idx + 1 < trainer.num_training_batches:
+            save_last(trainer)
+            self._leave()
 
-    def on_validation_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Leave validation if a signal came."""
+    def on_train_epoch_end(self, *args: Any, **kwargs: Any) -> None:
+        """Leave training if a signal came; the epoch is saved."""
         self._leave()
 
     def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
@@ -123,4 +134,7 @@ class StopOnSignal(L.Callback):
         """Give the signals back."""
         while self._before:
             number, handler = self._before.popitem()
-            signal.signal(number, handler)
+            # Lightning may have put back already what was there before it: its own handler, put in again, would
+            # keep the Trainer and the network in memory
+            if signal.getsignal(number) == self._note:
+                signal.signal(number, handler)

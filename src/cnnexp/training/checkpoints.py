@@ -1,13 +1,19 @@
 """Checkpoints that are whole or not there, and that can't run code."""
 
 import os
+import time
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+import lightning as L
 import torch
-from lightning.pytorch.callbacks import ModelCheckpoint
+from annotated_types import Ge, Gt
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from cnnexp.errors import CnnexpError
+
+FOLDER = "checkpoints"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
 
 
@@ -51,6 +57,60 @@ class WholeCheckpointIO(TorchCheckpointIO):
         return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
 
 
+def save_last(trainer: L.Trainer) -> None:
+    """Save ``last.ckpt`` in the run's folder, at whatever batch the training stands."""
+    trainer.save_checkpoint(Path(trainer.default_root_dir) / FOLDER / LAST)
+
+
+class SaveEvery(Checkpoint):
+    """Save ``last.ckpt`` within long epochs too, every so many minutes or steps (batches).
+
+    A run is then resumed in the middle of the epoch, bit for bit.
+    """
+
+    def __init__(
+        self, minutes: Annotated[float, Gt(0)] | None = None, steps: Annotated[int, Ge(1)] | None = None
+    ) -> None:
+        if minutes is None and steps is None:
+            raise CnnexpError("callbacks.save_every: give minutes or steps")
+        self.minutes = minutes
+        self.steps = steps
+        self._saved = time.monotonic()
+
+    def on_train_start(self, *args: Any) -> None:
+        """Start the clock."""
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if it is time; the epoch's last batch is saved with the epoch."""
+        done = batch_idx + 1
+        due = self.steps is not None and done % self.steps == 0
+        due = due or (self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes)
+        if due and done < trainer.num_training_batches:
+            save_last(trainer)
+            self._saved = time.monotonic()
+
+
+class KeptCheckpoint(ModelCheckpoint):
+    """Lightning's, in a folder that may have been moved since."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take the best score back, whatever the folder was called when it was saved."""
+        # Lightning forgets it when the folder has another name
+        here = str(self.dirpath)
+
+        def moved(path: str) -> str:
+            return os.path.join(here, os.path.basename(path)) if path else path
+
+        paths = ("best_model_path", "kth_best_model_path", "last_model_path")
+        state = {**state_dict, "dirpath": here, **{key: moved(state_dict[key]) for key in paths}}
+        state["best_k_models"] = {moved(path): score for path, score in state_dict["best_k_models"].items()}
+        super().load_state_dict(state)
+        self.current_score = state_dict["current_score"]
+
+
 def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
     """Return Lightning's callbacks that keep ``best.ckpt`` (validation accuracy) and ``last.ckpt``."""
     common: dict[str, Any] = {
@@ -60,6 +120,6 @@ def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
         # without the epoch's numbers
         "save_on_train_epoch_end": True,
     }
-    best = ModelCheckpoint(filename=Path(BEST).stem, monitor="val_accuracy", mode="max", **common)
-    last = ModelCheckpoint(filename=Path(LAST).stem, **common)
+    best = KeptCheckpoint(filename=Path(BEST).stem, monitor="val_accuracy", mode="max", **common)
+    last = KeptCheckpoint(filename=Path(LAST).stem, **common)
     return [best, last]

@@ -5,10 +5,12 @@ All are Lightning loggers, because a logger is what gets the row whole. The x ax
 
 import csv
 import logging
-from collections.abc import Mapping
+import struct
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TextIO
 
+import numpy as np
 from lightning.pytorch.loggers.logger import Logger
 
 if TYPE_CHECKING:
@@ -51,11 +53,25 @@ class CsvLogger(_EpochLogger):
         """Append a row; what wasn't measured is an empty cell."""
         new = not self.path.exists()
         with self.path.open("a", newline="") as file:
-            writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-            if new:
-                writer.writeheader()
-            # Lightning hands over single precision; seven digits are all there is
-            writer.writerow({**{key: f"{value:.7g}" for key, value in row.items()}, "epoch": epoch})
+            self._write(file, [{**row, "epoch": epoch}], header=new)
+
+    def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Write the file anew with the epochs that a checkpoint has behind it."""
+        temporary = self.path.with_name(f".{self.path.name}.tmp")
+        with temporary.open("w", newline="") as file:
+            self._write(file, history, header=True)
+        temporary.replace(self.path)
+
+    @staticmethod
+    def _write(file: TextIO, rows: Sequence[Mapping[str, float]], header: bool) -> None:
+        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+        if header:
+            writer.writeheader()
+        for row in rows:
+            # Lightning hands over single precision, so seven digits are all there is, and a row that comes from
+            # elsewhere is rounded as Lightning's would be
+            cells = {key: f"{float(np.float32(value)):.7g}" for key, value in row.items()}
+            writer.writerow({**cells, "epoch": int(row["epoch"])})
 
 
 class TerminalLogger(_EpochLogger):
@@ -133,6 +149,14 @@ class TensorBoardLogger(Logger):
         writer._get_file_writer().add_summary(summary)
         writer.flush()
 
+    def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Write the files anew with the epochs that a checkpoint has behind it."""
+        self.close()
+        for file in self.folder.rglob("events.out.tfevents.*"):
+            file.unlink()
+        for row in history:
+            self.log_metrics({key: float(np.float32(row[key])) for key in row}, int(row["epoch"]))
+
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write an epoch's row to the two runs, and anything else to the folder's own."""
         row = "learning_rate" in metrics
@@ -150,9 +174,16 @@ class TensorBoardLogger(Logger):
         """Show a text (Markdown) beside the run."""
         self._writer("").add_text(tag, text)
 
-    def log_figure(self, tag: str, figure: Any, step: int) -> None:
-        """Show a matplotlib figure beside the run."""
-        self._writer("").add_figure(tag, figure, step, close=False)
+    def log_png(self, tag: str, picture: bytes, step: int) -> None:
+        """Show a picture, given as a PNG file's bytes, beside the run."""
+        # torch's add_figure would draw the figure a second time, and encode it anew
+        from tensorboard.compat.proto.summary_pb2 import Summary
+
+        # the header of every PNG: width and height, big-endian, from byte 16 on
+        width, height = struct.unpack(">II", picture[16:24])
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=picture)
+        summary = Summary(value=[Summary.Value(tag=tag, image=image)])
+        self._writer("")._get_file_writer().add_summary(summary, step)
 
     def save(self) -> None:
         """Let a running TensorBoard see what was written."""

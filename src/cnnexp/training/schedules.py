@@ -5,6 +5,9 @@ are given to a network with their own settings filled in, ``scheduler=partial(co
 config group ``scheduler``. A schedule of one's own is a function with the same first three arguments.
 """
 
+import math
+from collections.abc import Callable
+from functools import partial
 from typing import Annotated, Any
 
 from annotated_types import Ge, Gt, Interval
@@ -48,13 +51,51 @@ def cosine(
     """
     total = epochs * steps_per_epoch
     rising = round(warmup * total)
-    schedule: torch_schedules.LRScheduler = torch_schedules.CosineAnnealingLR(
-        optimizer, T_max=total - rising, eta_min=final_lr
-    )
-    if rising:
-        rise = torch_schedules.LinearLR(optimizer, start_factor=0.01, total_iters=rising)
-        schedule = torch_schedules.SequentialLR(optimizer, [rise, schedule], milestones=[rising])
-    return {"scheduler": schedule, "interval": "step"}
+
+    # a function of the step alone: a run that is resumed to be longer follows the longer curve from there on,
+    # where torch's CosineAnnealingLR would go on from a learning rate of nothing
+    def factor(step: int, peak: float) -> float:
+        if step < rising:
+            return 0.01 + 0.99 * step / rising
+        lowest = final_lr / peak if peak else 0.0
+        return lowest + (1 - lowest) * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising))) / 2
+
+    peaks = [group["lr"] for group in optimizer.param_groups]
+    factors: list[Callable[[int], float]] = [partial(factor, peak=peak) for peak in peaks]
+    return {"scheduler": _Curve(optimizer, factors), "interval": "step"}
+
+
+class _Curve(torch_schedules.LambdaLR):
+    """torch's; a run that is resumed to be longer has the longer curve's learning rate from its first step on."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        super().load_state_dict(state_dict)
+        for group, rate, factor in zip(self.optimizer.param_groups, self.base_lrs, self.lr_lambdas, strict=True):
+            group["lr"] = rate * factor(self.last_epoch)
+
+
+class _OneCycle(torch_schedules.OneCycleLR):
+    """torch's, which a run that is resumed to be longer stretches to its new length."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        length = {key: getattr(self, key) for key in ("total_steps", "_schedule_phases")}
+        super().load_state_dict({**state_dict, **length})
+
+
+def linear(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, warmup: Share = 0.0) -> dict[str, Any]:
+    """Fall to nothing in a line, a step at a time.
+
+    ``warmup`` is the share of all steps over which the learning rate first rises, in a line too.
+    """
+    total = epochs * steps_per_epoch
+    rising = round(warmup * total)
+
+    def factor(number: int) -> float:
+        if number < rising:
+            return (number + 1) / (rising + 1)
+        return max(0.0, (total - number) / (total - rising))
+
+    return {"scheduler": torch_schedules.LambdaLR(optimizer, factor), "interval": "step"}
 
 
 def onecycle(
@@ -72,7 +113,7 @@ def onecycle(
     ``final_div_factor``; ``warmup`` is the share of all steps spent rising.
     """
     return {
-        "scheduler": torch_schedules.OneCycleLR(
+        "scheduler": _OneCycle(
             optimizer,
             max_lr=[group["lr"] for group in optimizer.param_groups],
             total_steps=epochs * steps_per_epoch,

@@ -1,0 +1,66 @@
+"""What a trained network must be given its pictures by, as its checkpoint recorded it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from cnnexp.data.augment import to_float
+from cnnexp.data.photo import load_photo
+from cnnexp.errors import CnnexpError
+
+_STATE = "ImageDataModule"
+"""Where Lightning keeps the data module's state in a checkpoint: under its class's name."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """The way from a picture to a network's input, and from its outputs to classes; no data set is needed.
+
+    Args:
+        class_names: the name of each label.
+        image_shape: (channels, height, width) of a picture.
+        mean: of each channel of [0, 1] pictures, subtracted; None when they were not normalized.
+        std: of each channel, divided by.
+    """
+
+    class_names: tuple[str, ...]
+    image_shape: tuple[int, int, int]
+    mean: tuple[float, ...] | None = None
+    std: tuple[float, ...] | None = None
+
+    @classmethod
+    def of_checkpoint(cls, path: str | Path) -> "Preprocessing":
+        """Return what a checkpoint's network was trained with.
+
+        Raises:
+            CnnexpError: when the file isn't a checkpoint, or the network was trained without an
+                ``ImageDataModule``.
+        """
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        # torch raises nearly anything for a file that isn't what it expects
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise CnnexpError(f"{path} can't be read as a checkpoint: {reason}") from None
+        state = checkpoint.get(_STATE)
+        if state is None:
+            raise CnnexpError(
+                f"{path} doesn't say how its pictures were prepared: it was trained without an ImageDataModule"
+            )
+        channels, height, width = state["image_shape"]
+        mean, std = (None if state[key] is None else tuple(state[key]) for key in ("mean", "std"))
+        return cls(tuple(state["class_names"]), (channels, height, width), mean, std)
+
+    def load(self, path: str | Path) -> Tensor:
+        """Return a picture file as uint8 of shape ``image_shape``; see ``load_photo``."""
+        return load_photo(path, self.image_shape)
+
+    def __call__(self, pictures: Tensor) -> Tensor:
+        """Return uint8 pictures of shape (batch, channels, height, width) as the network's floats."""
+        if self.mean is None or self.std is None:
+            return to_float(pictures)
+        shape = (-1, 1, 1)
+        mean, std = (torch.tensor(values, device=pictures.device).view(shape) for values in (self.mean, self.std))
+        return to_float(pictures, mean, std)

@@ -1,0 +1,80 @@
+"""What the layers of a network answer to a picture, taken by forward hooks that are gone afterwards."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from cnnexp.errors import CnnexpError
+from cnnexp.inspection.layers import choose_layers, evaluating, layers_of
+
+
+def record_activations(
+    model: nn.Module, pictures: Tensor, layers: Sequence[str] | None = None
+) -> dict[str, Tensor]:
+    """Return the outputs of layers for a batch of pictures, and the network as it was.
+
+    Args:
+        model: the network; it runs in eval mode and without gradients.
+        pictures: as the network takes them: floats of shape (batch, channels, height, width).
+        layers: names as in the state dict, such as "layers.0"; all convolutions when None.
+
+    Returns:
+        For each layer its output, (batch, channels, height, width) for a convolution: before the ReLU after
+        it, with a copy's own memory, so that an in-place ReLU doesn't change it.
+
+    Raises:
+        CnnexpError: for a name that isn't there, no convolution to take, or a layer that pictures don't pass.
+    """
+    chosen = choose_layers(model, convolutions(model) if layers is None else layers)
+    outputs: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            outputs[name] = output.detach().clone()
+
+        return hook
+
+    handles = [layer.register_forward_hook(keep(name)) for name, layer in chosen.items()]
+    try:
+        with evaluating(model), torch.no_grad():
+            model(pictures)
+    finally:
+        for handle in handles:
+            handle.remove()
+    for name in chosen:
+        if name not in outputs:
+            raise CnnexpError(f"no picture passes the layer {name} itself; name one of the layers in it")
+    return {name: outputs[name] for name in chosen}
+
+
+def convolutions(model: nn.Module) -> list[str]:
+    """Return the names of a network's convolutions.
+
+    Raises:
+        CnnexpError: where it has none; the layers that can be named instead are.
+    """
+    names = layers_of(model, nn.Conv2d)
+    if not names:
+        linear = layers_of(model, nn.Linear)
+        raise CnnexpError(
+            f"{type(model).__name__} has no convolution to look at; name layers yourself: its linear ones are "
+            f"{', '.join(linear)}, so type task.layer=[{','.join(linear)}]"
+        )
+    return names
+
+
+def strongest_channels(activation: Tensor, count: int | None) -> list[int]:
+    """Return the channels of the largest mean activation over the picture, negative values counted as 0.
+
+    What lies below 0 never gets past the ReLU. The strongest channel comes first.
+
+    Args:
+        activation: one picture's, shape (channels, height, width) or (features,).
+        count: how many; all of them, in their own order, when None.
+    """
+    if count is None:
+        return list(range(len(activation)))
+    means = activation.clamp(min=0).flatten(1).mean(1) if activation.dim() > 1 else activation.clamp(min=0)
+    return means.argsort(descending=True, stable=True)[:count].tolist()

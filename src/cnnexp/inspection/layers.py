@@ -1,0 +1,57 @@
+"""Layers by name, and a network looked at without being changed."""
+
+import difflib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from torch import nn
+from torchmetrics import Metric
+
+from cnnexp.errors import CnnexpError
+from cnnexp.models.metrics import LossAndAccuracy
+
+
+def named_layers(model: nn.Module) -> dict[str, nn.Module]:
+    """Return every module but the metrics, by the name that its weights have in the state dict."""
+    kept_beside = {
+        part
+        for module in model.modules()
+        if isinstance(module, (LossAndAccuracy, Metric))
+        for part in module.modules()
+    }
+    return {name: module for name, module in model.named_modules() if name and module not in kept_beside}
+
+
+def layers_of(model: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], ...]) -> list[str]:
+    """Return the names of all layers of a kind, in the order they were made."""
+    return [name for name, module in named_layers(model).items() if isinstance(module, kind)]
+
+
+def choose_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
+    """Return layers by their names.
+
+    Raises:
+        CnnexpError: for a name that isn't there; the nearest one that is, is named.
+    """
+    known = named_layers(model)
+    for name in names:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {close[0]}? " if close else ""
+            leaves = [key for key, module in known.items() if not list(module.children())]
+            raise CnnexpError(
+                f"{type(model).__name__} has no layer {name!r}; {hint}Its layers: {', '.join(leaves)}"
+            )
+    return {name: known[name] for name in names}
+
+
+@contextmanager
+def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a network into eval mode for a while; every module gets its own mode back."""
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, mode in modes.items():
+            module.training = mode

@@ -1,0 +1,88 @@
+"""The outputs of a network's layers as pictures, beside those of the same network before training."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure, SubFigure
+from torch import Tensor
+
+from cnnexp.models.shapes import show
+from cnnexp.reports.mosaic import LABEL, limit_of, new_figure, show_mosaic, show_picture
+
+BLOCK, SIDE, HEAD = 5.0, 1.6, 0.24  # inches: a network's mosaic, the picture's column, a row's title
+SHORTEST = 3.0  # inches, for the picture and the caption below it
+FEW, WIDE = 8, 16  # channels a row
+ABOVE, BELOW = "#b2182b", "#2166ac"
+
+
+def draw_activations(
+    picture: Tensor,
+    networks: Mapping[str, Mapping[str, Tensor]],
+    channels: Mapping[str, Sequence[int]],
+    title: str,
+    caption: str = "",
+) -> Figure:
+    """Draw layers below each other, networks side by side, and the picture to their left.
+
+    The colours of a row and network run from minus to plus the value that 99.5 % of the layer's outputs stay
+    within; it stands in the row's title. Channels carry their numbers. A layer of single units is drawn as bars.
+
+    Args:
+        picture: uint8, shape (channels, height, width).
+        networks: by what to call it, each network's outputs: for each layer, shape (channels, height, width) or
+            (features,).
+        channels: which channels to show of each layer, the same in all networks.
+        title: above everything.
+        caption: below the picture.
+    """
+    layers = list(next(iter(networks.values())))
+    outputs = [networks[name][layer] for layer in layers for name in networks]
+    heights = [
+        _height(outputs[number * len(networks)], len(channels[layer])) for number, layer in enumerate(layers)
+    ]
+    figure = new_figure(SIDE + BLOCK * len(networks), max(SHORTEST, sum(heights) + 0.4))
+    figure.suptitle(title, fontsize=10)
+    side, main = figure.subfigures(1, 2, squeeze=False, width_ratios=[SIDE, BLOCK * len(networks)])[0]
+    _draw_side(side, picture, caption, figure.get_figheight())
+    grid = main.subplots(len(layers), len(networks), squeeze=False, height_ratios=heights)
+    for row, layer in zip(grid, layers, strict=True):
+        for axes, (name, activations) in zip(row, networks.items(), strict=True):
+            _draw_layer(axes, activations[layer], channels[layer], f"{name} · {layer}")
+    return figure
+
+
+def _columns(count: int) -> int:
+    return FEW if count <= FEW else WIDE
+
+
+def _height(output: Tensor, shown: int) -> float:
+    if output.dim() == 1:
+        return HEAD + 0.9
+    rows = -(-shown // _columns(shown))
+    tile = BLOCK / _columns(shown)
+    return HEAD + rows * (tile * output.shape[1] / output.shape[2] + LABEL * BLOCK)
+
+
+def _draw_side(figure: SubFigure, picture: Tensor, caption: str, height: float) -> None:
+    # a picture's own axes at the top: a grid would stretch them over all rows
+    axes = figure.add_axes((0.06, 1 - 1.7 / height, 0.88, 1.3 / height))
+    show_picture(axes, picture)
+    axes.set_anchor("N")
+    figure.text(0.06, 1 - 1.78 / height, caption, fontsize=7.5, va="top")
+
+
+def _draw_layer(axes: Axes, output: Tensor, channels: Sequence[int], title: str) -> None:
+    limit = limit_of(output)
+    if output.dim() == 1:
+        # with edges, so that the first and the last unit are drawn whole
+        values, edges = output[list(channels)].cpu().numpy(), np.arange(len(channels) + 1) - 0.5
+        for part, colour in ((values.clip(min=0), ABOVE), (values.clip(max=0), BELOW)):
+            axes.stairs(part, edges, fill=True, color=colour)
+        axes.axhline(0, color="#555", linewidth=0.6)
+        axes.set_xlim(edges[0], edges[-1])
+        axes.tick_params(labelsize=6, length=2)
+    else:
+        labels = channels if len(channels) <= 4 * WIDE else ()
+        show_mosaic(axes, output[list(channels)].cpu().numpy(), _columns(len(channels)), limit, labels)
+    axes.set_title(f"{title} · {show(tuple(output.shape))} · ±{limit:.2g}", fontsize=7, loc="left", pad=3)

@@ -1,0 +1,139 @@
+"""Curves of many runs as small multiples: a panel a configuration, its seeds in it."""
+
+import math
+import statistics
+from collections.abc import Sequence
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from cnnexp.reports.against import plain
+from cnnexp.reports.curves import TRAIN, VAL
+from cnnexp.reports.study import Configuration, Study
+from cnnexp.reports.swept import shortened, shown_value
+
+MOST_PANELS = 24
+MOST_SEEDS = 10
+
+
+def draw_grid(study: Study, metric: str) -> Figure | None:
+    """Draw ``loss`` or ``accuracy`` of every configuration, training beside validation; None without curves.
+
+    A dot marks each run's best epoch. The shaded epochs are those since which it overfits, the median over the
+    seeds where half of them or more do. Of more than 24 configurations 24 are drawn, evenly from the smallest
+    generalization gap to the largest.
+    """
+    drawable = [c for c in study.by_settings if any(run.record.history for run in c.counted)]
+    if not drawable:
+        return None
+    panels = _chosen(drawable)
+    columns = _columns(study, panels)
+    rows = math.ceil(len(panels) / columns)
+    figure = Figure(figsize=(max(6.0, 2.7 * columns), 2.15 * rows + 1.0), layout="constrained")
+    FigureCanvasAgg(figure)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for axes in grid.flat[len(panels) :]:
+        axes.set_visible(False)
+    for number, (axes, configuration) in enumerate(zip(grid.flat, panels, strict=False)):
+        _draw_panel(axes, configuration, metric)
+        if number + columns >= len(panels):  # nothing below it
+            axes.set_xlabel("epoch", fontsize=8)
+            axes.tick_params(labelbottom=True)
+    for axes in grid[:, 0]:
+        axes.set_ylabel("cross-entropy (nats)" if metric == "loss" else metric, fontsize=8)
+    first = grid.flat[0]
+    first.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
+    if metric == "accuracy":
+        first.yaxis.set_major_formatter(PercentFormatter(1.0))
+    else:
+        first.set_ylim(0, _top(panels))
+    few = "" if len(panels) == len(drawable) else f", {len(panels)} of {len(drawable)} configurations"
+    figure.suptitle(f"{metric}{few}", fontsize=11)
+    _legend(figure)
+    return figure
+
+
+def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
+    runs = [run for run in configuration.counted if run.record.history][:MOST_SEEDS]
+    alpha = 1.0 if len(runs) == 1 else 0.65
+    for run in runs:
+        for part, colour in (("train", TRAIN), ("val", VAL)):
+            points = [(r["epoch"], r[f"{part}_{metric}"]) for r in run.record.history if f"{part}_{metric}" in r]
+            epochs, values = zip(*points, strict=True) if points else ((), ())
+            marker = "." if len(points) == 1 else ""
+            axes.plot(epochs, values, marker=marker, color=colour, linewidth=1.1, alpha=alpha)
+            if part == "val" and run.numbers["best_epoch"] in epochs:
+                at = epochs.index(run.numbers["best_epoch"])
+                axes.plot(epochs[at], values[at], "o", color=VAL, markersize=4, markeredgecolor="white")
+    if 2 * len(configuration.overfitting) >= len(configuration.counted) and configuration.overfits_since:
+        last = max(row["epoch"] for run in runs for row in run.record.history)
+        # from between the two epochs, so that a single epoch is an area too
+        axes.axvspan(configuration.overfits_since - 0.5, last + 0.5, color=VAL, alpha=0.12, linewidth=0)
+    axes.set_title(_title(configuration), fontsize=8)
+    axes.grid(alpha=0.25)
+    axes.tick_params(labelsize=7)
+
+
+def _legend(figure: Figure) -> None:
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    handles = [
+        Line2D([], [], color=TRAIN, label="train, clean"),
+        Line2D([], [], color=VAL, label="validation"),
+        Line2D([], [], color=VAL, marker="o", markeredgecolor="white", linestyle="", label="best epoch"),
+        Patch(color=VAL, alpha=0.12, label="overfits"),
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False, labelcolor="black"
+    )
+
+
+def _chosen(configurations: Sequence[Configuration]) -> list[Configuration]:
+    if len(configurations) <= MOST_PANELS:
+        return list(configurations)
+    by_gap = sorted(range(len(configurations)), key=lambda i: configurations[i].mean("generalization_gap") or 0.0)
+    step = (len(by_gap) - 1) / (MOST_PANELS - 1)
+    return [configurations[i] for i in sorted(by_gap[round(step * k)] for k in range(MOST_PANELS))]
+
+
+def _columns(study: Study, panels: Sequence[Configuration]) -> int:
+    """Return the length of a row: the values of the setting that changes fastest, if its panels fill rows."""
+    if study.swept:
+        last = study.swept[-1]
+        fastest = len({str(c.values.get(last)) for c in panels})
+        if 2 <= fastest <= 6 and len(panels) % fastest == 0 and len(panels) <= 6 * fastest:
+            return fastest
+    return min(len(panels), 4 if len(panels) <= 12 else 6)
+
+
+def _top(panels: Sequence[Configuration]) -> float:
+    """Return the upper end of the loss axis: all there is, unless a few points tower above the others."""
+    values = [
+        row[key]
+        for c in panels
+        for run in c.counted
+        for row in run.record.history
+        for key in ("train_loss", "val_loss")
+        if math.isfinite(row.get(key, math.inf))
+    ]
+    if len(values) < 2:
+        return 1.05 * max(values, default=1.0) or 1.0
+    usual = statistics.quantiles(values, n=20)[-1]
+    return 1.05 * min(max(values), 2 * usual) or 1.0
+
+
+def _title(configuration: Configuration, width: int = 32) -> str:
+    if len(configuration.values) == 1 and len(configuration.label) > width:
+        [(key, value)] = configuration.values.items()
+        return plain(shortened(shown_value(key, value), width))
+    lines = [""]
+    for part in configuration.label.split(", "):
+        joined = f"{lines[-1]}, {part}" if lines[-1] else part
+        if len(joined) > width and lines[-1]:
+            lines.append(part)
+        else:
+            lines[-1] = joined
+    return plain("\n".join(shortened(line, width) for line in lines[:3]))

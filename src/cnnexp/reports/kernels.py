@@ -1,0 +1,48 @@
+"""The first layer's kernels before and after training, and what training has added."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from cnnexp.reports.mosaic import LABEL, limit_of, new_figure, show_mosaic
+
+
+def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: str) -> Figure:
+    """Draw kernels before training, after it, and what training has added, in the scale of those after it.
+
+    The scale stands above: the value that 99.5 % of the weights stay within.
+
+    Kernels of one channel are red above 0 and blue below; of three they are colours, with 0 in the middle of
+    grey; of any other number, each channel stands for itself.
+
+    Args:
+        before: shape (kernels, channels, height, width).
+        after: the same shape.
+        chosen: the numbers of the kernels to show.
+        title: above everything.
+    """
+    height, width = after.shape[2:]
+    parts = {"before training": before, "after training": after, "what training added": after - before}
+    parts = {name: kernels[list(chosen)] for name, kernels in parts.items()}
+    tiles = {name: _tiles(kernels) for name, kernels in parts.items()}
+    scale = {name: limit_of(kernels) for name, kernels in parts.items()}
+    scale["what training added"] = scale["after training"]
+    count = len(next(iter(tiles.values())))
+    columns = min(8 if count <= 64 else 16, count)
+    labels = chosen if count == len(chosen) <= 64 else ()
+    rows = -(-count // columns)
+    tall = rows / columns * height / width + rows * LABEL * bool(labels)
+    figure = new_figure(12.0, 4.0 * tall + 0.8)
+    figure.suptitle(title, fontsize=10)
+    for axes, (name, part) in zip(figure.subplots(1, 3), tiles.items(), strict=True):
+        show_mosaic(axes, part, columns, scale[name], labels)
+        axes.set_title(f"{name}, ±{scale[name]:.2g}", fontsize=9)
+    return figure
+
+
+def _tiles(kernels: Tensor) -> np.ndarray:
+    """Return (tiles, height, width), or (tiles, height, width, 3) for kernels of three channels."""
+    values = kernels.cpu().numpy()
+    return values.transpose(0, 2, 3, 1) if values.shape[1] == 3 else values.reshape(-1, *values.shape[2:])

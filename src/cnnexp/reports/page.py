@@ -1,0 +1,143 @@
+"""The report as one page of HTML that needs nothing else: no network, no other file."""
+
+import base64
+from collections.abc import Mapping, Sequence
+from html import escape
+
+from cnnexp.reports.findings import findings, headline
+from cnnexp.reports.leaderboard import header, row
+from cnnexp.reports.study import Study
+
+STYLE = """
+:root { color-scheme: light dark; --paper: #ffffff; --ink: #1d2126; --faint: #5f6772; --line: #d9dde3;
+        --band: #f4f6f8; --accent: #1f6fb4; --bad: #b3261e; }
+@media (prefers-color-scheme: dark) {
+  :root { --paper: #15181c; --ink: #e4e7eb; --faint: #a0a8b3; --line: #353b43; --band: #1d2126; --accent: #79b8f3;
+          --bad: #ff8a80; }
+}
+* { box-sizing: border-box; }
+body { margin: 0 auto; padding: 1.5rem; max-width: 76rem; background: var(--paper); color: var(--ink);
+       font: 15px/1.5 system-ui, sans-serif; }
+h1 { font-size: 1.5rem; margin: 0 0 .25rem; overflow-wrap: anywhere; }
+h2 { font-size: 1.15rem; margin: 2rem 0 .5rem; border-bottom: 1px solid var(--line); }
+p.answer { font-size: 1.15rem; margin: .75rem 0 .25rem; }
+.faint { color: var(--faint); font-size: .85rem; }
+.bad { color: var(--bad); }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-size: .76rem; font-variant-numeric: tabular-nums; }
+th, td { padding: .25rem .45rem; text-align: right; white-space: nowrap; border-bottom: 1px solid var(--line); }
+th { background: var(--band); text-align: right; }
+.text { text-align: left; }
+td.wrap { white-space: normal; overflow-wrap: anywhere; }
+tr:nth-child(even) td { background: var(--band); }
+figure { margin: 1rem 0; break-inside: avoid; }
+/* the pictures have dark ink on white paper, also on a dark page */
+img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 4px; }
+pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .8rem; }
+@media print {
+  :root { --paper: #fff; --ink: #000; --faint: #444; --line: #bbb; --band: #f2f2f2; --accent: #000; --bad: #900; }
+  @page { size: A4 landscape; margin: 12mm; }
+  body { max-width: none; padding: 0; font-size: 10pt; }
+  .wide { overflow: visible; }
+  table { font-size: 6.5pt; }
+  th, td { padding: .1rem .25rem; }
+  h2 { break-after: avoid; }
+  tr { break-inside: avoid; }
+  thead { display: table-header-group; }
+  img { max-height: 165mm; }
+}
+"""
+
+CAPTIONS = {
+    "curves.png": "Loss of every configuration, a line a seed. Dot: best epoch; shaded: overfits.",
+    "accuracy.png": "Accuracy of the same.",
+    "gap.png": "The generalization gap (clean training accuracy less validation accuracy), and the accuracies, "
+    "against what is swept.",
+    "heatmap.png": "The gap and the validation accuracy over both swept settings.",
+}
+
+
+def html_page(study: Study, pictures: Mapping[str, bytes], title: str) -> str:
+    """Return the page: the answer first, then the leaderboard, the pictures, every run's verdict, the failures.
+
+    Args:
+        study: what to tell.
+        pictures: PNG files by name.
+        title: the page's heading.
+    """
+    parts = [
+        f"<h1>{escape(title)}</h1>",
+        f'<p class="answer">{escape(headline(study))}</p>',
+        _list(findings(study)),
+        "<h2>Leaderboard</h2>",
+        _leaderboard(study),
+        '<p class="faint">Mean ± sample standard deviation over the completed runs of a configuration, at the '
+        "epoch of the best validation accuracy, the highest validation accuracy first. Accuracies in per cent, "
+        "gap in percentage points, losses in nats. Training accuracy and loss are clean: measured after the "
+        "epoch, in eval mode, without augmentation.</p>",
+    ]
+    if pictures:
+        parts.append("<h2>Pictures</h2>")
+        parts += [_figure(name, picture) for name, picture in pictures.items()]
+    parts += ["<h2>Every run</h2>", _verdicts(study), f'<p class="faint">{escape(str(study.rule))}</p>']
+    bad = [run for run in study.runs if not run.completed]
+    if bad:
+        rows = [[run.name, run.record.status, run.record.error or ""] for run in bad]
+        parts += ["<h2>Not completed</h2>", _table(["run", "status", "error"], rows, texts=3, last_wraps=True)]
+    body = "\n".join(parts)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def _leaderboard(study: Study) -> str:
+    columns = header(study)
+    cells = [row(study, configuration) for configuration in study.configurations]
+    return _table(
+        [title for _, title in columns],
+        cells,
+        texts=len(study.swept) or 1,
+        also_text=[key for key, _ in columns].index("verdict"),
+    )
+
+
+def _verdicts(study: Study) -> str:
+    rows = [[run.name, run.record.status, run.verdict.text] for run in study.runs]
+    return _table(["run", "status", "verdict"], rows, texts=3, last_wraps=True)
+
+
+def _table(
+    titles: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    texts: int,
+    also_text: int | None = None,
+    last_wraps: bool = False,
+) -> str:
+    """Return a table whose first ``texts`` columns, and column ``also_text``, are aligned as text."""
+    kinds = ["text" if i < texts or i == also_text else "" for i in range(len(titles))]
+    if last_wraps:
+        kinds[-1] = "text wrap"
+    attributes = [f' class="{kind}"' if kind else "" for kind in kinds]
+    head = "".join(f"<th{a}>{escape(title)}</th>" for a, title in zip(attributes, titles, strict=True))
+    body = "\n".join(
+        "<tr>"
+        + "".join(f"<td{a}>{escape(cell)}</td>" for a, cell in zip(attributes, cells, strict=True))
+        + "</tr>"
+        for cells in rows
+    )
+    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}\n</tbody></table></div>'
+
+
+def _list(lines: Sequence[str]) -> str:
+    return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>" if lines else ""
+
+
+def _figure(name: str, picture: bytes) -> str:
+    caption = escape(CAPTIONS.get(name, name))
+    data = base64.b64encode(picture).decode()
+    return (
+        f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
+        f'<figcaption class="faint">{caption}</figcaption></figure>'
+    )

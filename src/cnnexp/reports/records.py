@@ -1,0 +1,137 @@
+"""What runs left on the disk, as plain records; a damaged one is a record too."""
+
+import csv
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnnexp.runs import RESULT, read_result
+
+METRICS = "metrics.csv"
+STATUSES = ("completed", "running", "interrupted", "failed")
+# libyaml's, where PyYAML was built with it, reads a thousand runs in seconds
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """One run, as far as its folder tells.
+
+    Attributes:
+        folder: where it lies.
+        status: completed, running, interrupted, failed, or unreadable.
+        error: what went wrong, for a failed run and for an unreadable one.
+        result: the content of result.json; empty where there is none.
+        history: the rows of metrics.csv as numbers, without the cells that are empty.
+        settings: all settings with dotted keys, and the choice of each config group under the group's name;
+            empty where they weren't recorded.
+        typed: what the command line set, as typed.
+    """
+
+    folder: Path
+    status: str
+    error: str | None = None
+    result: Mapping[str, Any] = field(default_factory=dict)
+    history: Sequence[Mapping[str, float]] = ()
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    typed: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def seed(self) -> int | None:
+        """The seed, None where it wasn't recorded."""
+        return self.result.get("seed", self.settings.get("seed"))
+
+
+def is_run(folder: Path) -> bool:
+    """Return whether a folder is a run's, finished or not."""
+    return (folder / ".hydra").is_dir() or (folder / RESULT).is_file()
+
+
+def sweep_runs(sweep: Path) -> list[Path]:
+    """Return the folders of a sweep's runs, sorted by name; a run's own folder gives itself."""
+    if is_run(sweep):
+        return [sweep]
+    return sorted(path for path in sweep.iterdir() if path.is_dir() and is_run(path))
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Read a run's folder; whatever can't be read is told in the record, and never raised."""
+    problems: list[str] = []
+
+    def attempt(read: Any, path: Path, otherwise: Any) -> Any:
+        try:
+            return read(path)
+        except FileNotFoundError:
+            return otherwise
+        except Exception as error:  # a report on a thousand runs must not end at one damaged file
+            reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
+            problems.append(f"{path.name}: {reason[0]}")
+            return otherwise
+
+    result = attempt(lambda path: read_result(path.parent), folder / RESULT, None)
+    history = attempt(_read_history, folder / METRICS, [])
+    record = folder / ".hydra"
+    settings = attempt(_read_settings, record / "config.yaml", {})
+    choices = attempt(_read_choices, record / "hydra.yaml", {})
+    typed = attempt(_read_typed, record / "overrides.yaml", {})
+    if result is not None and result.get("status") not in STATUSES:
+        problems.append(f"{RESULT}: there is no status {result.get('status')}")
+    if result is None or problems:
+        status = "unreadable"
+        error = "; ".join(problems) or f"no {RESULT}: the job ended before it began, or is about to begin"
+    else:
+        status, error = result["status"], result.get("error")
+    return RunRecord(
+        folder,
+        status,
+        None if error is None else str(error),
+        result or {},
+        history,
+        {**settings, **choices},
+        typed,
+    )
+
+
+def read_runs(folders: Iterable[Path]) -> list[RunRecord]:
+    """Read the folders of many runs; see `read_run`."""
+    return [read_run(Path(folder)) for folder in folders]
+
+
+def _read_history(path: Path) -> list[dict[str, float]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        # a row that is being written lacks its last cells (None)
+        rows = [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+    return [row for row in rows if math.isfinite(row.get("epoch", math.nan))]
+
+
+def _read_settings(path: Path) -> dict[str, Any]:
+    content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    flat = flatten(content)
+    # a group of which several files can be chosen: Hydra doesn't record which
+    flat["callbacks"] = sorted(content.get("callbacks") or []) or None
+    return flat
+
+
+def _read_choices(path: Path) -> dict[str, Any]:
+    recorded = yaml.load(path.read_text(encoding="utf-8"), _Loader)["hydra"]["runtime"]["choices"]
+    return {group: choice for group, choice in recorded.items() if "/" not in group and group != "callbacks"}
+
+
+def _read_typed(path: Path) -> dict[str, str]:
+    overrides = yaml.load(path.read_text(encoding="utf-8"), _Loader) or []
+    return {key.lstrip("+~"): value for key, _, value in (str(line).partition("=") for line in overrides)}
+
+
+def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings as one dict with dotted keys; lists stay whole."""
+    flat: dict[str, Any] = {}
+    for key, value in settings.items():
+        if isinstance(value, Mapping) and value:
+            flat |= flatten(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat

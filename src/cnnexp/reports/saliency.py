@@ -1,0 +1,60 @@
+"""What a decision rests on, over the picture it was made about."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from cnnexp.reports.mosaic import SIGNED, new_figure, show_picture
+
+
+@dataclass(frozen=True)
+class Saliency:
+    """The maps for one class.
+
+    Args:
+        title: the class and its probability.
+        attribution: gradient × input, shape (height, width).
+        heat: Grad-CAM at the picture's size; None for a network without convolutions.
+    """
+
+    title: str
+    attribution: Tensor
+    heat: Tensor | None
+
+
+def draw_saliency(picture: Tensor, classes: Sequence[Saliency], title: str, heat_title: str) -> Figure:
+    """Draw a row for each class: the picture, gradient × input, and Grad-CAM over the picture.
+
+    Args:
+        picture: uint8, shape (channels, height, width).
+        classes: one row each.
+        title: above everything.
+        heat_title: above the Grad-CAM maps.
+    """
+    columns = 3 if classes[0].heat is not None else 2
+    figure = new_figure(3.0 * columns + 0.4, 2.75 * len(classes) + 0.6)
+    figure.suptitle(title, fontsize=10)
+    for row, saliency in zip(figure.subplots(len(classes), columns, squeeze=False), classes, strict=True):
+        show_picture(row[0], picture)
+        row[0].set_title(saliency.title, fontsize=9)
+        limit = float(saliency.attribution.abs().max()) or 1.0
+        drawn = row[1].imshow(saliency.attribution.numpy(), cmap=SIGNED, vmin=-limit, vmax=limit)
+        _with_scale(row[1], drawn, "gradient × input: for, against", figure)
+        if saliency.heat is not None:
+            _draw_heat(row[2], picture, saliency.heat, heat_title, figure)
+    return figure
+
+
+def _draw_heat(axes: Axes, picture: Tensor, heat: Tensor, title: str, figure: Figure) -> None:
+    axes.imshow(picture.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255)
+    drawn = axes.imshow(heat.numpy(), cmap="inferno", alpha=0.6, vmin=0, vmax=float(heat.max()) or 1.0)
+    _with_scale(axes, drawn, title, figure)
+
+
+def _with_scale(axes: Axes, drawn: object, title: str, figure: Figure) -> None:
+    axes.set_axis_off()
+    axes.set_title(title, fontsize=9)
+    figure.colorbar(drawn, ax=axes, fraction=0.046).ax.tick_params(labelsize=7)  # type: ignore[arg-type]

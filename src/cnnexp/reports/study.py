@@ -1,0 +1,194 @@
+"""Runs put side by side: what is swept, and each configuration's numbers over its seeds."""
+
+import math
+import os
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cnnexp.reports.records import RunRecord
+from cnnexp.reports.swept import hashable, short_names, shown_value, sort_key, swept_settings
+from cnnexp.reports.verdicts import NEEDED, Rule, Verdict, judge
+
+NUMBERS = (
+    "train_accuracy", "val_accuracy", "test_accuracy", "train_loss", "val_loss", "test_loss", "generalization_gap",
+    "best_epoch", "epochs", "parameters", "train_seconds", "samples_per_second",
+)  # fmt: skip
+"""What a run's result.json says, under the same names."""
+FROM_CURVES = ("overfits_since", "val_loss_turned", "val_loss_rise", "final_gap")
+"""What its verdict adds."""
+_GRAVEST_FIRST = (
+    "diverges", "overfits", "underfits", "fits", "failed", "interrupted", "running", "unreadable", "unknown",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A number over several runs: mean, and sample standard deviation (None for one run)."""
+
+    mean: float
+    std: float | None
+    count: int
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A run with its numbers (None: unknown) and its verdict.
+
+    ``name`` is its folder, as seen from the nearest folder that holds all runs. The numbers of a run that hasn't
+    ended well are those of its best epoch so far.
+    """
+
+    record: RunRecord
+    name: str
+    numbers: Mapping[str, float | None]
+    verdict: Verdict
+
+    @property
+    def completed(self) -> bool:
+        """Whether the run came to its end."""
+        return self.record.status == "completed"
+
+    @property
+    def word(self) -> str:
+        """The verdict in a word; the status instead, for a run that has no curves."""
+        known = self.verdict.word != "unknown" or self.completed
+        return self.verdict.word if known else self.record.status
+
+
+@dataclass(frozen=True)
+class Configuration:
+    """Runs that differ in nothing but their seeds.
+
+    Attributes:
+        values: what the swept settings are here; a setting that this one lacks is missing.
+        label: the same in words.
+        runs: all of them.
+        counted: the runs that ``numbers`` are over: the completed ones, or all where none is.
+        numbers: mean and standard deviation; a number that no run has is missing.
+    """
+
+    values: Mapping[str, Any]
+    label: str
+    runs: Sequence[Judged]
+    counted: Sequence[Judged]
+    numbers: Mapping[str, Statistic]
+
+    @property
+    def completed(self) -> int:
+        """How many of the runs came to their end."""
+        return sum(run.completed for run in self.runs)
+
+    @property
+    def overfitting(self) -> list[Judged]:
+        """The counted runs that overfit."""
+        return [run for run in self.counted if run.verdict.word == "overfits"]
+
+    @property
+    def overfits_since(self) -> int | None:
+        """The epoch from which on the overfitting runs overfit: the lower median."""
+        since = [run.verdict.since for run in self.overfitting if run.verdict.since is not None]
+        return statistics.median_low(since) if since else None
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on most of the counted runs, with the median epoch and the share where they differ."""
+        # of equally many the graver one; of a run without curves there is only its status to tell
+        words = sorted((run.word for run in self.counted), key=_GRAVEST_FIRST.index)
+        word = statistics.mode(words)
+        since = [run.verdict.since for run in self.counted if run.word == word and run.verdict.since is not None]
+        text = f"{word} from {statistics.median_low(since)}" if since else word
+        return text if words.count(word) == len(words) else f"{text} ({words.count(word)} of {len(words)})"
+
+    def mean(self, key: str) -> float | None:
+        """Return a number's mean, None where no run has it."""
+        return self.numbers[key].mean if key in self.numbers else None
+
+
+@dataclass(frozen=True)
+class Study:
+    """All runs, and the configurations among them, the highest validation accuracy first.
+
+    ``swept`` are the keys of the settings that differ.
+    """
+
+    swept: Sequence[str]
+    runs: Sequence[Judged]
+    configurations: Sequence[Configuration]
+    rule: Rule
+
+    @property
+    def by_settings(self) -> list[Configuration]:
+        """The configurations in the order of their settings."""
+        return sorted(
+            self.configurations,
+            key=lambda c: [sort_key(c.values[key]) if key in c.values else (4,) for key in self.swept],
+        )
+
+
+def study(records: Sequence[RunRecord], rule: Rule = Rule()) -> Study:  # noqa: B008  (frozen)
+    """Judge runs and group them by everything but their seeds."""
+    swept = swept_settings(records)
+    above = _folder_above([record.folder for record in records])
+    names = short_names(swept)
+    groups: dict[Any, list[Judged]] = {}
+    runs = []
+    for record in records:
+        verdict = judge(record.history, rule)
+        name = record.folder.absolute().relative_to(above).as_posix()
+        run = Judged(record, name, _numbers(record, verdict), verdict)
+        runs.append(run)
+        values = {key: record.settings[key] for key in swept if key in record.settings}
+        # a run whose settings can't be read stands alone
+        alone = "" if record.settings else str(record.folder)
+        groups.setdefault((hashable(values), alone), []).append(run)
+    configurations = [_configuration(members, swept, names) for members in groups.values()]
+    configurations.sort(key=lambda c: (c.mean("val_accuracy") is None, -(c.mean("val_accuracy") or 0.0)))
+    return Study(swept, runs, configurations, rule)
+
+
+def _folder_above(folders: Sequence[Path]) -> Path:
+    parents = {folder.absolute().parent for folder in folders}
+    return Path(os.path.commonpath(parents)) if parents else Path.cwd()
+
+
+def _configuration(runs: Sequence[Judged], swept: Sequence[str], names: Mapping[str, str]) -> Configuration:
+    record = runs[0].record
+    values = {key: record.settings[key] for key in swept if key in record.settings}
+    if values:
+        label = ", ".join(f"{names[key]}={shown_value(key, value)}" for key, value in values.items())
+    elif record.settings:
+        label = f"{record.settings.get('model', '?')} on {record.settings.get('data', '?')}"
+    else:
+        label = runs[0].name
+    counted = [run for run in runs if run.completed] or list(runs)
+    numbers = {}
+    for key in (*NUMBERS, *FROM_CURVES):
+        known = [value for run in counted if (value := run.numbers[key]) is not None]
+        if known:
+            std = statistics.stdev(known) if len(known) > 1 else None
+            numbers[key] = Statistic(statistics.fmean(known), std, len(known))
+    return Configuration(values, label, runs, counted, numbers)
+
+
+def _numbers(record: RunRecord, verdict: Verdict) -> dict[str, float | None]:
+    numbers: dict[str, float | None] = dict.fromkeys((*NUMBERS, *FROM_CURVES))
+    so_far = [row for row in record.history if all(key in row for key in NEEDED)]
+    if so_far:
+        best = max(so_far, key=lambda row: row["val_accuracy"])
+        numbers |= {key: best[key] for key in NEEDED if key != "epoch"}
+        numbers["generalization_gap"] = best["train_accuracy"] - best["val_accuracy"]
+        numbers["best_epoch"], numbers["epochs"] = best["epoch"], record.history[-1].get("epoch")
+        numbers["train_seconds"] = sum(row.get("seconds", 0.0) for row in record.history)
+    numbers |= {key: record.result[key] for key in NUMBERS if _is_number(record.result.get(key))}
+    numbers["overfits_since"] = verdict.since if verdict.word == "overfits" else None
+    numbers["val_loss_turned"] = verdict.turned
+    numbers["val_loss_rise"], numbers["final_gap"] = verdict.rise, verdict.gap
+    # the mean of a loss that is no number says nothing
+    return {key: value if _is_number(value) else None for key, value in numbers.items()}
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)

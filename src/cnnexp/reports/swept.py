@@ -1,0 +1,117 @@
+"""What is swept: the settings in which runs differ."""
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from typing import Any
+
+from cnnexp.reports.records import RunRecord
+
+REPLICATES = ("seed", "data.seed")
+"""Settings that make a repetition, not another configuration."""
+_NEVER = {*REPLICATES, "name", "run", "resume", "checkpoint", "task", "logger"}
+# where and how comfortably something ran doesn't make it another experiment, unless that was the question
+_ONLY_IF_TYPED = {
+    "trainer", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
+    "trainer.enable_progress_bar", "trainer.profiler", "data.num_workers", "data.device", "data.eval_batch_size",
+    "data.mirrors",
+}  # fmt: skip
+
+
+def swept_settings(runs: Sequence[RunRecord]) -> list[str]:
+    """Return the keys of the settings that differ between runs, those that were typed first.
+
+    A config group counts under its name (``model``, ``optimizer``); settings that differ only because another
+    choice brings other defaults don't count. Seeds are repetitions and don't count either.
+    """
+    typed = _typed_differently(runs)
+    choices = {key: _values(runs, key) for key in ("experiment", *_groups(runs))}
+    chosen = [key for key, values in choices.items() if len(values) > 1]
+    keys = dict.fromkeys(key for run in runs for key in run.settings)
+    found = []
+    for key in [*typed, *sorted(set(keys) - set(typed))]:
+        if key not in keys or _never(key, runs):
+            continue
+        if key in typed or (key not in _ONLY_IF_TYPED and _differs(runs, key, chosen)):
+            found.append(key)
+    return found
+
+
+def short_names(keys: Sequence[str]) -> dict[str, str]:
+    """Return for each dotted key its last part, or the whole where that would be ambiguous."""
+    last = [key.rpartition(".")[2] for key in keys]
+    return {key: name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)}
+
+
+def shown_value(key: str, value: Any) -> str:
+    """Return a setting's value as it would be typed."""
+    if value is None:
+        return {"data.train_size": "all", "callbacks": "none"}.get(key, "null")
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(shown_value('', item) for item in value)}]"
+    return str(value)
+
+
+def shortened(text: str, longest: int) -> str:
+    """Return a text cut to so many characters, the last an ellipsis where something is missing."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def hashable(value: Any) -> Hashable:
+    """Return a value as something that can be a key: lists as tuples, 1 and 1.0 as the same, True as itself."""
+    if isinstance(value, (list, tuple)):
+        return tuple(hashable(item) for item in value)
+    if isinstance(value, Mapping):
+        return tuple(sorted((str(key), hashable(item)) for key, item in value.items()))
+    return f"{value}".lower() if isinstance(value, bool) else value
+
+
+def sort_key(value: Any) -> tuple[Any, ...]:
+    """Return what to sort mixed values by: numbers, then lists of numbers, then texts; null (often: all) last."""
+    if value is None:
+        return (3,)
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        return (0, value)
+    if isinstance(value, (list, tuple)):
+        return (1, [sort_key(item) for item in value])
+    return (2, str(value))
+
+
+def _groups(runs: Iterable[RunRecord]) -> list[str]:
+    # a choice is recorded under a name that begins other keys
+    names = dict.fromkeys(key for run in runs for key in run.settings if "." not in key)
+    above = {key.partition(".")[0] for run in runs for key in run.settings if "." in key}
+    return [name for name in names if name in above]
+
+
+def _values(runs: Iterable[RunRecord], key: str) -> set[Hashable]:
+    return {hashable(run.settings[key]) for run in runs if key in run.settings}
+
+
+def _differs(runs: Sequence[RunRecord], key: str, chosen: Sequence[str]) -> bool:
+    """Return whether a setting differs between runs whose choices give it the same default."""
+    above = key.partition(".")[0]
+    explains = [group for group in chosen if group != key and group in ("experiment", above)]
+    values: dict[Hashable, set[Hashable]] = defaultdict(set)
+    for run in runs:
+        if key in run.settings:
+            context = tuple(hashable(run.settings.get(group)) for group in explains)
+            values[context].add(hashable(run.settings[key]))
+    return any(len(several) > 1 for several in values.values())
+
+
+def _typed_differently(runs: Iterable[RunRecord]) -> list[str]:
+    values: dict[str, set[str]] = defaultdict(set)
+    for run in runs:
+        for key, value in run.typed.items():
+            values[key].add(value)
+    return [key for key, several in values.items() if len(several) > 1]
+
+
+def _never(key: str, runs: Iterable[RunRecord]) -> bool:
+    if key == "data.root":  # a folder of pictures is the data set itself; elsewhere it is where a known one lies
+        return not any(run.settings.get("data.dataset") == "image_folder" for run in runs)
+    return key in _NEVER or key.startswith(("logger.", "task.")) or key.endswith("_partial_")

@@ -1,0 +1,96 @@
+"""A report on runs, from their folders: ``report.html``, ``report.csv`` and pictures."""
+
+import io
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from cnnexp.reports.against import draw_against
+from cnnexp.reports.findings import findings, headline
+from cnnexp.reports.grid import draw_grid
+from cnnexp.reports.heat_maps import draw_heat_maps
+from cnnexp.reports.leaderboard import csv_text, terminal_width, text_table
+from cnnexp.reports.page import html_page
+from cnnexp.reports.records import read_runs
+from cnnexp.reports.study import Study, study
+from cnnexp.reports.tables import shown
+
+HTML, CSV = "report.html", "report.csv"
+PICTURES = ("curves.png", "accuracy.png", "gap.png", "heatmap.png")
+
+
+@dataclass(frozen=True)
+class Report:
+    """What was written, and the same for the terminal.
+
+    Attributes:
+        study: the runs, judged and grouped.
+        files: what was written.
+        table: the leaderboard, as wide as the terminal; with all columns where the output is no terminal.
+    """
+
+    study: Study
+    files: Sequence[Path]
+    table: str
+
+    def __str__(self) -> str:
+        lines = [self.table, "", headline(self.study), *(f"  {line}" for line in findings(self.study))]
+        failed = [run for run in self.study.runs if run.record.status in ("failed", "unreadable")]
+        for run in failed[:10]:
+            lines.append(f"  {run.record.status}: {run.name}: {(run.record.error or '').partition(chr(10))[0]}")
+        if len(failed) > 10:
+            lines.append(f"  … and {len(failed) - 10} more")
+        page = self.files[0]
+        others = ", ".join(file.name for file in self.files[1:])
+        return "\n".join([*lines, f"report: {shown(page)} (beside it {others})"])
+
+
+def write_report(folders: Sequence[Path], destination: Path, title: str) -> Report:
+    """Read runs and write their report; each file is replaced whole, or not at all.
+
+    Args:
+        folders: those of the runs (`cnnexp.reports.records.sweep_runs` finds a sweep's); half-finished, failed
+            and damaged ones are shown as such.
+        destination: where the files go, an existing folder.
+        title: the page's heading.
+
+    Raises:
+        OSError: where ``destination`` can't be written to.
+    """
+    result = study(read_runs(folders))
+    figures = (
+        draw_grid(result, "loss"),
+        draw_grid(result, "accuracy"),
+        draw_against(result),
+        draw_heat_maps(result),
+    )
+    pictures = {name: _png(figure) for name, figure in zip(PICTURES, figures, strict=True) if figure is not None}
+    files = {
+        HTML: html_page(result, pictures, title).encode(),
+        CSV: csv_text(result).encode(),
+        **pictures,
+    }
+    for name, content in files.items():
+        _replace(destination / name, content)
+    for name in PICTURES:  # of an earlier report, which this one doesn't have
+        if name not in files:
+            (destination / name).unlink(missing_ok=True)
+    return Report(result, [destination / name for name in files], text_table(result, terminal_width()))
+
+
+def _png(figure: Figure) -> bytes:
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=110)
+    return file.getvalue()
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_bytes(content)
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,114 @@
+"""``task=activations``: what a network's layers answer to a picture, trained and untrained side by side."""
+
+import csv
+import logging
+from collections.abc import Sequence
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from torch import Tensor
+
+from cnnexp.inspection.activations import record_activations, strongest_channels
+from cnnexp.models.shapes import show
+from cnnexp.reports.activations import draw_activations
+from cnnexp.reports.columns import in_columns
+from cnnexp.reports.tables import shown
+from cnnexp.tasks.build import quiet_lightning
+from cnnexp.tasks.figures import save_figures
+from cnnexp.tasks.job import Job
+from cnnexp.tasks.subject import choose_picture, load_trained, said_of, untrained
+
+log = logging.getLogger(__name__)
+
+HEADER = ["network", "layer", "shape", "channel", "mean", "std", "min", "max", "above_zero", "shown"]
+
+
+def activations(
+    job: Job,
+    image: str | None = None,
+    index: Annotated[int, Ge(0)] | None = None,
+    layer: str | Sequence[str] | None = None,
+    channels: Annotated[int, Ge(1)] | Literal["all"] = 8,
+) -> None:
+    """Draw the outputs of convolutions, or of any layers, for one picture.
+
+    Shown are the channels with the largest mean activation in the trained network, values below 0 counted as
+    0; and the same channels of the untrained one, whose weights are those that the run's training began with.
+
+    Args:
+        job: the settings and the folder.
+        image: a picture file; prepared as the pictures in training were.
+        index: instead, the number of a test picture.
+        layer: names of layers, as in ``task=summary``; all convolutions when None.
+        channels: how many of each layer, or all.
+    """
+    quiet_lightning()
+    loaded, preprocessing = load_trained(job)
+    layers = [layer] if isinstance(layer, str) else None if layer is None else list(layer)
+    subject = choose_picture(job, preprocessing, image, index)
+    models = {"trained": loaded.model, "untrained": untrained(loaded)}
+    outputs = {
+        name: {key: output[0] for key, output in record_activations(model, subject.floats, layers).items()}
+        for name, model in models.items()
+    }
+    chosen = {
+        key: strongest_channels(output, None if channels == "all" or output.dim() == 1 else channels)
+        for key, output in outputs["trained"].items()
+    }
+    said = {name: said_of(model, subject, preprocessing)[0] for name, model in models.items()}
+    caption = "\n".join(
+        [subject.title.replace(" (", "\n("), *(f"\n{name}:\n{text}" for name, text in said.items())]
+    )
+    every = channels == "all" or all(output.dim() == 1 for output in outputs["trained"].values())
+    which = "all channels" if every else f"{channels} channels a layer, of the largest mean activation"
+    title = f"{type(loaded.model).__name__} on {subject.title}; {which}"
+    # all channels of many layers would be too much for one figure
+    groups = [[key] for key in chosen] if channels == "all" and len(chosen) > 1 else [list(chosen)]
+    save_figures(job, {
+        "activations" if len(groups) == 1 else f"activations-{group[0]}": draw_activations(
+            subject.picture,
+            {name: {key: found[key] for key in group} for name, found in outputs.items()},
+            chosen, title, caption,
+        )
+        for group in groups
+    })  # fmt: skip
+    rows = [
+        _row(name, key, channel, values, channel in chosen[key])
+        for name, found in outputs.items()
+        for key, output in found.items()
+        for channel, values in enumerate(output)
+    ]
+    with (job.folder / "activations.csv").open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([HEADER, *rows])
+    log.info("%s; taken for: %s", subject.title, ", ".join(f"{text} by the {name}" for name, text in said.items()))
+    log.info("%s", _table(outputs, chosen))
+    log.info("channels: %s; files: %s", which, shown(job.folder))
+
+
+def _row(name: str, layer: str, channel: int, values: Tensor, is_shown: bool) -> list[object]:
+    numbers = (values.mean(), values.std(correction=0), values.min(), values.max(), (values > 0).float().mean())
+    shape = show(tuple(values.shape)) if values.dim() else "1"
+    return [name, layer, shape, channel, *(f"{float(number):.7g}" for number in numbers), is_shown]
+
+
+def _table(outputs: dict[str, dict[str, Tensor]], chosen: dict[str, list[int]]) -> str:
+    rows = [
+        [
+            "layer",
+            "output",
+            *(f"{name}: {what}" for name in outputs for what in ("mean", "std", "above 0")),
+            "shown",
+        ]
+    ]
+    for key, numbers in chosen.items():
+        row = [key, show(tuple(outputs["trained"][key].shape))]
+        for found in outputs.values():
+            values = found[key]
+            row += [
+                f"{values.mean():.3g}",
+                f"{values.std(correction=0):.3g}",
+                f"{(values > 0).float().mean():.0%}",
+            ]
+        shown_numbers = ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
+        rows.append([*row, shown_numbers])
+    return in_columns(rows, "llrrrrrrl")

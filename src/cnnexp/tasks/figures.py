@@ -1,0 +1,25 @@
+"""Where a task's figures go: into its folder, and into TensorBoard beside the run that they are about."""
+
+from collections.abc import Mapping
+
+from matplotlib.figure import Figure
+
+from cnnexp.reports.curves import png
+from cnnexp.tasks.job import Job
+from cnnexp.training.loggers import TensorBoardLogger
+
+
+def save_figures(job: Job, figures: Mapping[str, Figure]) -> None:
+    """Write each figure as NAME.png; and, for a task on a run that logs to TensorBoard, to that.
+
+    TensorBoard's files are the task's own, so that the run's stay as they are.
+    """
+    pictures = {name: png(figure, dpi=130) for name, figure in figures.items()}
+    for name, picture in pictures.items():
+        (job.folder / f"{name}.png").write_bytes(picture)
+    if job.config.run is None or "tensorboard" not in job.config.logger:
+        return
+    logger = TensorBoardLogger(job.folder / "tensorboard")
+    for name, picture in pictures.items():
+        logger.log_png(name, picture, 0)
+    logger.close()

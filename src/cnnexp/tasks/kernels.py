@@ -1,0 +1,63 @@
+"""``task=kernels``: the weights that meet the picture, before and after training."""
+
+import csv
+import logging
+from typing import Annotated, Literal
+
+from annotated_types import Ge
+from torch import nn
+from torch.nn import functional as F
+
+from cnnexp.inspection.kernels import first_kernels, largest_kernels
+from cnnexp.models.shapes import show
+from cnnexp.reports.columns import in_columns
+from cnnexp.reports.kernels import draw_kernels
+from cnnexp.reports.tables import shown
+from cnnexp.tasks.build import quiet_lightning
+from cnnexp.tasks.figures import save_figures
+from cnnexp.tasks.job import Job
+from cnnexp.tasks.load import load_run
+from cnnexp.tasks.subject import untrained
+
+log = logging.getLogger(__name__)
+
+
+def kernels(job: Job, count: Annotated[int, Ge(1)] | Literal["all"] = 64) -> None:
+    """Draw the first layer's kernels; of a network without convolutions, its first linear layer's weights.
+
+    Args:
+        job: the settings and the folder.
+        count: how many; those of the largest norm after training where there are more.
+    """
+    quiet_lightning()
+    loaded = load_run(job.config.run, job.config.checkpoint)
+    name, after = first_kernels(loaded.model)
+    _, before = first_kernels(untrained(loaded))
+    chosen = largest_kernels(after, None if count == "all" else count)
+    some = f"the {len(chosen)} of the largest norm of" if len(chosen) < len(after) else "all"
+    kind = "kernels" if isinstance(loaded.model.get_submodule(name), nn.Conv2d) else "units' weights"
+    title = (
+        f"{type(loaded.model).__name__}, {name}: {some} {len(after)} {kind}, {show(tuple(after.shape[1:]))} each"
+    )
+    save_figures(job, {"kernels": draw_kernels(before, after, chosen, title)})
+
+    flat_before, flat_after = before.flatten(1), after.flatten(1)
+    numbers = {
+        "norm_before": flat_before.norm(dim=1),
+        "norm_after": flat_after.norm(dim=1),
+        "norm_of_change": (flat_after - flat_before).norm(dim=1),
+        "cosine": F.cosine_similarity(flat_before, flat_after),
+    }
+    with (job.folder / "kernels.csv").open("w", newline="") as file:
+        writer = csv.writer(file, lineterminator="\n")
+        writer.writerow(["kernel", *numbers, "shown"])
+        for kernel, row in enumerate(zip(*numbers.values(), strict=True)):
+            writer.writerow([kernel, *(f"{float(number):.7g}" for number in row), kernel in chosen])
+    log.info("%s", title)
+    rows = [["", "smallest", "median", "largest"]]
+    for key, values in numbers.items():
+        rows.append(
+            [key.replace("_", " "), *(f"{float(v):.3g}" for v in (values.min(), values.median(), values.max()))]
+        )
+    log.info("%s", in_columns(rows, "lrrr"))
+    log.info("cosine: of the angle between a kernel before and after; files: %s", shown(job.folder))

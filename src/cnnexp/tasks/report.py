@@ -1,0 +1,75 @@
+"""``task=report``: what a sweep, or any set of runs, has shown so far."""
+
+import glob
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+from cnnexp.errors import CnnexpError
+from cnnexp.reports.records import is_run, sweep_runs
+from cnnexp.reports.tables import shown
+from cnnexp.tasks.job import Job
+
+log = logging.getLogger(__name__)
+
+
+def _something(runs: list[str | None]) -> list[str | None]:
+    if not runs or None in runs:
+        raise PydanticCustomError("runs", "type run=outputs/sweeps/… or task.runs=[outputs/a,outputs/b]")
+    return runs
+
+
+Runs = Annotated[list[str | None], AfterValidator(_something)]
+
+
+def report(job: Job, runs: Runs) -> None:
+    """Write ``report.html``, ``report.csv`` and pictures, and show the leaderboard.
+
+    The report on a folder of runs, such as a sweep's, goes into that folder and replaces the one there; any other
+    goes into the job's own folder.
+
+    Args:
+        job: the job.
+        runs: folders of runs, folders that hold such folders, or glob patterns of either.
+
+    Raises:
+        CnnexpError: where one of them isn't there or holds no runs.
+    """
+    # drawing is slow to import, and a misspelt folder needs none
+    folders = [folder for given in runs for folder in _matching(str(given))]
+    found = find_runs(folders)
+    from cnnexp.reports.write import write_report
+
+    own = len(folders) == 1 and not is_run(folders[0])
+    destination = folders[0] if own else job.folder
+    if own or len(folders) == 1:
+        title = folders[0].resolve().relative_to(folders[0].resolve().parents[1]).as_posix()
+    else:
+        title = f"{len(found)} runs"
+    log.info("%s", write_report(found, destination, title))
+
+
+def find_runs(folders: Sequence[Path]) -> list[Path]:
+    """Return the runs among and in folders, each once; raises CnnexpError for a folder that holds none."""
+    found: dict[Path, Path] = {}
+    for folder in folders:
+        inside = sweep_runs(folder)
+        if not inside:
+            raise CnnexpError(
+                f"{shown(folder)} holds no runs; give a run's folder, or one that holds such folders"
+            )
+        found |= {path.resolve(): path for path in inside}
+    return list(found.values())
+
+
+def _matching(given: str) -> list[Path]:
+    if Path(given).is_dir():
+        return [Path(given)]
+    matching = sorted(Path(match) for match in glob.glob(given) if Path(match).is_dir())
+    if not matching:
+        raise CnnexpError(f"{given}: there is no such folder; give a run's, a sweep's, or a pattern in quotes")
+    return matching

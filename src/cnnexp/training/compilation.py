@@ -1,0 +1,70 @@
+"""``torch.compile`` for a run, with the time it takes kept apart from the time of training."""
+
+import logging
+import shutil
+import time
+from collections.abc import Sequence
+from typing import Literal, TypeAlias, cast
+
+import lightning as L
+import torch
+import torch.nn.functional as F
+
+from cnnexp.errors import CnnexpError
+
+log = logging.getLogger(__name__)
+
+Mode: TypeAlias = Literal["default", "reduce-overhead", "max-autotune", "max-autotune-no-cudagraphs"]
+
+
+class Compile(L.Callback):
+    """Compile the network in place before training, for training and for evaluation.
+
+    In place, so that the names in its checkpoints stay as they are. Every size of batch that the run will meet
+    is compiled for beforehand, on blank pictures; the weights and batch norm's averages are left as they were.
+    ``seconds`` says how long that took. Curves repeat bit for bit with the same versions, but differ in the last
+    digits from those of a network that isn't compiled.
+
+    Args:
+        mode: torch.compile's own.
+    """
+
+    def __init__(self, mode: Mode = "default") -> None:
+        self.mode = mode
+        self.seconds = 0.0
+
+    def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Compile, and let the compiler do its work now rather than in the first steps."""
+        if pl_module.device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
+            raise CnnexpError("callbacks=[compile] needs a C++ compiler (g++ or clang++) on a CPU; install one")
+        begin = time.perf_counter()
+        pl_module.compile(mode=self.mode)
+        shape = cast(tuple[int, ...], pl_module.image_shape)
+        data = getattr(trainer, "datamodule", None)
+        averages = {name: buffer.clone() for name, buffer in pl_module.named_buffers()}
+        if data is not None:
+            for size in data.train_dataloader().batch_sizes:
+                self._step(trainer, pl_module, size, shape)
+            pl_module.eval()
+            with torch.no_grad(), trainer.precision_plugin.val_step_context():
+                loaders = (data.val_dataloader(), data.train_eval_dataloader(), data.test_dataloader())
+                for size in {size: None for loader in loaders for size in loader.batch_sizes}:
+                    pl_module(self._blank(pl_module, size, shape))
+            pl_module.train()
+        with torch.no_grad():
+            for name, buffer in pl_module.named_buffers():
+                buffer.copy_(averages[name])
+        pl_module.zero_grad(set_to_none=True)
+        self.seconds = time.perf_counter() - begin
+        log.info("compiled in %.1f s", self.seconds)
+
+    def _step(self, trainer: L.Trainer, module: L.LightningModule, size: int, shape: Sequence[int]) -> None:
+        module.train()
+        with trainer.precision_plugin.train_step_context():
+            logits = module(self._blank(module, size, shape))
+            loss = F.cross_entropy(logits, torch.zeros(size, dtype=torch.long, device=module.device))
+        loss.backward()
+
+    @staticmethod
+    def _blank(module: L.LightningModule, size: int, shape: Sequence[int]) -> torch.Tensor:
+        return torch.zeros(size, *shape, device=module.device)

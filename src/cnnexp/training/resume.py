@@ -1,0 +1,66 @@
+"""Which checkpoint a run goes on from, and whether it fits."""
+
+import logging
+from pathlib import Path
+from typing import Any
+
+import torch
+from packaging.version import Version
+
+import cnnexp
+from cnnexp.errors import CnnexpError
+from cnnexp.models.classifier import Classifier
+from cnnexp.training.checkpoints import LAST, PREVIOUS
+
+log = logging.getLogger(__name__)
+
+
+def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | None, list[dict[str, float]]]:
+    """Return the newest whole checkpoint of a run, and the rows of the epochs it has behind it.
+
+    A damaged ``last.ckpt`` is passed over, with a warning, for ``previous.ckpt``. Where nothing was saved yet
+    there is no checkpoint: the run starts from its beginning.
+
+    Args:
+        folder: the run's ``checkpoints/``.
+        model: the network that is to go on.
+
+    Raises:
+        CnnexpError: where both are damaged, or hold another network or a newer version's.
+    """
+    damaged: list[str] = []
+    for name in (LAST, PREVIOUS):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+            history = list(checkpoint["history"])
+        except Exception as error:  # torch raises nearly anything for a file that isn't whole
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            damaged.append(f"{path} can't be read ({reason[:120]})")
+            continue
+        check_fits(path, checkpoint, model)
+        for text in damaged:
+            log.warning("%s; going on from %s, saved after epoch %d", text, name, len(history))
+        return path, history
+    if damaged:
+        raise CnnexpError(f"{'; '.join(damaged)}; nothing to go on from. Train again with run={folder.parent}")
+    return None, []
+
+
+def check_fits(path: Path, checkpoint: dict[str, Any], model: Classifier) -> None:
+    """Raise CnnexpError, naming what differs, for a checkpoint that isn't this network's."""
+    version = checkpoint.get("cnnexp_version", "0")
+    if Version(version) > Version(cnnexp.__version__):
+        raise CnnexpError(
+            f"{path} was written by cnnexp {version}, this is {cnnexp.__version__}; update cnnexp to read it"
+        )
+    theirs = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
+    mine = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    if theirs != mine:
+        name = next(name for name in (*mine, *theirs) if mine.get(name) != theirs.get(name))
+        raise CnnexpError(
+            f"{path} isn't of this network: {name} is {theirs.get(name, 'not there')} in the file and "
+            f"{mine.get(name, 'not there')} in {type(model).__name__}; use the model and data it was trained with"
+        )

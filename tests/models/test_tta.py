@@ -1,0 +1,35 @@
+import pytest
+import torch
+from torch import nn
+
+from cnnexp.models.tta import weighted_views
+
+PICTURES = torch.arange(2 * 3 * 4 * 5.0).view(2, 3, 4, 5)
+
+
+@pytest.mark.parametrize(("kind", "views"), [("none", 1), ("flip", 2), ("flip_and_shift", 6)])
+def test_the_pictures_come_first_and_the_weights_add_up_to_one(kind, views):
+    found = weighted_views(PICTURES, kind)
+    assert len(found) == views
+    assert found[0][1] is PICTURES
+    assert sum(weight for weight, _ in found) == 1
+    assert {view.shape for _, view in found} == {PICTURES.shape}
+
+
+def test_shifts_go_by_one_pixel_and_reflect_the_edge():
+    *_, (_, up_left), (_, mirrored), (_, down_right), _ = weighted_views(PICTURES, "flip_and_shift")
+    assert torch.equal(up_left[..., :-1, :-1], PICTURES[..., 1:, 1:])
+    assert torch.equal(up_left[..., :-1, -1], PICTURES[..., 1:, -2])
+    assert torch.equal(down_right[..., 1:, 1:], PICTURES[..., :-1, :-1])
+    assert torch.equal(down_right[..., 0, 1:], PICTURES[..., 1, :-1])
+    assert torch.equal(mirrored, up_left.flip(3))
+
+
+def test_a_mirrored_picture_gets_the_same_logits():
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Flatten(), nn.Linear(60, 4))
+    one, other = (
+        sum(weight * network(view) for weight, view in weighted_views(pictures, "flip"))
+        for pictures in (PICTURES, PICTURES.flip(3))
+    )
+    torch.testing.assert_close(one, other)

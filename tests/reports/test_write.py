@@ -1,0 +1,182 @@
+import math
+import re
+from html.parser import HTMLParser
+
+import matplotlib
+import pytest
+from matplotlib.colors import to_hex
+from run_folders import FITTING, OVERFITTING, make_run
+
+from cnnexp.reports.against import draw_against
+from cnnexp.reports.curves import TRAIN, VAL
+from cnnexp.reports.findings import findings, headline
+from cnnexp.reports.grid import MOST_PANELS, draw_grid
+from cnnexp.reports.heat_maps import draw_heat_maps
+from cnnexp.reports.records import read_runs, sweep_runs
+from cnnexp.reports.study import study
+from cnnexp.reports.write import write_report
+
+
+def sweep(folder, jobs, rows=FITTING):
+    for number, typed in enumerate(jobs):
+        make_run(folder / f"job-{number:03}", typed.split(), rows)
+    return study(read_runs(sweep_runs(folder)))
+
+
+SIZES = [f"data.train_size={size} seed={seed}" for size in (50, 500, 5000) for seed in (0, 1)]
+MODELS = [f"model={model} {rest}" for model in ("cnn", "ffnn") for rest in SIZES]
+
+
+def visible(figure):
+    return [axes for axes in figure.axes if axes.get_visible()]
+
+
+@pytest.mark.parametrize("metric", ["loss", "accuracy"])
+def test_a_panel_holds_a_configurations_seeds_with_the_best_epoch_marked(metric, tmp_path):
+    panels = visible(draw_grid(sweep(tmp_path, SIZES, OVERFITTING), metric))
+    assert [axes.get_title() for axes in panels] == ["train_size=50", "train_size=500", "train_size=5000"]
+    for axes in panels:
+        curves = [line for line in axes.lines if len(line.get_xdata()) == 6]
+        assert sorted(to_hex(line.get_color()) for line in curves) == sorted([TRAIN, VAL] * 2)
+        assert [float(line.get_xdata()[0]) for line in axes.lines if line.get_marker() == "o"] == [3, 3]
+        [shaded] = axes.patches
+        assert (shaded.get_x(), shaded.get_x() + shaded.get_width()) == (3.5, 6.5)
+
+
+def test_nothing_is_shaded_where_nothing_overfits(tmp_path):
+    assert not any(axes.patches for axes in draw_grid(sweep(tmp_path, SIZES), "loss").axes)
+
+
+def test_of_many_configurations_some_are_drawn_and_the_title_says_so(tmp_path):
+    figure = draw_grid(sweep(tmp_path, [f"data.train_size={size}" for size in range(1, 41)]), "loss")
+    assert len(visible(figure)) == MOST_PANELS
+    assert figure.get_suptitle() == "loss, 24 of 40 configurations"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "scale", "labels"),
+    [
+        (SIZES, "log", ["50", "500", "5000"]),
+        (["data.train_size=50", "data.train_size=60"], "linear", ["50", "60"]),
+        # all of them is no number: categories, and zero has no logarithm
+        ([*SIZES, "seed=0"], "linear", ["50", "500", "5000", "all"]),
+        (["model.dropout=0.0", "model.dropout=0.5"], "linear", ["0", "0.5"]),
+        (["model=ffnn", "model=cnn"], "linear", ["cnn", "ffnn"]),
+        (["model.channels=[16]", "model.channels=[4,8]"], "linear", ["[4,8]", "[16]"]),
+    ],
+)
+def test_axes_fit_what_is_swept(jobs, scale, labels, tmp_path):
+    left, right = draw_against(sweep(tmp_path, jobs)).axes
+    for axes in (left, right):
+        assert axes.get_xscale() == scale
+        shown = [tick.get_text() for tick in axes.get_xticklabels()]
+        if axes.get_xscale() == "log" or not any(shown):
+            shown = [axes.xaxis.get_major_formatter()(x) for x in axes.get_xticks()]
+        assert shown == labels
+    assert {text.get_text() for text in right.get_legend().get_texts()} == {"train, clean", "validation", "test"}
+
+
+def test_error_bars_are_over_the_seeds(tmp_path):
+    for seed, shift in enumerate((0.0, 0.04)):
+        for size in (50, 100):
+            rows = [row | {"train_accuracy": row["train_accuracy"] + shift} for row in FITTING]
+            make_run(tmp_path / f"{size}-{seed}", [f"data.train_size={size}", f"seed={seed}"], rows)
+    left, _ = draw_against(study(read_runs(sweep_runs(tmp_path)))).axes
+    [bars] = [container for container in left.containers if container.has_yerr]
+    low, high = bars.lines[2][0].get_segments()[0][:, 1]
+    assert (high - low) / 2 == pytest.approx(100 * 0.04 / math.sqrt(2))
+
+
+def test_two_settings_have_a_heat_map_and_a_line_each(tmp_path):
+    found = sweep(tmp_path, MODELS)
+    gap, accuracy = draw_heat_maps(found).axes[:2]
+    assert gap.images[0].get_array().shape == accuracy.images[0].get_array().shape == (2, 3)
+    assert accuracy.texts[0].get_text() == f"{100 * FITTING[-1]['val_accuracy']:.1f}"
+    by_size = next(axes for axes in draw_against(found).axes if axes.get_xlabel() == "train_size")
+    assert {text.get_text() for text in by_size.get_legend().get_texts()} == {"model=cnn", "model=ffnn"}
+
+
+def test_a_cell_that_has_no_run_is_a_dash(tmp_path):
+    gap = draw_heat_maps(sweep(tmp_path, MODELS[:-2])).axes[0]
+    assert "–" in [text.get_text() for text in gap.texts]
+
+
+def test_the_answer_says_which_overfit_when_and_by_how_much(tmp_path):
+    make_run(tmp_path / "a", ["data.train_size=50"], OVERFITTING)
+    make_run(tmp_path / "b", ["data.train_size=500"], FITTING)
+    make_run(tmp_path / "c", ["data.train_size=5000"], [], "failed")
+    found = study(read_runs(sweep_runs(tmp_path)))
+    assert headline(found) == "1 of 2 configurations overfits (2 of 3 runs completed, 1 failed)."
+    first, best, trend = findings(found)
+    assert first.startswith(
+        "train_size=50: overfits from epoch 4; gap 5.0 points at the best epoch, 26.3 at the end"
+    )
+    assert "120 % above its lowest" in first
+    assert "train_size=500 " in best
+    assert trend == "From train_size=50 to 500 the gap goes from 5.0 to 0.2 points."
+
+
+class Page(HTMLParser):
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.outside: list[str] = []
+        self.pictures = 0
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        given = dict(attributes)
+        if tag not in ("meta", "img", "link"):
+            self.open.append(tag)
+        self.pictures += tag == "img"
+        self.outside += [given[a] for a in ("src", "href") if not given.get(a, "data:").startswith("data:")]
+        assert tag not in ("script", "link", "b")
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def test_the_page_needs_nothing_else_and_escapes_everything(tmp_path):
+    make_run(tmp_path / "a<b>&$x_$", ["data.train_size=<b>&$x_$", "seed=0"], OVERFITTING)
+    make_run(tmp_path / "failed", ["data.train_size=2"], [], "failed", error="RuntimeError: <b>bold</b>\nmore")
+    report = write_report(sweep_runs(tmp_path), tmp_path, "<b>title</b>")
+    text = (tmp_path / "report.html").read_text()
+    page = Page(text)
+    assert page.open == []
+    assert page.outside == []
+    assert page.pictures == 2
+    assert not re.search(r"url\(|@import|https?:", text)
+    assert "prefers-color-scheme: dark" in text
+    assert "@media print" in text
+    answer, board, runs, failures = (
+        text.index(part) for part in (headline(report.study), "Leaderboard", "Every run", "Not completed")
+    )
+    assert answer < board < runs < failures
+    assert "&lt;b&gt;bold&lt;/b&gt;" in text
+    assert "failed: failed: RuntimeError: <b>bold</b>" in str(report)
+
+
+def test_a_report_replaces_the_earlier_one_and_leaves_nothing_else(tmp_path):
+    sweep(tmp_path, MODELS)
+    write_report(sweep_runs(tmp_path), tmp_path, "first")
+    names = {path.name for path in tmp_path.iterdir() if path.is_file()}
+    assert names == {"report.html", "report.csv", "curves.png", "accuracy.png", "gap.png", "heatmap.png"}
+    report = write_report(sweep_runs(tmp_path)[:1], tmp_path, "second")
+    assert {path.name for path in tmp_path.iterdir() if path.is_file()} == names - {"gap.png", "heatmap.png"}
+    assert {path.name for path in report.files} == names - {"gap.png", "heatmap.png"}
+    assert "second" in (tmp_path / "report.html").read_text()
+    assert matplotlib._pylab_helpers.Gcf.get_num_fig_managers() == 0
+
+
+def test_there_is_a_report_before_anything_is_finished(tmp_path):
+    (tmp_path / "claimed" / ".hydra").mkdir(parents=True)
+    report = write_report(sweep_runs(tmp_path), tmp_path, "so far")
+    assert "No run has finished an epoch yet." in str(report)
+    assert (tmp_path / "report.csv").read_text().count("\n") == 2
+
+
+def test_the_table_is_as_wide_as_the_terminal(tmp_path, monkeypatch):
+    sweep(tmp_path, SIZES)
+    monkeypatch.setenv("COLUMNS", "70")
+    table = write_report(sweep_runs(tmp_path), tmp_path, "narrow").table
+    assert max(map(len, table.splitlines())) <= 70
