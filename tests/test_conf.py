@@ -14,6 +14,15 @@ from cnnexp.command.check import check
 CONF = config_folder()
 GROUPS = sorted(path for path in CONF.iterdir() if path.is_dir())
 CHOICES = [(group.name, file.stem) for group in GROUPS for file in sorted(group.glob("[!_]*.yaml"))]
+RUN = "run=somewhere"
+NEEDED = {
+    "image_folder": ["data.root=somewhere"],
+    "compare": ["task.runs=[a,b]"],
+    "export": [RUN],
+    "mistakes": [RUN],
+    "predict": [RUN, "task.images=photos"],
+    "test": [RUN],
+}
 AT_RUN_TIME = {"image_shape", "classes"}
 
 
@@ -32,9 +41,9 @@ def constructors(node, path=""):
 
 @pytest.mark.parametrize(("group", "choice"), CHOICES)
 def test_each_choice_composes_and_binds_to_the_constructors_it_names(group, choice, folder):
-    needed = {"image_folder": ["data.root=somewhere"]}.get(choice, [])
+    needed = list(NEEDED.get(choice, []))
     if "\nrun: ???" in (CONF / group / f"{choice}.yaml").read_text():
-        needed = ["run=somewhere"]
+        needed = ["run=somewhere", *(one for one in needed if not one.startswith("run="))]
     config = composed(f"{group}={choice}", *needed)
     check(config)
     found = list(constructors(OmegaConf.to_container(config, resolve=True)))
@@ -47,7 +56,7 @@ def test_each_choice_composes_and_binds_to_the_constructors_it_names(group, choi
         else:
             needed_later = {name: None for name in AT_RUN_TIME if name in signature.parameters}
             bound = signature.bind(**arguments, **needed_later)
-        assert set(arguments) <= set(bound.arguments), path
+        assert set(arguments) <= {*bound.arguments, *bound.kwargs}, path
 
 
 @pytest.mark.parametrize("file", sorted(CONF.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONF)))

@@ -12,10 +12,10 @@ import hydra
 from omegaconf import DictConfig
 
 import cnnexp
-from cnnexp.command import claim, recorded, resolvers
+from cnnexp.command import recorded, resolvers, sweep
 from cnnexp.command.arguments import check_flags, flags_first
 from cnnexp.command.explain import ANSWERED, explain
-from cnnexp.errors import CnnexpError, Refused
+from cnnexp.errors import CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
 
 FAILED, MISTAKE = 1, 2
@@ -50,20 +50,31 @@ def run(arguments: list[str]) -> int:
     if "--version" in arguments:
         print(f"cnnexp {cnnexp.__version__}")
         return 0
-    typed, claim.current_sweep = sys.argv, None
+    typed, sweep.current = sys.argv, None
     give_signals_back = raise_on_signals()
     # errors come to us as they are; otherwise Hydra prints them itself and exits with 1
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         check_flags(arguments)
         ordered = flags_first(arguments)
-        name = recorded.use_record(arguments)
+        name = None
+        if (folder := recorded.sweep_to_resume(arguments)) is not None:
+            ordered = flags_first(sweep.arguments_of(folder, arguments))
+            sweep.current = sweep.Sweep(folder, resumed=True)
+        else:
+            name = recorded.use_record(arguments)
         sys.argv = [typed[0], *(["--config-name", name] if name else []), *ordered]
         job()
-        return _sweep_status()
+        return FAILED if sweep.current is not None and sweep.end(sweep.current) else 0
     except Refused as refused:
         cause = refused.__cause__
+        if isinstance(cause, ANSWERED):
+            return _say(explain(cause))
         return _say(f"{cause}" if isinstance(cause, CnnexpError) else f"can't write there: {cause}")
+    except StopSweep:
+        assert sweep.current is not None
+        sweep.end(sweep.current)
+        return FAILED
     except CnnexpError as error:
         return _say(str(error))
     except ANSWERED as error:
@@ -73,6 +84,10 @@ def run(arguments: list[str]) -> int:
         return FAILED
     except Interrupted as interrupted:
         print(f"interrupted by {interrupted}", file=sys.stderr)
+        if sweep.current is not None:
+            where = os.path.relpath(sweep.current.folder)
+            print(f"go on with: python -m cnnexp resume={where}", file=sys.stderr)
+            print(f"report of what there is: python -m cnnexp task=report run={where}", file=sys.stderr)
         return interrupted.exit_status
     finally:
         # Lightning starts further processes of a run by typing the same command again
@@ -83,19 +98,3 @@ def run(arguments: list[str]) -> int:
 def _say(text: str) -> int:
     print(f"cnnexp: {text}", file=sys.stderr)
     return MISTAKE
-
-
-def _sweep_status() -> int:
-    """Return 0, or 1 if a job of the sweep has failed; what the jobs left on the disk says so."""
-    if claim.current_sweep is None:
-        return 0
-    from cnnexp.runs import read_result
-
-    failed = []
-    for folder in sorted(path for path in claim.current_sweep.iterdir() if path.is_dir()):
-        result = read_result(folder)
-        if result and result["status"] == "failed":
-            failed.append(f"{folder.name}: {str(result['error']).splitlines()[0]}")
-    if failed:
-        print(f"{len(failed)} failed in {claim.current_sweep}:", *failed, sep="\n  ", file=sys.stderr)
-    return FAILED if failed else 0

@@ -14,3 +14,7 @@ class Refused(BaseException):
     Not an Exception: Hydra would turn it into a warning in a callback, and announce it with the list of
     overrides in a job.
     """
+
+
+class StopSweep(BaseException):
+    """Ends a sweep at a job that failed, where ``fail_fast`` asks for that."""

@@ -17,7 +17,7 @@ from cnnexp.errors import CnnexpError
 
 RESULT = "result.json"
 FREE_TO_CHANGE = (
-    "name", "run", "resume", "logger", "trainer.max_epochs", "trainer.accelerator", "trainer.devices",
+    "name", "run", "resume", "fail_fast", "logger", "trainer.max_epochs", "trainer.accelerator", "trainer.devices",
     "data.root", "data.num_workers",
 )  # fmt: skip
 """Settings that don't make it another experiment: a resume may change them."""

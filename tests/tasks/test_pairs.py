@@ -87,3 +87,6 @@ def test_the_fast_recipe_survives_a_folder_of_pictures(cnnexp, folder, every_dat
     tested = json.loads((again / "result.json").read_text())
     for key in ("test_loss", "test_accuracy", "test_loss_tta", "test_accuracy_tta"):
         assert tested[key] == done[key]
+    assert cnnexp("task=test", f"run={run}", "model.test_time_augmentation=none") == 0
+    *_, plain = sorted((folder / run / "test").iterdir())
+    assert "test_accuracy_tta" not in json.loads((plain / "result.json").read_text())

@@ -6,7 +6,7 @@ There is no schema beside the code: a constructor's own annotations say what eac
 import inspect
 import json
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
@@ -24,6 +24,7 @@ def general(
     name: str | None,
     run: str | None,
     resume: str | None,
+    fail_fast: bool,
     checkpoint: Literal["best", "last"] | str,
 ) -> None:
     """Stand for the settings that belong to no constructor; the signature is all there is."""
@@ -71,9 +72,14 @@ def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any
         except ValidationError as error:
             reasons = dict.fromkeys(_reason(part) for part in error.errors() if part["type"] != "is_instance_of")
             shown = "null" if value is None else json.dumps(value)
-            raise CnnexpError(f"{prefix}{key}={shown} is not allowed: {' or '.join(reasons)}") from None
+            raise CnnexpError(f"{prefix}{key}={shown} is not allowed: {' or '.join(_plain(reasons))}") from None
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
             continue  # an annotation that only means something to a type checker
+
+
+def _plain(reasons: Sequence[str]) -> Sequence[str]:
+    """Leave out what is said of alternatives that can't be typed, an optimizer's rate as a tensor, say."""
+    return [reason for reason in reasons if "isinstance" not in reason] or reasons
 
 
 def _adapter(annotation: Any) -> TypeAdapter[Any]:

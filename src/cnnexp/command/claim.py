@@ -1,17 +1,18 @@
 """A folder for each run and each sweep, claimed before anything is written, and never shared."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn
 from hydra.experimental.callback import Callback
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from cnnexp.command import sweep
+from cnnexp.command.explain import ANSWERED
 from cnnexp.command.resolvers import claim
 from cnnexp.errors import CnnexpError, Refused
-
-current_sweep: Path | None = None
-"""The folder of the sweep that this process started, for the exit status at its end."""
 
 
 class ClaimFolders(Callback):
@@ -34,16 +35,22 @@ class ClaimFolders(Callback):
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim the folder of a sweep, and name its jobs by what is swept."""
-        global current_sweep
+        from hydra.core.global_hydra import GlobalHydra
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
+        loader = GlobalHydra.instance().config_loader()
         try:
-            folder = self._claim(config, "hydra.sweep.dir")
-        except OSError as error:
+            jobs = sweep.jobs_of(config, loader)
+            check_jobs(config, jobs, loader)
+            if sweep.current is None:
+                sweep.current = sweep.Sweep(self._claim(config, "hydra.sweep.dir").resolve())
+        except (CnnexpError, OSError, *ANSWERED) as error:
             raise Refused from error
-        current_sweep = folder.resolve()
+        folder = sweep.current.folder
+        sweep.current.jobs = None if jobs is None else len(jobs)
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
+        fixed.append("resume")
         with read_write(config), open_dict(config):
             config.hydra.sweep.dir = str(folder)
             config.hydra.job.config.override_dirname.exclude_keys = fixed
@@ -56,6 +63,8 @@ class ClaimFolders(Callback):
     def on_job_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Record the settings with all values in place, instead of Hydra's record that looks them up."""
         if config.hydra.output_subdir is None:  # it has its record: it was started before
+            if config.hydra.mode == RunMode.MULTIRUN:
+                note_resume(Path(config.resume), config)
             return
         folder = Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)
         OmegaConf.save(settings_of(config), folder / "config.yaml", resolve=True)
@@ -85,8 +94,6 @@ def resume(config: DictConfig) -> None:
 
     Raises CnnexpError for settings that would make it another experiment.
     """
-    from datetime import datetime
-
     from cnnexp import runs
 
     folder = Path(config.hydra.run.dir)
@@ -107,9 +114,26 @@ def resume(config: DictConfig) -> None:
             f"{config.resume} is complete after {result.get('epochs')} epochs; to train on, type "
             f"trainer.max_epochs={2 * (result.get('epochs') or 1)}, say"
         )
+    note_resume(folder, config)
+
+
+def note_resume(folder: Path, config: DictConfig) -> None:
+    """Add to a run's record that it is gone on with; raises CnnexpError while another process works on it."""
+    from datetime import datetime
+
+    from cnnexp import runs
+
     with runs.held(folder), (folder / ".hydra" / "resumes.yaml").open("a") as file:
         entry = {"at": datetime.now().isoformat(timespec="seconds"), "overrides": config.hydra.overrides.task}
         OmegaConf.save(OmegaConf.create([entry]), file)
+
+
+def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]] | None, loader: Any) -> None:
+    """Compose and check every job of a sweep; raises what is wrong with the first that won't do."""
+    from cnnexp.command.check import check
+
+    for job in jobs or ():
+        check(loader.load_sweep_config(config, list(job)))
 
 
 def quoted(text: str) -> str:

@@ -59,6 +59,14 @@ def _looks_up(node: Any) -> bool:
     return isinstance(node, str) and "${" in node
 
 
+def sweep_to_resume(overrides: Sequence[str]) -> Path | None:
+    """Return the folder of the sweep that ``resume=`` names; None where it names none."""
+    given = value_of("resume", overrides)
+    if given is None or not (Path(given) / "multirun.yaml").is_file():
+        return None
+    return Path(given).resolve()
+
+
 def use_record(overrides: Sequence[str]) -> str | None:
     """Make the record of the run that ``run=`` or ``resume=`` names the settings to start from.
 
@@ -86,7 +94,7 @@ def use_record(overrides: Sequence[str]) -> str | None:
     if key == "resume" and (task != "fit" or choices.get("task", "fit") != "fit"):
         raise CnnexpError("resume= goes on with training; for another task on a run, type run= instead")
     groups = [group for group in GROUPS if any(override.startswith(f"{group}=") for override in overrides)]
-    for replaced in ("task", "run", "resume", *groups):
+    for replaced in ("task", "run", "resume", "fail_fast", *groups):
         settings.pop(replaced, None)
     kept = {group: choices[group] for group in GROUPS if group in choices and group not in groups}
     hydra: dict[str, Any] = {"runtime": {"choices": kept}}
@@ -102,9 +110,17 @@ def use_record(overrides: Sequence[str]) -> str | None:
     if "data" in recorded and recorded["data"].get("seed") == recorded["seed"]:
         recorded["data"]["seed"] = "${seed}"  # as it was typed: one seed for all
     node = {
-        "defaults": ["application", {"task": "fit"}, *chosen, "_self_", {"experiment": None}],
+        "defaults": [
+            "application",
+            {"task": "fit"},
+            *chosen,
+            {"override hydra/sweeper": "grid"},
+            "_self_",
+            {"experiment": None},
+        ],
         **recorded,
         key: given,
+        "fail_fast": False,
         "hydra": hydra,
     }
     ConfigStore.instance().store(name=NAME, node=node)

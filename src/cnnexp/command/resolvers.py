@@ -62,8 +62,16 @@ def claim(folder: Path) -> Path:
 
 
 def claim_job(sweep: str, overrides: str) -> str:
-    """Claim a job's folder in a sweep's and return its name; Hydra asks once a job, when the job starts."""
-    return claim(Path(sweep) / job_folder(overrides)).name
+    """Claim a job's folder in a sweep's and return its name; Hydra asks once a job, when the job starts.
+
+    In a sweep that is resumed, the folder that the job had is its folder again.
+    """
+    from cnnexp.command.sweep import current
+
+    name = job_folder(overrides)
+    if current is not None and current.resumed and (Path(sweep) / name).is_dir():
+        return name
+    return claim(Path(sweep) / name).name
 
 
 def register() -> None:

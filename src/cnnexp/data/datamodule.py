@@ -14,7 +14,7 @@ from cnnexp.data.loader import BatchLoader
 from cnnexp.data.picture_folder import OnCorrupt
 from cnnexp.data.sources import Source, load_source
 from cnnexp.data.split import split
-from cnnexp.data.statistics import mean_and_std
+from cnnexp.data.statistics import mean_and_std, picture_brightness
 from cnnexp.errors import CnnexpError
 
 Dataset: TypeAlias = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
@@ -152,6 +152,14 @@ class ImageDataModule(L.LightningDataModule):
         chosen = torch.tensor(positions, dtype=torch.int64)
         return every[0][chosen if indices is None else indices[chosen]]
 
+    @property
+    def brightness(self) -> list[float] | None:
+        """Mean and standard deviation, over training pictures, of a picture's mean value in [0, 1].
+
+        They tell a negative from a picture. None when a checkpoint was loaded that doesn't say.
+        """
+        return self._own_brightness if self._recorded is None else self._recorded.get("brightness")
+
     def __str__(self) -> str:
         # Lightning's own would iterate over every batch
         return f"{type(self).__name__}({self.dataset!r}, root={self.root!r}, batch_size={self.batch_size})"
@@ -218,6 +226,7 @@ class ImageDataModule(L.LightningDataModule):
             "image_shape": list(self.image_shape),
             "mean": self.mean,
             "std": self.std,
+            "brightness": self.brightness,
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -263,6 +272,11 @@ class ImageDataModule(L.LightningDataModule):
     @cached_property
     def _own_mean_and_std(self) -> tuple[list[float], list[float]]:
         return mean_and_std(self._source.train_counts(self._indices[0]))
+
+    @cached_property
+    def _own_brightness(self) -> list[float]:
+        # the indices begin with a stratified part; a thousand pictures are enough to tell what is unlike them
+        return picture_brightness(self._source.train_pictures[self._indices[0][:1000]])
 
     def _augmentation(self) -> Augmentation:
         # blank means the mean, which normalization turns into 0

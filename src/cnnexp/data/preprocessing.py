@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -23,12 +24,15 @@ class Preprocessing:
         image_shape: (channels, height, width) of a picture.
         mean: of each channel of [0, 1] pictures, subtracted; None when they were not normalized.
         std: of each channel, divided by.
+        brightness: mean and standard deviation, over the training pictures, of a picture's mean value in
+            [0, 1]; None when the checkpoint doesn't say.
     """
 
     class_names: tuple[str, ...]
     image_shape: tuple[int, int, int]
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
+    brightness: tuple[float, float] | None = None
 
     @classmethod
     def of_checkpoint(cls, path: str | Path) -> "Preprocessing":
@@ -38,20 +42,12 @@ class Preprocessing:
             CnnexpError: when the file isn't a checkpoint, or the network was trained without an
                 ``ImageDataModule``.
         """
-        try:
-            checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-        # torch raises nearly anything for a file that isn't what it expects
-        except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise CnnexpError(f"{path} can't be read as a checkpoint: {reason}") from None
-        state = checkpoint.get(_STATE)
-        if state is None:
-            raise CnnexpError(
-                f"{path} doesn't say how its pictures were prepared: it was trained without an ImageDataModule"
-            )
+        state = read_data_state(path)
         channels, height, width = state["image_shape"]
         mean, std = (None if state[key] is None else tuple(state[key]) for key in ("mean", "std"))
-        return cls(tuple(state["class_names"]), (channels, height, width), mean, std)
+        middle, spread = state.get("brightness") or (None, None)
+        brightness = None if middle is None or spread is None else (middle, spread)
+        return cls(tuple(state["class_names"]), (channels, height, width), mean, std, brightness)
 
     def load(self, path: str | Path) -> Tensor:
         """Return a picture file as uint8 of shape ``image_shape``; see ``load_photo``."""
@@ -64,3 +60,23 @@ class Preprocessing:
         shape = (-1, 1, 1)
         mean, std = (torch.tensor(values, device=pictures.device).view(shape) for values in (self.mean, self.std))
         return to_float(pictures, mean, std)
+
+
+def read_data_state(path: str | Path) -> dict[str, Any]:
+    """Return what an ``ImageDataModule`` recorded in a checkpoint, for ``ImageDataModule.load_state_dict``.
+
+    Raises:
+        CnnexpError: as ``Preprocessing.of_checkpoint``.
+    """
+    try:
+        checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    # torch raises nearly anything for a file that isn't what it expects
+    except Exception as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise CnnexpError(f"{path} can't be read as a checkpoint: {reason}") from None
+    state = checkpoint.get(_STATE)
+    if state is None:
+        raise CnnexpError(
+            f"{path} doesn't say how its pictures were prepared: it was trained without an ImageDataModule"
+        )
+    return state

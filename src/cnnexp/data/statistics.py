@@ -37,3 +37,13 @@ def mean_and_std(counts: Tensor) -> tuple[list[float], list[float]]:
     mean = (shares * values).sum(1)
     std = (shares * (values - mean[:, None]).square()).sum(1).sqrt()
     return mean.tolist(), torch.where(std > 0, std, 1.0).tolist()
+
+
+def picture_brightness(pictures: Tensor) -> list[float]:
+    """Return mean and standard deviation, over pictures, of each one's mean value as a fraction of 255.
+
+    Args:
+        pictures: uint8, shape (N, channels, height, width).
+    """
+    means = pictures.double().mean((1, 2, 3)).div(255)
+    return [means.mean().item(), means.std(correction=0).item()]

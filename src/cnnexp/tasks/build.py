@@ -12,24 +12,36 @@ import torch
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers.logger import Logger
+from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig
 
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classifier
+from cnnexp.reports.tables import shown
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
-from cnnexp.training.profiler import NoProfiler
+from cnnexp.training.profiler import NoProfiler, profiler_into
+
+log = logging.getLogger(__name__)
 
 # Lightning sets it, and then every torch.cuda.is_available(), one a step in fused optimizers, asks the driver
 os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
 def build_trainer(
-    config: DictConfig, folder: Path, callbacks: Sequence[L.Callback] = (), loggers: Sequence[Logger] = ()
+    config: DictConfig,
+    folder: Path,
+    callbacks: Sequence[L.Callback] = (),
+    loggers: Sequence[Logger] = (),
+    profiler: Profiler | None = None,
 ) -> L.Trainer:
-    """Return Lightning's Trainer for a run in ``folder``; raises CnnexpError for what this machine lacks."""
+    """Return Lightning's Trainer for a run in ``folder``; raises CnnexpError for what this machine lacks.
+
+    A ``profiler`` takes the place of the one in the settings.
+    """
     make = instantiate(config.trainer, _partial_=True, _convert_="all")
+    configured = make.keywords.get("profiler")
     arguments: dict[str, Any] = {
         "default_root_dir": folder,
         "callbacks": [*callbacks, *([ProgressBar()] if config.trainer.enable_progress_bar else [])],
@@ -37,9 +49,11 @@ def build_trainer(
         "plugins": [WholeCheckpointIO()],
         "enable_checkpointing": any(isinstance(c, L.pytorch.callbacks.Checkpoint) for c in callbacks),
     }
-    if config.trainer.profiler is None:
-        arguments["profiler"] = NoProfiler()
     try:
+        if profiler is None and configured is not None:
+            profiler = profiler_into(configured, folder / "profile")
+            log.info("profile: %s", shown(folder / "profile"))
+        arguments["profiler"] = profiler or NoProfiler()
         return make(**arguments)
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise CnnexpError(f"trainer: {' '.join(str(error).split())}") from None
@@ -50,12 +64,22 @@ def build_data(config: DictConfig) -> ImageDataModule:
     return instantiate(config.data, _convert_="all")
 
 
-def build_model(config: DictConfig, image_shape: Sequence[int], classes: int) -> Classifier:
-    """Return the network for pictures of a shape; its weights depend on the seed alone."""
+def build_model(
+    config: DictConfig, image_shape: Sequence[int], classes: int, scheduled: bool = True
+) -> Classifier:
+    """Return the network for pictures of a shape; its weights depend on the seed alone.
+
+    Unless ``scheduled`` its learning rate is left to somebody else.
+    """
     L.seed_everything(config.seed, verbose=False)
     make = instantiate(config.model, _partial_=True, _convert_="all")
     optimizer, scheduler = build_optimization(config)
-    return make(image_shape=tuple(image_shape), classes=classes, optimizer=optimizer, scheduler=scheduler)
+    return make(
+        image_shape=tuple(image_shape),
+        classes=classes,
+        optimizer=optimizer,
+        scheduler=scheduler if scheduled else None,
+    )
 
 
 def build_optimization(config: DictConfig) -> tuple[Any, Any]:

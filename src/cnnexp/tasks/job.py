@@ -12,8 +12,9 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import runs
+from cnnexp.command import sweep
 from cnnexp.command.check import check
-from cnnexp.errors import CnnexpError, Refused
+from cnnexp.errors import CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def run_job(config: DictConfig) -> None:
     """
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
+    whole = sweep.current
     job = Job(config, dict(hydra.runtime.choices), Path(hydra.runtime.output_dir))
     with runs.held(job.folder):
         # what was measured before stays until there is something newer
@@ -69,8 +71,12 @@ def run_job(config: DictConfig) -> None:
             config_hash=runs.config_hash(job.settings),
         )
         try:
-            if in_sweep:  # a single job was checked before it got its folder
-                check(config)
+            if in_sweep:
+                _quiet_terminal()
+                if whole is not None:
+                    log.info("%s", whole.announce(job.folder.name))
+                if whole is None or whole.jobs is None:  # all others were checked before they got a folder
+                    check(config)
             instantiate(config.task)(job)
         except (Interrupted, KeyboardInterrupt):
             job.record(status="interrupted")
@@ -81,12 +87,24 @@ def run_job(config: DictConfig) -> None:
             _log_to_file(error)
             if in_sweep:
                 log.error("failed: %s", error)
+                if config.fail_fast:
+                    raise StopSweep from error
             elif isinstance(error, CnnexpError):
                 raise Refused from error
             else:
                 raise
         else:
             job.record(status="completed")
+        finally:
+            if whole is not None:
+                whole.finished(job.folder.name, job.result)
+
+
+def _quiet_terminal() -> None:
+    """Leave the terminal to the sweep: a job's own lines go to its run.log, warnings to both."""
+    for handler in logging.getLogger().handlers:
+        if not isinstance(handler, logging.FileHandler):
+            handler.addFilter(lambda record: record.name == __name__ or record.levelno >= logging.WARNING)
 
 
 def _log_to_file(error: Exception) -> None:

@@ -1,7 +1,7 @@
 """A finished run, loaded: its network and its data."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,11 @@ from omegaconf import DictConfig
 
 from cnnexp.command.recorded import read_record
 from cnnexp.data.datamodule import ImageDataModule
+from cnnexp.data.preprocessing import read_data_state
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classifier
 from cnnexp.tasks.build import build_data
+from cnnexp.tasks.job import Job
 from cnnexp.training.checkpoints import BEST, LAST
 
 
@@ -43,6 +45,20 @@ def load_run(run: str | Path, checkpoint: str = "best", trusted: Collection[str]
     settings, _ = read_record(folder, trusted=trusted)
     path = checkpoint_path(folder, checkpoint)
     return LoadedRun(folder, settings, path, load_model(settings, path), build_data(settings))
+
+
+def load_for(job: Job) -> LoadedRun:
+    """Load the run that a task is about, and its data prepared as its checkpoint says, ready to be predicted.
+
+    What the command line changes, such as another ``data.root``, counts.
+
+    Raises:
+        CnnexpError: as ``load_run``, and where the data's classes are not the network's.
+    """
+    loaded = load_run(job.config.run, job.config.checkpoint)
+    data = build_data(job.config)
+    data.load_state_dict(read_data_state(loaded.checkpoint))
+    return replace(loaded, settings=job.config, data=data)
 
 
 def checkpoint_path(folder: Path, checkpoint: str) -> Path:

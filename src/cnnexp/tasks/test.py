@@ -16,6 +16,7 @@ def test(job: Job) -> None:
     quiet_lightning()
     loaded = load_run(job.config.run, job.config.checkpoint)
     # what the command line changes (another data.root, another precision) is in the job's settings
+    loaded.model.test_time_augmentation = job.config.model.get("test_time_augmentation", "none")
     trainer = build_trainer(job.config, job.folder, [StopOnSignal()])
     [numbers] = trainer.test(loaded.model, datamodule=build_data(job.config), verbose=False)
     job.record(

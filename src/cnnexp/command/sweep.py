@@ -1,0 +1,142 @@
+"""A sweep as a whole: its jobs, what is left of them, how far it is, and how it ended."""
+
+import logging
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from cnnexp.command.resolvers import job_folder
+from cnnexp.errors import CnnexpError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass
+class Sweep:
+    """The sweep that this process started.
+
+    Args:
+        folder: where its jobs' folders are.
+        jobs: how many jobs it has, None where a sweeper finds that out as it goes.
+        resumed: whether it goes on with an earlier one.
+    """
+
+    folder: Path
+    jobs: int | None = None
+    resumed: bool = False
+    done: int = 0
+    best: tuple[float, str] | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def announce(self, name: str) -> str:
+        """Return a line for the job that begins: which one, the time left, the best so far."""
+        parts = [f"job {self.done + 1}" + (f" of {self.jobs}" if self.jobs else "")]
+        if self.jobs and self.done:
+            left = (time.monotonic() - self.started) / self.done * (self.jobs - self.done)
+            parts.append(f"{duration(left)} left")
+        if self.best:
+            parts.append(f"best val accuracy so far {self.best[0]:.2%} ({self.best[1]})")
+        return f"{', '.join(parts)}: {name}"
+
+    def finished(self, name: str, result: dict[str, Any]) -> None:
+        """Count a job that has ended, well or not."""
+        self.done += 1
+        accuracy = result.get("val_accuracy")
+        if accuracy is not None and (self.best is None or accuracy > self.best[0]):
+            self.best = accuracy, name
+
+
+current: Sweep | None = None
+
+
+def duration(seconds: float) -> str:
+    """Return a time for people: 40 s, 12 min, 3.4 h."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def jobs_of(config: DictConfig, loader: Any) -> list[list[str]] | None:
+    """Return the overrides of each job of a sweep over a grid; None for sweepers that choose as they go."""
+    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    if config.hydra.sweeper._target_.rpartition(".")[2] not in ("CnnexpSweeper", "BasicSweeper"):
+        return None
+    swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides([*swept, *config.hydra.overrides.task])
+    [jobs] = BasicSweeper.split_arguments(parsed, None)
+    return jobs
+
+
+def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -> Sequence[Sequence[str]]:
+    """Return the jobs that aren't complete, of a sweep that is resumed; all of another one.
+
+    Raises CnnexpError where a job's settings are no longer those that it was started with.
+    """
+    if current is None or not current.resumed:
+        return jobs
+    left: list[Sequence[str]] = []
+    for job in jobs:
+        composed = loader.load_sweep_config(config, list(job))
+        folder = current.folder / job_folder(composed.hydra.job.override_dirname)
+        again = _again(folder, composed)
+        if again is not None:
+            left.append([*job, *again])
+    current.jobs = len(left)
+    return left
+
+
+def _again(folder: Path, composed: DictConfig) -> list[str] | None:
+    """Return what a job of a resumed sweep is started with beside its own overrides; None if it is complete."""
+    from cnnexp import runs
+    from cnnexp.command.claim import quoted, settings_of
+
+    record = folder / ".hydra" / "config.yaml"
+    if not record.is_file():
+        return []
+    before, now = (
+        OmegaConf.to_container(c, resolve=True) for c in (OmegaConf.load(record), settings_of(composed))
+    )
+    changed = runs.differences(now, before)  # type: ignore[arg-type]
+    if changed:
+        raise CnnexpError(
+            f"{folder.name} was started with another {', '.join(changed)}; start a new sweep for that"
+        )
+    if (runs.read_result(folder) or {}).get("status") == "completed":
+        return None
+    return [f"resume={quoted(str(folder))}", "hydra.output_subdir=null"]
+
+
+def arguments_of(folder: Path, typed: Sequence[str]) -> list[str]:
+    """Return the command that started a sweep, with what is typed now beside it."""
+    record = OmegaConf.load(folder / "multirun.yaml")
+    ours = ("hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=")
+    hydra = [override for override in record.hydra.overrides.hydra if not override.startswith(ours)]
+    rest = [argument for argument in typed if not argument.startswith("resume=") and argument != "-m"]
+    # behind the recorded ones: the last of two overrides of one key counts
+    return ["-m", *hydra, *record.hydra.overrides.task, *rest]
+
+
+def end(sweep: Sweep) -> int:
+    """Write the sweep's report, list what failed, and return the number of failures."""
+    from cnnexp.reports.records import sweep_runs
+    from cnnexp.reports.write import write_report
+    from cnnexp.runs import read_result
+
+    folders = sweep_runs(sweep.folder)
+    if folders:
+        print(write_report(folders, sweep.folder, f"{sweep.folder.parent.name} {sweep.folder.name}"))
+    failed = []
+    for folder in folders:
+        result = read_result(folder)
+        if result and result["status"] == "failed":
+            failed.append(f"{folder.name}: {str(result['error']).splitlines()[0]}")
+    if failed:
+        print(f"{len(failed)} failed in {sweep.folder}:", *failed, sep="\n  ", file=sys.stderr)
+    return len(failed)

@@ -1,0 +1,71 @@
+"""How sure a share of right answers is, and whether two networks differ by more than chance."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from scipy.stats import binomtest
+from torch import Tensor
+
+
+def wilson_interval(right: int, pictures: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval that a true accuracy lies in, given ``right`` of ``pictures`` answered rightly.
+
+    Wilson's score interval (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, 209-212): unlike the accuracy ± 2
+    standard errors it stays within [0, 1] and is right for few pictures, and for accuracies near 1.
+
+    Args:
+        right: number of right answers.
+        pictures: number of pictures; with none, anything is possible: (0, 1).
+        confidence: the share of such intervals that hold the true value.
+    """
+    if pictures == 0:
+        return 0.0, 1.0
+    interval = binomtest(right, pictures).proportion_ci(confidence, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+@dataclass(frozen=True)
+class McNemar:
+    """McNemar's test of two networks on the same pictures.
+
+    Args:
+        only_first: pictures that only the first got right.
+        only_second: pictures that only the second got right.
+        p_value: how likely a difference at least as large is if both were equally good.
+    """
+
+    only_first: int
+    only_second: int
+    p_value: float
+
+
+def mcnemar(first_correct: Tensor, second_correct: Tensor) -> McNemar:
+    """Ask whether two networks' accuracies on the same pictures differ by more than chance.
+
+    The pictures that both get right, or both wrong, say nothing about that. Of the others each network should
+    win about half if both are equally good: the exact two-sided binomial test (Q. McNemar, Psychometrika 12,
+    1947, 153-157; T. G. Dietterich, Neural Computation 10, 1998, 1895-1923).
+
+    Args:
+        first_correct: bool, shape (N,): whether the first network got each picture right.
+        second_correct: the same for the second network, of the same pictures in the same order.
+    """
+    only_first = int((first_correct & ~second_correct).sum())
+    only_second = int((~first_correct & second_correct).sum())
+    differing = only_first + only_second
+    p_value = float(binomtest(only_first, differing).pvalue) if differing else 1.0
+    return McNemar(only_first, only_second, p_value)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Return p-values adjusted for being several, in their order (S. Holm, Scand. J. Stat. 6, 1979, 65-70).
+
+    Among many comparisons of equal networks the smallest p-value is small by chance; an adjusted one below
+    0.05 means what a single one would.
+    """
+    adjusted = [0.0] * len(p_values)
+    highest = 0.0
+    for rank, index in enumerate(sorted(range(len(p_values)), key=lambda i: p_values[i])):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[index]))
+        adjusted[index] = highest
+    return adjusted

@@ -1,0 +1,109 @@
+"""What a network gets wrong: its confusions, each class's accuracy, and whether its confidence can be trusted."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics.functional.classification import multiclass_calibration_error, multiclass_confusion_matrix
+
+from cnnexp.evaluation.intervals import wilson_interval
+from cnnexp.evaluation.predictions import Predictions
+
+
+def confusion_matrix(predictions: Predictions) -> Tensor:
+    """Return how often each class (row) was taken for each class (column): int64, shape (classes, classes)."""
+    return multiclass_confusion_matrix(
+        predictions.predicted, predictions.labels, num_classes=predictions.probabilities.shape[1]
+    )
+
+
+def rates(matrix: Tensor) -> Tensor:
+    """Return a confusion matrix as shares of each true class; a class without pictures has zeros."""
+    return matrix.double() / matrix.sum(1, keepdim=True).clamp(min=1)
+
+
+def accuracy_per_class(matrix: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:
+    """Return a row a class: its pictures, how many were right, and what it was mistaken for most often.
+
+    ``low`` and ``high`` bound the accuracy's 95 % Wilson interval. ``mistaken_for`` is "" where nothing is wrong.
+
+    Args:
+        matrix: as ``confusion_matrix`` returns it.
+        class_names: the name of each label.
+    """
+    rows = []
+    for label, name in enumerate(class_names):
+        pictures, right = int(matrix[label].sum()), int(matrix[label, label])
+        low, high = wilson_interval(right, pictures)
+        wrong = matrix[label].clone()
+        wrong[label] = 0
+        times = int(wrong.max())
+        rows.append(
+            {
+                "class": name,
+                "pictures": pictures,
+                "right": right,
+                "accuracy": right / pictures if pictures else float("nan"),
+                "low": low,
+                "high": high,
+                "mistaken_for": class_names[int(wrong.argmax())] if times else "",
+                "times": times,
+            }
+        )
+    return rows
+
+
+def most_confident_mistakes(predictions: Predictions, count: int) -> Tensor:
+    """Return the indices of the wrongly answered pictures, the most confident first, at most ``count``."""
+    wrong = (~predictions.correct).nonzero().flatten()
+    order = predictions.confidence[wrong].argsort(descending=True, stable=True)
+    return wrong[order[:count]]
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Confidence against accuracy, in bins of equal width.
+
+    Args:
+        edges: of the bins, shape (bins + 1,).
+        pictures: in each bin, shape (bins,).
+        confidence: mean confidence in each bin, NaN where it is empty, shape (bins,).
+        accuracy: share of right answers in each bin, NaN where it is empty, shape (bins,).
+        error: the expected calibration error, in [0, 1].
+    """
+
+    edges: Tensor
+    pictures: Tensor
+    confidence: Tensor
+    accuracy: Tensor
+    error: float
+
+
+def calibration(predictions: Predictions, bins: int = 15) -> Calibration:
+    """Compare how sure a network says it is with how often it is right.
+
+    Of the pictures answered with 80 % confidence, 80 % should be right. The expected calibration error is the
+    mean distance of the two over bins of equal width, weighted by their pictures (C. Guo et al., On Calibration
+    of Modern Neural Networks, 2017, arXiv:1706.04599).
+
+    Args:
+        predictions: of a test set.
+        bins: number of bins of equal width over [0, 1].
+    """
+    # torchmetrics puts a confidence of exactly 1 into a bin of its own, beyond the last edge
+    below_one = torch.nextafter(torch.ones(()), torch.zeros(()))
+    probabilities = predictions.probabilities.clamp(max=below_one.item())
+    error = multiclass_calibration_error(
+        probabilities, predictions.labels, num_classes=probabilities.shape[1], n_bins=bins, norm="l1"
+    )
+    edges = torch.linspace(0, 1, bins + 1)
+    place = torch.bucketize(probabilities.amax(1), edges, right=True) - 1
+    pictures = torch.bincount(place, minlength=bins)
+
+    def mean(values: Tensor) -> Tensor:
+        total = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, values.double())
+        return total / torch.where(pictures > 0, pictures, torch.nan)
+
+    return Calibration(edges, pictures, mean(probabilities.amax(1)), mean(predictions.correct), float(error))

@@ -1,0 +1,79 @@
+"""``task=batch_size_find``: the batch size that trains fastest, and the largest that fits."""
+
+import logging
+from typing import Annotated
+
+from annotated_types import Ge
+
+from cnnexp.errors import CnnexpError
+from cnnexp.reports.csv_file import write_csv
+from cnnexp.reports.tables import shown
+from cnnexp.reports.tuning import draw_batch_sizes
+from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer, quiet_lightning
+from cnnexp.tasks.figures import save_figures
+from cnnexp.tasks.job import Job
+from cnnexp.tasks.typed import command_with
+from cnnexp.training.batch_sizes import StepTimer, scale_batch_size
+
+log = logging.getLogger(__name__)
+
+NEARLY = 0.95
+"""Share of the highest speed from which a smaller batch is as good: it takes more steps an epoch."""
+
+
+def batch_size_find(
+    job: Job,
+    smallest: Annotated[int, Ge(1)] = 8,
+    largest: Annotated[int, Ge(1)] = 4096,
+    steps: Annotated[int, Ge(2)] = 10,
+) -> None:
+    """Double the batch size until the memory is full, time each, and suggest one.
+
+    Args:
+        job: the settings and the folder.
+        smallest: the first batch size.
+        largest: the last one, even if a larger one fits.
+        steps: training steps at each size.
+    """
+    quiet_lightning()
+    if smallest > largest:
+        raise CnnexpError(f"task.smallest={smallest} must not be above task.largest={largest}")
+    config = job.config
+    build_optimization(config)
+    data = build_data(config)
+    timer = StepTimer(data)
+    config.trainer.update(max_epochs=-1, max_time=None, check_val_every_n_epoch=10**9, val_check_interval=None)
+    trainer = build_trainer(config, job.folder, profiler=timer)
+    if trainer.world_size > 1:
+        raise CnnexpError("the batch size is found on one device; type trainer.devices=1 trainer.num_nodes=1")
+    data.prepare_data()
+    data.setup("fit")
+    model = build_model(config, data.image_shape, data.classes, scheduled=False)
+    rows = scale_batch_size(trainer, model, data, timer, smallest, largest, steps)
+    if not rows:
+        raise CnnexpError(
+            f"not even batches of {smallest} fit into the memory; type task.smallest=1, or take a smaller network"
+        )
+    write_csv(job.folder / "batch_size_find.csv", rows)
+    best = max(row["samples_per_second"] for row in rows)
+    fastest = next(row["batch_size"] for row in rows if row["samples_per_second"] >= NEARLY * best)
+    device = str(trainer.strategy.root_device)
+    title = f"{job.choices['model']} on {job.choices['data']}, {device}, precision {config.trainer.precision}"
+    save_figures(job, {"batch_size_find": draw_batch_sizes(rows, fastest, title)})
+    job.record(suggestion=fastest, largest=rows[-1]["batch_size"], device=device)
+    lines = [f"{'batch size':>10}{'ms a step':>12}{'pictures a second':>20}"]
+    lines += [
+        f"{row['batch_size']:10}{1000 * row['seconds_per_step']:12.2f}{row['samples_per_second']:20,.0f}"
+        for row in rows
+    ]
+    log.info("%s", "\n".join(lines))
+    log.info(
+        "the largest that fits (up to %d): %d; the smallest within %.0f %% of the highest speed: %d",
+        min(largest, data.sizes["train"]), rows[-1]["batch_size"], 100 * (1 - NEARLY), fastest,
+    )  # fmt: skip
+    log.info("%s", command_with(f"data.batch_size={fastest}"))
+    log.info(
+        "another batch size wants another learning rate: %s",
+        command_with("task=lr_find", f"data.batch_size={fastest}"),
+    )
+    log.info("files: %s", shown(job.folder))

@@ -1,0 +1,150 @@
+"""``task=compare``: several runs side by side, and whether their difference is more than chance."""
+
+import logging
+import statistics
+from collections.abc import Callable, Sequence
+from itertools import combinations
+from pathlib import Path
+from string import ascii_uppercase
+from typing import Annotated, Any
+
+import lightning as L
+import torch.nn.functional as F
+from annotated_types import Ge
+
+from cnnexp.data.preprocessing import Preprocessing, read_data_state
+from cnnexp.errors import CnnexpError
+from cnnexp.evaluation.cost import multiply_adds, seconds_per_thousand
+from cnnexp.evaluation.intervals import holm, mcnemar, wilson_interval
+from cnnexp.evaluation.predictions import Predictions, predict_test
+from cnnexp.reports.comparison import comparison_table, draw_comparison, pairs_table
+from cnnexp.reports.csv_file import write_csv
+from cnnexp.reports.tables import shown
+from cnnexp.runs import read_result
+from cnnexp.tasks.build import build_trainer, quiet_lightning
+from cnnexp.tasks.figures import save_figures
+from cnnexp.tasks.find_runs import find_runs, require_same_test
+from cnnexp.tasks.job import Job
+from cnnexp.tasks.load import LoadedRun, load_run
+
+log = logging.getLogger(__name__)
+
+MOST_RUNS = len(ascii_uppercase)
+
+
+def compare(
+    job: Job, runs: list[str], timed_batch_size: Annotated[int, Ge(1)] = 250, rounds: Annotated[int, Ge(1)] = 5
+) -> None:
+    """Put runs side by side: accuracy, size, cost, and McNemar's test on the test pictures they share.
+
+    Args:
+        job: the settings and the folder.
+        runs: the runs' folders, or sweeps' folders, or patterns such as ``outputs/cnn-digits/*``.
+        timed_batch_size: pictures of a forward pass that is timed.
+        rounds: how often each network is timed.
+    """
+    quiet_lightning()
+    job.record(model=None, data=None, seed=None)
+    if job.config.run is not None:
+        raise CnnexpError(
+            f"task=compare is about several runs: type task.runs=[{job.config.run},…] instead of run="
+        )
+    if job.config.checkpoint not in ("best", "last"):
+        raise CnnexpError(f"checkpoint={job.config.checkpoint} is one run's; task=compare takes best or last")
+    folders = find_runs(runs)
+    if not 2 <= len(folders) <= MOST_RUNS:
+        found = f": {', '.join(map(str, folders))}" if folders else ""
+        raise CnnexpError(
+            f"task.runs names {len(folders)} finished run{'' if len(folders) == 1 else 's'}"
+            f"{found if len(folders) < 2 else ''}; task=compare takes 2 to {MOST_RUNS}"
+        )
+    rows, pairs = compare_runs(
+        [load_run(folder, job.config.checkpoint) for folder in folders],
+        lambda: build_trainer(job.config, job.folder),
+        timed_batch_size,
+        rounds,
+    )
+    write_csv(job.folder / "comparison.csv", rows)
+    write_csv(job.folder / "mcnemar.csv", pairs)
+    save_figures(job, {"comparison": draw_comparison(rows)})
+    job.record(runs=rows, pairs=pairs, device=rows[0]["device"])
+    log.info("%s\n\n%s", comparison_table(rows, timed_batch_size), pairs_table(pairs, rows[0]["test_pictures"]))
+    log.info("files: %s", shown(job.folder))
+
+
+def compare_runs(
+    runs: Sequence[LoadedRun],
+    make_trainer: Callable[[], L.Trainer],
+    timed_batch_size: int = 250,
+    rounds: int = 5,
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """Return a row a run and a row a pair of runs.
+
+    Args:
+        runs: at least two, on the same test pictures, as ``load_run`` returns them.
+        make_trainer: returns a Trainer, whose device and precision count.
+        timed_batch_size: pictures of a forward pass that is timed.
+        rounds: how often each network is timed.
+
+    Raises:
+        CnnexpError: where the runs' classes or test pictures differ.
+    """
+    states = [read_data_state(run.checkpoint) for run in runs]
+    require_same_test(runs, [state["class_names"] for state in states])
+    every: list[Predictions] = []
+    for run, state in zip(runs, states, strict=True):
+        run.data.load_state_dict(state)
+        trainer = make_trainer()
+        every.append(predict_test(trainer, run.model, run.data))
+    device = trainer.strategy.root_device
+    batches = []
+    for run in runs:
+        run.model.to(device).eval()
+        some = run.data.pictures("test", range(min(timed_batch_size, run.data.sizes["test"])))
+        batches.append(Preprocessing.of_checkpoint(run.checkpoint)(some.to(device)))
+    times = seconds_per_thousand([run.model for run in runs], batches, rounds)
+    rows = [
+        {
+            "run": ascii_uppercase[number],
+            **_row(run, predictions),
+            "seconds_per_thousand": seconds,
+            "device": str(device),
+        }
+        for number, (run, predictions, seconds) in enumerate(zip(runs, every, times, strict=True))
+    ]
+    pairs: list[dict[str, Any]] = []
+    for first, second in combinations(range(len(runs)), 2):
+        test = mcnemar(every[first].correct, every[second].correct)
+        pairs.append(
+            {
+                "first": ascii_uppercase[first],
+                "second": ascii_uppercase[second],
+                "difference": every[first].accuracy - every[second].accuracy,
+                "only_first_right": test.only_first,
+                "only_second_right": test.only_second,
+                "p_value": test.p_value,
+            }
+        )
+    adjusted = holm([float(pair["p_value"]) for pair in pairs])
+    return rows, [{**pair, "p_value_holm": p} for pair, p in zip(pairs, adjusted, strict=True)]
+
+
+def _row(run: LoadedRun, predictions: Predictions) -> dict[str, Any]:
+    right, count = int(predictions.correct.sum()), len(predictions.labels)
+    low, high = wilson_interval(right, count)
+    result = read_result(run.folder) or {}
+    seconds = [row["seconds"] for row in run.model.history]
+    loss = F.nll_loss(predictions.probabilities.double().clamp(min=1e-300).log(), predictions.labels)
+    return {
+        "model": result.get("model") or type(run.model).__name__.lower(),
+        "folder": str(shown(Path(run.folder).absolute())),
+        "test_pictures": count,
+        "test_accuracy": predictions.accuracy,
+        "low": low,
+        "high": high,
+        "test_loss": loss.item(),
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "multiply_adds": multiply_adds(run.model),
+        "seconds_per_epoch": statistics.median(seconds) if seconds else float("nan"),
+        "trained_on": result.get("device") or "",
+    }

@@ -1,0 +1,91 @@
+"""The runs that a list of folders, sweeps and patterns names, and whether they can be compared."""
+
+import glob
+import logging
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+
+from cnnexp.errors import CnnexpError
+from cnnexp.reports.tables import shown
+from cnnexp.runs import read_result
+from cnnexp.tasks.load import LoadedRun
+
+log = logging.getLogger(__name__)
+
+_TOGETHER = 1000  # pictures
+
+
+def find_runs(entries: Sequence[str]) -> list[Path]:
+    """Return the folders of finished runs, each once, in the order they were named.
+
+    Args:
+        entries: each the folder of a run, the folder of a sweep (all its runs), or a pattern of either.
+
+    Raises:
+        CnnexpError: for an entry that names no run.
+    """
+    found: dict[Path, None] = {}
+    for entry in entries:
+        path = Path(entry).expanduser()
+        matched = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
+        runs = [run for match in matched for run in _runs_in(match)]
+        if not runs:
+            what = "isn't a run or a sweep" if path.exists() else "matches nothing"
+            raise CnnexpError(f"task.runs: {entry} {what}; give run folders, such as outputs/cnn-digits/…")
+        named = path in runs
+        for run in runs:
+            status = (read_result(run) or {}).get("status")
+            if status == "completed" or named:
+                found[run.resolve()] = None
+            else:
+                log.warning("left out: %s (%s)", shown(run), status or "no result.json")
+    return list(found)
+
+
+def _runs_in(folder: Path) -> list[Path]:
+    if (folder / ".hydra" / "config.yaml").is_file():
+        return [folder]
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if (path / ".hydra" / "config.yaml").is_file())
+
+
+def require_same_test(runs: Sequence[LoadedRun], class_names: Sequence[Sequence[str]]) -> None:
+    """Raise CnnexpError unless all runs are tested on the same pictures of the same classes.
+
+    Pictures of another size pass where they come from the same folder of files.
+
+    Args:
+        runs: to be compared.
+        class_names: of each run's network.
+    """
+    for (first, theirs), (second, others) in pairwise(zip(runs, class_names, strict=True)):
+        if list(theirs) != list(others):
+            raise CnnexpError(
+                f"the runs' classes differ: {shown(first.folder)} knows {_listed(theirs)}, "
+                f"{shown(second.folder)} {_listed(others)}; compare runs on the same data"
+            )
+        if not _same_pictures(first, second):
+            raise CnnexpError(
+                f"the runs' test pictures differ: {first.data} for {shown(first.folder)}, {second.data} for "
+                f"{shown(second.folder)}; compare runs on the same data"
+            )
+
+
+def _same_pictures(first: LoadedRun, second: LoadedRun) -> bool:
+    a, b = first.data, second.data
+    if not torch.equal(a.labels("test"), b.labels("test")):
+        return False
+    if a.image_shape != b.image_shape:
+        return a.dataset == b.dataset == "image_folder" and Path(a.root).resolve() == Path(b.root).resolve()
+    count = a.sizes["test"]
+    parts = [range(start, min(start + _TOGETHER, count)) for start in range(0, count, _TOGETHER)]
+    return all(torch.equal(a.pictures("test", part), b.pictures("test", part)) for part in parts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    few = ", ".join(names[:3])
+    return f"{few}, … ({len(names)})" if len(names) > 3 else few

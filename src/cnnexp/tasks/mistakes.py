@@ -1,0 +1,131 @@
+"""``task=mistakes``: what a run's network gets wrong on the test set."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from annotated_types import Ge
+
+from cnnexp.evaluation.intervals import wilson_interval
+from cnnexp.evaluation.mistakes import (
+    accuracy_per_class,
+    calibration,
+    confusion_matrix,
+    most_confident_mistakes,
+    rates,
+)
+from cnnexp.evaluation.predictions import Predictions, predict_test
+from cnnexp.reports.csv_file import write_csv
+from cnnexp.reports.gallery import draw_gallery
+from cnnexp.reports.mistakes import draw_calibration, draw_class_accuracy, draw_confusion
+from cnnexp.reports.tables import shown
+from cnnexp.tasks.build import build_trainer, quiet_lightning
+from cnnexp.tasks.figures import save_figures
+from cnnexp.tasks.job import Job
+from cnnexp.tasks.load import load_for
+
+log = logging.getLogger(__name__)
+
+MOST_ROWS = 20
+"""Classes in the terminal's table; the file has all of them."""
+
+
+def mistakes(job: Job, pictures: Annotated[int, Ge(1)] = 24, bins: Annotated[int, Ge(2)] = 15) -> None:
+    """Show a network's confusions, its accuracy class by class, its worst mistakes and its calibration.
+
+    Args:
+        job: the settings and the folder.
+        pictures: number of the most confident mistakes to show.
+        bins: of the calibration curve, of equal width.
+    """
+    quiet_lightning()
+    loaded = load_for(job)
+    names = loaded.data.class_names
+    predictions = predict_test(build_trainer(job.config, job.folder), loaded.model, loaded.data)
+    matrix = confusion_matrix(predictions)
+    rows = accuracy_per_class(matrix, names)
+    measured = calibration(predictions, bins)
+    worst = most_confident_mistakes(predictions, pictures)
+    title = f"{job.choices['model']} on {job.choices['data']}, {len(predictions.labels):,} test pictures"
+
+    write_csv(job.folder / "accuracy_per_class.csv", rows)
+    for name, table in (("confusion", matrix), ("confusion_rates", rates(matrix))):
+        lines = [
+            {"true": name, **dict(zip(names, row.tolist(), strict=True))}
+            for name, row in zip(names, table, strict=True)
+        ]
+        write_csv(job.folder / f"{name}.csv", lines)
+    write_csv(job.folder / "mistakes.csv", _mistakes(predictions, names), MISTAKE_COLUMNS)
+    figures = {
+        "confusion": draw_confusion(matrix, names, title),
+        "accuracy_per_class": draw_class_accuracy(rows, predictions.accuracy, title),
+        "calibration": draw_calibration(measured, title),
+    }
+    if len(worst):
+        labels, predicted = predictions.labels[worst].tolist(), predictions.predicted[worst].tolist()
+        texts = [
+            f"{names[label]}, taken for\n{names[taken]} ({sure:.1%})"
+            for label, taken, sure in zip(labels, predicted, predictions.confidence[worst].tolist(), strict=True)
+        ]
+        heading = f"the {len(worst)} most confident of {int((~predictions.correct).sum())} mistakes"
+        figures["mistakes"] = draw_gallery(
+            loaded.data.pictures("test", worst.tolist()), texts, f"{title}: {heading}"
+        )
+    save_figures(job, figures)
+    job.record(
+        test_accuracy=predictions.accuracy,
+        mistakes=int((~predictions.correct).sum()),
+        expected_calibration_error=measured.error,
+        mean_confidence=predictions.confidence.double().mean().item(),
+        parameters=sum(p.numel() for p in loaded.model.parameters()),
+        checkpoint=str(loaded.checkpoint),
+    )
+    log.info("%s\n%s", loaded.checkpoint, _table(rows, predictions, measured.error, bins))
+    log.info("files: %s", shown(job.folder))
+
+
+MISTAKE_COLUMNS = ("index", "class", "predicted", "confidence", "probability_of_class")
+
+
+def _mistakes(predictions: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Every mistake, the most confident first; the index is the picture's place in the test set."""
+    order = most_confident_mistakes(predictions, len(predictions.labels))
+    labels, predicted = predictions.labels[order], predictions.predicted[order]
+    return [
+        {
+            "index": index,
+            "class": names[label],
+            "predicted": names[taken],
+            "confidence": f"{sure:.6f}",
+            "probability_of_class": f"{probability:.6f}",
+        }
+        for index, label, taken, sure, probability in zip(
+            order.tolist(), labels.tolist(), predicted.tolist(), predictions.confidence[order].tolist(),
+            predictions.probabilities[order, labels].tolist(), strict=True,
+        )
+    ]  # fmt: skip
+
+
+def _table(rows: Sequence[Mapping[str, Any]], predictions: Predictions, error: float, bins: int) -> str:
+    right, count = int(predictions.correct.sum()), len(predictions.labels)
+    low, high = wilson_interval(right, count)
+    width = max(5, *(len(row["class"]) for row in rows))
+    lines = [
+        f"{'class':{width}}{'pictures':>10}{'right':>8}{'accuracy':>10}   95 % interval     most often taken for"
+    ]
+    ranked = sorted((row for row in rows if row["pictures"]), key=lambda row: row["accuracy"])
+    for row in ranked[:MOST_ROWS]:
+        taken = f"{row['mistaken_for']} ({row['times']})" if row["times"] else ""
+        lines.append(
+            f"{row['class']:{width}}{row['pictures']:10}{row['right']:8}{row['accuracy']:10.2%}"
+            f"{row['low']:9.2%} to {row['high']:7.2%}   {taken}".rstrip()
+        )
+    if len(ranked) > MOST_ROWS:
+        lines.append(f"… and {len(ranked) - MOST_ROWS} classes with a higher accuracy, in accuracy_per_class.csv")
+    lines.append(f"{'all':{width}}{count:10}{right:8}{right / count:10.2%}{low:9.2%} to {high:7.2%}")
+    confidence = predictions.confidence.double().mean().item()
+    tendency = "more sure than right" if confidence > right / count else "less sure than right"
+    lines.append(
+        f"expected calibration error {error:.2%} ({bins} bins); mean confidence {confidence:.2%}: {tendency}"
+    )
+    return "\n".join(lines)

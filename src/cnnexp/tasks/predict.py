@@ -1,0 +1,176 @@
+"""``task=predict``: what a run's network says of pictures of one's own."""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+from annotated_types import Ge, MinLen
+from torch import Tensor
+
+from cnnexp.data.find_pictures import find_pictures
+from cnnexp.data.preprocessing import Preprocessing
+from cnnexp.data.unlike import COLOURED, FAR, why_unlike
+from cnnexp.errors import CnnexpError
+from cnnexp.models.classifier import Classifier
+from cnnexp.reports.csv_file import write_csv
+from cnnexp.reports.curves import VAL
+from cnnexp.reports.gallery import draw_gallery
+from cnnexp.reports.tables import shown
+from cnnexp.tasks.build import build_trainer, quiet_lightning
+from cnnexp.tasks.figures import save_figures
+from cnnexp.tasks.job import Job
+from cnnexp.tasks.load import load_run
+
+log = logging.getLogger(__name__)
+
+MOST_ROWS, MOST_SHOWN, MOST_NAMED = 40, 24, 5
+"""Lines in the terminal, pictures in the figure, unreadable files in the warning; the files have all of them."""
+_TOGETHER = 256  # pictures in memory
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network says of a photo.
+
+    Args:
+        path: the file.
+        picture: as the network was given it but for its preparation: uint8, (channels, height, width).
+        top: the likeliest classes with their probabilities, the likeliest first.
+        warning: what sets the photo apart from the training pictures; "" where nothing does.
+    """
+
+    path: Path
+    picture: Tensor
+    top: list[tuple[str, float]]
+    warning: str
+
+
+def predict(
+    job: Job, images: str | Annotated[list[str], MinLen(1)], top: Annotated[int, Ge(1)] = 3, invert: bool = False
+) -> None:
+    """Classify pictures of one's own with the checkpoint that ``checkpoint`` names.
+
+    Args:
+        job: the settings and the folder.
+        images: a file, a folder, a pattern, or a list of them.
+        top: number of classes to name for each picture.
+        invert: take the pictures' negatives.
+    """
+    quiet_lightning()
+    loaded = load_run(job.config.run, job.config.checkpoint)
+    preprocessing = Preprocessing.of_checkpoint(loaded.checkpoint)
+    paths = find_pictures(images)
+    device = build_trainer(job.config, job.folder).strategy.root_device
+    predictions, unreadable = classify_photos(loaded.model.to(device), preprocessing, paths, top, invert)
+    job.record(
+        pictures=len(predictions),
+        unreadable=[str(path) for path in unreadable],
+        device=str(device),
+        checkpoint=str(loaded.checkpoint),
+    )
+    if unreadable:
+        for reason in list(unreadable.values())[:MOST_NAMED]:
+            log.warning("skipped: %s", reason)
+        more = f", {MOST_NAMED} of them named here" if len(unreadable) > MOST_NAMED else ""
+        log.warning("%d of %d files can't be read%s", len(unreadable), len(paths), more)
+    if not predictions:
+        raise CnnexpError(f"none of the {len(paths)} files can be read as a picture")
+    write_csv(job.folder / "predictions.csv", [_row(prediction) for prediction in predictions])
+    some = predictions[:MOST_SHOWN]
+    title = f"{job.choices['model']} trained on {job.choices['data']}: {len(predictions)} pictures"
+    figure = draw_gallery(
+        torch.stack([prediction.picture for prediction in some]),
+        [_caption(prediction) for prediction in some],
+        title
+        + (f", the first {len(some)}" if len(some) < len(predictions) else "")
+        + "\nas the network sees them",
+        colours=[VAL if prediction.warning else "black" for prediction in some],
+    )
+    save_figures(job, {"predictions": figure})
+    log.info("%s\n%s", loaded.checkpoint, _table(predictions, preprocessing, invert))
+    log.info("files: %s", shown(job.folder))
+
+
+def classify_photos(
+    model: Classifier, preprocessing: Preprocessing, paths: Sequence[Path], top: int = 3, invert: bool = False
+) -> tuple[list[Prediction], dict[Path, str]]:
+    """Return a network's predictions for picture files, and why other files can't be read.
+
+    Args:
+        model: on the device to be used.
+        preprocessing: as recorded in its checkpoint.
+        paths: the files.
+        top: number of classes to name for each picture; no more than there are.
+        invert: take the pictures' negatives.
+    """
+    predictions: list[Prediction] = []
+    unreadable: dict[Path, str] = {}
+    for start in range(0, len(paths), _TOGETHER):
+        read: dict[Path, tuple[Tensor, str]] = {}
+        for path in paths[start : start + _TOGETHER]:
+            try:
+                picture = preprocessing.load(path)
+                if invert:
+                    picture = 255 - picture
+                read[path] = picture, why_unlike(path, picture, preprocessing)
+            except CnnexpError as error:
+                unreadable[path] = str(error)
+        if not read:
+            continue
+        pictures = torch.stack([picture for picture, _ in read.values()])
+        with torch.inference_mode():
+            probabilities = model.eval()(preprocessing(pictures.to(model.device))).softmax(1).cpu()
+        best = probabilities.topk(min(top, len(preprocessing.class_names)))
+        for (path, (picture, warning)), values, labels in zip(
+            read.items(), best.values.tolist(), best.indices.tolist(), strict=True
+        ):
+            named = [preprocessing.class_names[label] for label in labels]
+            predictions.append(Prediction(path, picture, list(zip(named, values, strict=True)), warning))
+    return predictions, unreadable
+
+
+def _row(prediction: Prediction) -> dict[str, Any]:
+    row: dict[str, Any] = {"file": prediction.path}
+    for place, (name, probability) in enumerate(prediction.top, start=1):
+        row |= {f"class_{place}": name, f"probability_{place}": f"{probability:.6f}"}
+    return {**row, "warning": prediction.warning}
+
+
+def _caption(prediction: Prediction) -> str:
+    name, probability = prediction.top[0]
+    file = prediction.path.name
+    file = file if len(file) <= 22 else f"{file[:10]}…{file[-11:]}"
+    warning = prediction.warning.split(":")[0].split(",")[0]
+    return f"{file}\n{name} {probability:.1%}" + (f"\n{warning}" if warning else "")
+
+
+def _table(predictions: Sequence[Prediction], preprocessing: Preprocessing, inverted: bool) -> str:
+    some = predictions[:MOST_ROWS]
+    width = max(len(str(prediction.path)) for prediction in some)
+    names = max(len(name) for prediction in some for name, _ in prediction.top)
+    lines = []
+    for prediction in some:
+        cells = "   ".join(f"{name:{names}} {probability:7.2%}" for name, probability in prediction.top)
+        lines.append(f"{prediction.path!s:{width}}   {cells}   {prediction.warning}".rstrip())
+    if len(some) < len(predictions):
+        lines.append(f"… and {len(predictions) - len(some)} more, in predictions.csv")
+    warned = sum(bool(prediction.warning) for prediction in predictions)
+    if warned:
+        lines.append(
+            f"{warned} of {len(predictions)} are unlike the training pictures: don't trust them. The rules:"
+        )
+        if preprocessing.image_shape[0] == 1:
+            lines.append(
+                f"  in colour: trained on grey, and the channels differ by more than {COLOURED:.0f} of 255"
+            )
+        remedy = "" if inverted else "; task.invert=true takes the negatives"
+        lines += [
+            f"  brighter, darker: mean brightness over {FAR:.0f} standard deviations from the training pictures'",
+            f"  inverted: the same, and its negative's isn't{remedy}",
+        ]
+    if preprocessing.brightness is None:
+        lines.append("the checkpoint doesn't say how bright its training pictures were: not checked")
+    return "\n".join(lines)

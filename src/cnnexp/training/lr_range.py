@@ -1,0 +1,100 @@
+"""The learning-rate range test: the loss while the learning rate rises from nothing to too much."""
+
+from dataclasses import dataclass
+
+import lightning as L
+import numpy as np
+from lightning.pytorch.tuner.tuning import Tuner
+from scipy.ndimage import gaussian_filter1d
+
+from cnnexp.models.classifier import Classifier
+
+_LIGHTNINGS_BETA = 0.98
+_WIDTH = 3.0
+"""Steps: the standard deviation of the Gaussian that the losses are smoothed by."""
+
+_BEGINNING, _CLEAR = 10, 2.0
+"""The loss falls where it gets lower than in the first steps by more than twice a step's random deviation."""
+
+
+@dataclass(frozen=True)
+class RangeTest:
+    """What a range test measured.
+
+    Args:
+        learning_rates: of each step, rising.
+        losses: cross-entropy of each step's batch, in nats.
+        smoothed: the losses, smoothed over a few steps before and after each.
+        suggestion: where the smoothed loss falls most steeply over the learning rate's logarithm, before its
+            lowest point; None where it never falls clearly.
+        lowest: the learning rate at which the smoothed loss is lowest; beyond it training gets worse.
+    """
+
+    learning_rates: np.ndarray
+    losses: np.ndarray
+    smoothed: np.ndarray
+    suggestion: float | None
+    lowest: float
+
+
+def lr_range_test(
+    trainer: L.Trainer,
+    model: Classifier,
+    data: L.LightningDataModule,
+    min_lr: float = 1e-6,
+    max_lr: float = 1.0,
+    steps: int = 100,
+) -> RangeTest:
+    """Train for some steps while the learning rate rises exponentially; the weights are as before after that.
+
+    The range test is L. N. Smith's (Cyclical Learning Rates, 2017, arXiv:1506.01186), by Lightning's Tuner,
+    which stops early once the loss is four times its lowest.
+
+    Args:
+        trainer: with enough epochs for the steps; it isn't of use after that.
+        model: with a constant schedule.
+        data: whose training batches are used.
+        min_lr: learning rate of the first step.
+        max_lr: learning rate of the last step.
+        steps: number of steps.
+    """
+    found = Tuner(trainer).lr_find(
+        model, datamodule=data, min_lr=min_lr, max_lr=max_lr, num_training=steps, update_attr=False
+    )
+    assert found is not None
+    count = min(len(found.results["lr"]), len(found.results["loss"]))
+    rates, running = (np.array(found.results[key][:count], dtype=np.float64) for key in ("lr", "loss"))
+    return read_range_test(rates, _losses(running))
+
+
+def read_range_test(learning_rates: np.ndarray, losses: np.ndarray) -> RangeTest:
+    """Return what the losses of a range test say; what comes after the first that isn't finite is left out.
+
+    Lightning's own suggestion takes the slope over the learning rate itself, which is steepest in the noise at
+    the lowest rates; over its logarithm the rates count alike.
+
+    Args:
+        learning_rates: rising, shape (steps,).
+        losses: of each step, shape (steps,).
+    """
+    broken = np.flatnonzero(~np.isfinite(losses))
+    if len(broken):
+        learning_rates, losses = learning_rates[: broken[0]], losses[: broken[0]]
+    if len(losses) < 3:
+        return RangeTest(learning_rates, losses, losses, None, float("nan"))
+    # a loss that explodes would be smeared over the steps before, where all was well
+    smoothed = gaussian_filter1d(np.minimum(losses, 2 * losses[0]), _WIDTH, mode="nearest")
+    lowest = int(smoothed.argmin())
+    steepest = int(np.gradient(smoothed, np.log10(learning_rates))[: lowest + 1].argmin())
+    fall = np.median(losses[:_BEGINNING]) - smoothed[lowest]
+    noise = np.std((losses - smoothed)[: lowest + 1])
+    suggestion = float(learning_rates[steepest]) if lowest > 0 and fall > _CLEAR * noise else None
+    return RangeTest(learning_rates, losses, smoothed, suggestion, float(learning_rates[lowest]))
+
+
+def _losses(running: np.ndarray) -> np.ndarray:
+    """Undo Lightning's running average, which lags behind the learning rate by up to 50 steps."""
+    # as lightning.pytorch.tuner.lr_finder._LRCallback works it out, whose correction counts one step too many
+    average = running * (1 - _LIGHTNINGS_BETA ** np.arange(2, len(running) + 2))
+    before = np.concatenate([[0.0], average[:-1]])
+    return (average - _LIGHTNINGS_BETA * before) / (1 - _LIGHTNINGS_BETA)

@@ -1,0 +1,66 @@
+import csv
+import json
+
+import pytest
+
+
+def test_runs_are_put_side_by_side_and_tested_on_the_same_pictures(trained, cnnexp, folder, capsys):
+    cnn, ffnn = trained("cnn"), trained("ffnn")
+    assert cnnexp("task=compare", f"task.runs=[{cnn},{ffnn}]", "task.rounds=1") == 0
+    [made] = (folder / "outputs" / "compare").iterdir()
+    done = json.loads((made / "result.json").read_text())
+    with (made / "comparison.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    for row, run in zip(rows, (cnn, ffnn), strict=True):
+        result = json.loads((run / "result.json").read_text())
+        assert row["model"] == result["model"]
+        assert float(row["test_accuracy"]) == pytest.approx(result["test_accuracy"])
+        assert float(row["test_loss"]) == pytest.approx(result["test_loss"], rel=1e-4)
+        assert int(row["parameters"]) == result["parameters"]
+        assert float(row["low"]) < float(row["test_accuracy"]) < float(row["high"])
+        assert float(row["seconds_per_epoch"]) > 0
+        assert float(row["seconds_per_thousand"]) > 0
+    assert int(rows[0]["multiply_adds"]) > int(rows[1]["multiply_adds"]) == 784 * 16 + 16 * 10
+    [pair] = done["pairs"]
+    assert pair["only_first_right"] - pair["only_second_right"] == pytest.approx(359 * pair["difference"])
+    assert 0 <= pair["p_value"] == pair["p_value_holm"] <= 1
+    assert (made / "comparison.png").exists()
+    assert "McNemar" in (made / "run.log").read_text()
+
+
+def test_a_sweeps_finished_runs_are_compared_by_its_folder(cnnexp, folder, caplog):
+    tiny = ["model=ffnn", "model.hidden=[]", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
+    assert cnnexp("-m", *tiny, "optimizer.lr=-1,0.001,0.01", "name=rates") == 1
+    [sweep] = (folder / "outputs" / "sweeps" / "rates").iterdir()
+    assert cnnexp("task=compare", f"task.runs=[{sweep}]", "task.rounds=1") == 0
+    [made] = (folder / "outputs" / "compare").iterdir()
+    assert len(json.loads((made / "result.json").read_text())["runs"]) == 2
+    assert "left out" in (made / "run.log").read_text()
+    assert "optimizer.lr--1 (failed)" in (made / "run.log").read_text()
+
+
+def test_what_cant_be_compared_is_refused(trained, cnnexp, folder, pictures, capsys):
+    digits = trained("cnn")
+    colour = trained("cnn", "data=image_folder", f"data.root={pictures}", "data.val_size=0.2")
+    swapped = folder / "swapped"
+    for part, other in (("train", "test"), ("test", "train")):
+        (swapped / part).parent.mkdir(exist_ok=True)
+        (swapped / part).symlink_to(pictures / other)
+    tiny = ["model.hidden=[]", "trainer.max_epochs=1", "data.val_size=0.3"]
+    assert cnnexp("model=ffnn", "data=image_folder", f"data.root={swapped}", *tiny) == 0
+    [elsewhere] = (folder / "outputs" / "ffnn-image_folder").iterdir()
+    for typed, said in (
+        ([f"task.runs=[{digits}]"], "names 1 finished run: "),
+        ([f"task.runs=[{digits},{digits}]"], "names 1 finished run: "),
+        ([f"task.runs=[{digits},nowhere]"], "nowhere matches nothing"),
+        ([f"task.runs=[{digits},{pictures}]"], "isn't a run or a sweep"),
+        ([f"task.runs=[{digits},{colour}]"], "the runs' classes differ"),
+        ([f"task.runs=[{elsewhere},{colour}]"], "the runs' test pictures differ"),
+        ([f"task.runs=[{digits},{colour}]", "checkpoint=a.ckpt"], "takes best or last"),
+        ([f"run={digits}", "task.runs=[a,b]"], "type task.runs="),
+        ([], "type task.runs="),
+        (["task.runs=3"], "task.runs=3 is not allowed"),
+    ):
+        capsys.readouterr()
+        assert cnnexp("task=compare", *typed) == 2, typed
+        assert said in capsys.readouterr().err
