@@ -159,6 +159,75 @@ def test_a_network_of_ones_own_is_loaded_once_it_is_named(
     assert type(load_run(trained, trusted=["mynet.Net"]).model).__name__ == "Net"
 
 
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a finished sweep; nobody writes to it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("sweep"))
+        plain = [
+            "optimizer._target_=torch.optim.NAdam,torch.optim.Adam",
+            "~optimizer.fused",
+            "hydra/launcher=basic",
+        ]
+        assert run(["-m", *QUICK, *plain]) == 0
+        [folder] = Path("outputs/sweeps/adhoc").iterdir()
+        return folder.absolute()
+
+
+@pytest.mark.parametrize(
+    ("kind", "override"),
+    [
+        ("task", "model._target_=os.mkdir"),
+        ("task", "model._target_=cnnexp.FFNN,theirnet.Net"),
+        ("task", "+callbacks.mine={_target_: os.mkdir, path: sprung}"),
+        ("task", "name='${claim_job:.,sprung}'"),
+        ("task", "task=test"),
+        ("task", "model=../../../theirs/model"),
+        ("task", "model=/theirs/model"),
+        ("task", "callbacks@hydra.callbacks=none"),
+        ("task", {"_target_": "os.mkdir"}),
+        ("hydra", "hydra.launcher._target_=theirnet.Net"),
+        ("hydra", "hydra.sweeper.params.model._target_=theirnet.Net"),
+        ("hydra", "+hydra.callbacks.mine._target_=theirnet.Net"),
+        ("hydra", "hydra.searchpath=[theirs]"),
+        ("hydra", "hydra/launcher=../../theirs"),
+        ("hydra", "hydra.launcher.setup=['mkdir sprung']"),
+        ("hydra", "hydra/job_logging=none"),
+        ("hydra", "--config-dir=theirs"),
+        ("hydra", "-cd"),
+    ],
+    ids=str,
+)
+def test_a_sweeps_record_sets_plain_values_only(
+    kind: str,
+    override: Any,
+    swept: Path,
+    folder: Path,
+    sprung: Path,
+    module: str,
+    cnnexp: Callable[..., int],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    theirs = shutil.copytree(swept, folder / "theirs")
+    record = OmegaConf.load(theirs / "multirun.yaml")
+    record.hydra.overrides[kind].append(override)
+    OmegaConf.save(record, theirs / "multirun.yaml")
+    assert cnnexp(f"resume={theirs}") == 2
+    printed = capsys.readouterr().err
+    assert "which may run any code" in printed
+    assert len(printed.strip().splitlines()) <= 2
+    assert not sprung.exists()
+    assert "theirnet" not in sys.modules
+
+
+def test_an_honest_sweep_is_resumed(swept: Path, folder: Path, cnnexp: Callable[..., int]) -> None:
+    ours = shutil.copytree(swept, folder / "ours")
+    [first, *_] = sorted(path for path in ours.iterdir() if path.is_dir())
+    shutil.rmtree(first)
+    assert cnnexp(f"resume={ours}") == 0
+    assert (first / "result.json").is_file()
+
+
 # checkpoints
 
 

@@ -70,7 +70,9 @@ def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any
             # as JSON: numbers and texts keep their type, but a list may stand for a tuple
             _adapter(hints[key]).validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
-            reasons = dict.fromkeys(_reason(part) for part in error.errors() if part["type"] != "is_instance_of")
+            reasons = list(
+                dict.fromkeys(_reason(part) for part in error.errors() if part["type"] != "is_instance_of")
+            )
             shown = "null" if value is None else json.dumps(value)
             raise CnnexpError(f"{prefix}{key}={shown} is not allowed: {' or '.join(_plain(reasons))}") from None
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError):

@@ -28,19 +28,51 @@ def refuse_strangers(settings: Mapping[str, Any], source: str, trusted: Collecti
         source: what the settings are from, for the message, such as ``run=outputs/…``.
         trusted: further names, such as ``mypackage.MyNetwork``.
     """
-    allowed: frozenset[str] | None = None
     for path, key, value in _walk(settings, ""):
         # a logger's key names its folder
         if not all(character.isalnum() or character in "_-" for character in key):
             raise CnnexpError(f"{source}: its record has the key {key!r}, which is no setting's name")
         if key != "_target_":
             continue
-        allowed = allowed or named_in(_shipped()) | frozenset(trusted)
-        if not isinstance(value, str) or not (value in allowed or _OPTIMIZER.fullmatch(value)):
+        if not _may_call(value, trusted):
             raise CnnexpError(
                 f"{source}: its record wants to call {path}={value}, which may run any code, so it isn't called.\n"
                 f"If you know it, say so by typing {path}={value}, or name it in a file of your --config-dir"
             )
+
+
+def refuse_strange_overrides(overrides: Sequence[Any], source: str, trusted: Collection[str] = ()) -> None:
+    """Raise CnnexpError unless recorded overrides, as a resumed sweep replays them, only set plain values.
+
+    Of Hydra itself they may choose and set up the launcher and the sweeper: anything else there (callbacks,
+    logging, the search path, a launcher's shell commands) could run code.
+    """
+    for override in overrides:
+        if not (isinstance(override, str) and _is_plain(override, trusted)):
+            raise CnnexpError(
+                f"{source}: its record has the override {override!r}, which may run any code, so it isn't used.\n"
+                "If you know it, start the sweep again by typing its command"
+            )
+
+
+def _is_plain(override: str, trusted: Collection[str]) -> bool:
+    key, _, value = override.partition("=")
+    key = key.lstrip("+~")
+    if not re.fullmatch(r"[A-Za-z_][\w./-]*", key) or "${" in value:
+        return False
+    if key.endswith("._target_"):
+        return not key.startswith("hydra") and all(_may_call(name, trusted) for name in value.split(","))
+    if "_target_" in override:
+        return False
+    if key.startswith("hydra"):
+        if key in ("hydra/launcher", "hydra/sweeper"):
+            return re.fullmatch(r"\w+", value) is not None
+        plain = re.fullmatch(r"hydra\.(launcher|sweeper)\.[a-z_]+", key) and re.fullmatch(r"[\w.:/-]*", value)
+        return plain is not None
+    if key.partition(".")[0] == "task":
+        return override == "task=fit"
+    # a group's choice is a file's name, which mustn't lead out of conf/
+    return "." in key or not re.search(r"\.\.|(^|[=,])/", value)
 
 
 def trusted_by(arguments: Sequence[str]) -> frozenset[str]:
@@ -57,6 +89,12 @@ def trusted_by_this_job() -> frozenset[str]:
     hydra = HydraConfig.get()
     folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
     return _trusted(folders, list(hydra.overrides.task))
+
+
+def _may_call(name: Any, trusted: Collection[str]) -> bool:
+    if not isinstance(name, str):
+        return False
+    return name in named_in(_shipped()) or name in trusted or _OPTIMIZER.fullmatch(name) is not None
 
 
 def _trusted(folders: Iterable[Path], overrides: Sequence[str]) -> frozenset[str]:
