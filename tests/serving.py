@@ -3,13 +3,17 @@
 import gzip
 import hashlib
 import io
+import os
 import pickle
+import signal
 import struct
 import tarfile
+from collections.abc import Callable, Mapping
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,18 +23,124 @@ IDX = {"mnist": datasets.MNIST, "fashion_mnist": datasets.FashionMNIST}
 PICKLED = {"cifar10": datasets.CIFAR10, "cifar100": datasets.CIFAR100}
 
 
+class Trap:
+    """Makes a folder when it is unpickled."""
+
+    def __init__(self, folder: str) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return os.mkdir, (self.folder,)
+
+
 class _Handler(SimpleHTTPRequestHandler):
+    misbehave: "Callable[[_Handler, bytes], None] | None" = None
+    stopped: Event
+
     def log_message(self, *args: object) -> None:
         pass
 
+    def do_GET(self) -> None:
+        if self.misbehave is None:
+            return super().do_GET()
+        try:
+            return self.misbehave(Path(self.translate_path(self.path)).read_bytes())
+        except ConnectionError:  # whom we treated badly has left
+            return None
+
+    def say(self, content: bytes, length: int | None) -> None:
+        self.send_response(200)
+        if length is not None:
+            self.send_header("Content-Length", str(length))
+        self.end_headers()
+        self.wfile.write(content)
+        self.wfile.flush()
+
+
+def is_busy(handler: _Handler, content: bytes) -> None:
+    handler.send_error(503)
+
+
+def has_it_not(handler: _Handler, content: bytes) -> None:
+    handler.send_error(404)
+
+
+def says_nothing(handler: _Handler, content: bytes) -> None:
+    handler.stopped.wait(60)
+
+
+def stops_halfway(handler: _Handler, content: bytes) -> None:
+    handler.say(content[: len(content) // 2], len(content))
+    handler.halfway.set()  # type: ignore[attr-defined]
+    handler.stopped.wait(60)
+
+
+def drips(handler: _Handler, content: bytes) -> None:
+    handler.say(b"", len(content))
+    for number in range(len(content)):
+        handler.wfile.write(content[number : number + 1])
+        if handler.stopped.wait(0.02):
+            return
+
+
+def breaks_off(handler: _Handler, content: bytes) -> None:
+    handler.say(content[: len(content) // 2], len(content))
+
+
+def breaks_off_unannounced(handler: _Handler, content: bytes) -> None:
+    handler.say(content[: len(content) // 2], None)
+
+
+def sends_another_file(handler: _Handler, content: bytes) -> None:
+    handler.say(content[:-1] + bytes([content[-1] ^ 1]), len(content))
+
+
+def sends_a_page(handler: _Handler, content: bytes) -> None:
+    handler.say(b"<html>Please log in</html>", None)
+
+
+def never_ends(handler: _Handler, content: bytes) -> None:
+    handler.say(b"", None)
+    while not handler.stopped.is_set():
+        handler.wfile.write(bytes(1 << 16))
+
+
+def talks_nonsense(handler: _Handler, content: bytes) -> None:
+    handler.wfile.write(b"\x1b[2J" * 100)
+
+
+def redirects_in_a_circle(handler: _Handler, content: bytes) -> None:
+    handler.send_response(302)
+    handler.send_header("Location", handler.path)
+    handler.end_headers()
+
+
+MISBEHAVIOUR = {
+    is_busy: "HTTP status 503",
+    has_it_not: "HTTP status 404",
+    says_nothing: "timed out",
+    stops_halfway: "timed out",
+    drips: "bytes in",
+    breaks_off: "broke off",
+    breaks_off_unannounced: "isn't the file that is expected",
+    sends_another_file: "isn't the file that is expected",
+    sends_a_page: "isn't the file that is expected",
+    never_ends: "sent more than",
+    talks_nonsense: "isn't HTTP",
+    redirects_in_a_circle: "HTTP status 302",
+}
+"""Ways in which a server can fail its clients, and what is said about each."""
+
 
 class FileServer:
-    """Serves a folder on loopback and counts what was asked for."""
+    """Serves a folder on loopback, well or not, and counts what was asked for."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, misbehave: Callable[[Any, bytes], None] | None = None) -> None:
         self.folder = folder
         self.requests: list[str] = []
-        handler = type("Handler", (_Handler,), {"do_GET": self._counted(_Handler.do_GET)})
+        self.halfway, self._stopped = Event(), Event()
+        attributes = {"do_GET": self._counted(_Handler.do_GET), "halfway": self.halfway, "stopped": self._stopped}
+        handler = type("Handler", (_Handler,), {**attributes, "misbehave": misbehave})
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), partial(handler, directory=str(folder)))
         self.url = f"http://127.0.0.1:{self._server.server_port}/"
         self._thread = Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
@@ -44,9 +154,41 @@ class FileServer:
         return do_get
 
     def stop(self) -> None:
+        self._stopped.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
+
+
+def described(cls: type) -> dict[str, Any]:
+    """What a data set's class says of its files, so that another process can be told the same."""
+    names = ("mirrors", "resources", "url", "tgz_md5", "train_list", "test_list", "meta")
+    return {name: getattr(cls, name) for name in names if hasattr(cls, name)}
+
+
+def load_elsewhere(
+    dataset: str, about: Mapping[str, Any], root: Path, instant: tuple[str, int] | None = None
+) -> None:
+    """Load a data set in a process of its own, which kills itself at the n-th call of a function of ``os``."""
+    from cnnexp.data import download
+
+    cls = (IDX | PICKLED)[dataset]
+    for name, value in about.items():
+        setattr(cls, name, value)
+    if instant is not None:
+        name, left = instant
+        original = getattr(os, name)
+
+        def kill_at_last(*args: Any) -> Any:
+            nonlocal left
+            left -= 1
+            if left == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return original(*args)
+
+        setattr(os, name, kill_at_last)
+    train, _ = download.load(dataset, root)
+    assert len(train.targets) == 40
 
 
 def md5(data: bytes) -> str:

@@ -1,43 +1,39 @@
-import gc
-import os
+import multiprocessing
 import pickle
+import shutil
+import signal
 import socket
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections import Counter
+from multiprocessing.context import ForkServerContext
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from serving import IDX, PICKLED, FileServer, serve_idx, serve_pickled
+from serving import (
+    IDX,
+    PICKLED,
+    FileServer,
+    Trap,
+    described,
+    load_elsewhere,
+    serve_idx,
+    serve_pickled,
+    stops_halfway,
+)
 from torchvision import datasets
 
 from cnnexp import CnnexpError
-from cnnexp.data import download, sources
+from cnnexp.data import sources
 from cnnexp.data.sources import load_source
 
-pytestmark = [
-    pytest.mark.filterwarnings("ignore::DeprecationWarning:tarfile"),
-    pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning"),
-]
 
-
-class _Trap:
-    """Makes a folder when it is unpickled."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = folder
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return os.mkdir, (self.folder,)
-
-
-@pytest.fixture(autouse=True)
-def sockets_closed() -> Iterator[None]:
-    """Collect the responses to failed requests here: torchvision leaves closing them to the collector."""
-    yield
-    gc.collect()
+@pytest.fixture(scope="module")
+def processes() -> ForkServerContext:
+    """Processes of their own that have torch imported already."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["cnnexp.data.sources", "torchvision.datasets", "pytest"])
+    return context
 
 
 @pytest.fixture
@@ -142,7 +138,9 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(
         file.unlink()
     else:
         file.write_bytes(whole[:-1] + b"x" if damage == "changed" else whole[:50])
-    with pytest.raises(CnnexpError, match="404" if damage == "absent" else "corrupted") as error:
+    with pytest.raises(
+        CnnexpError, match="404" if damage == "absent" else "isn't the file that is expected"
+    ) as error:
         load_source(dataset, tmp_path)
     assert f"Place {file.name}" in str(error.value)  # and none of those that came through
     file.write_bytes(whole)
@@ -167,7 +165,7 @@ def test_an_unpacked_file_that_was_cut_off_is_called_damaged(
     sources._downloaded.cache_clear()
     file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:1000])
-    with pytest.raises(CnnexpError, match=r"damaged(.|\n)*Delete train-images-idx3-ubyte"):
+    with pytest.raises(CnnexpError, match=r"train-images-idx3-ubyte isn't a whole IDX file(.|\n)*Delete it"):
         load_source("mnist", tmp_path)
 
 
@@ -180,7 +178,7 @@ def test_a_changed_pickle_is_never_loaded(
     (tmp_path / datasets.CIFAR10.filename).unlink()
     monkeypatch.setattr(datasets.CIFAR10, "url", f"http://127.0.0.1:{closed_port}/cifar-10-python.tar.gz")
     trap = tmp_path / "sprung"
-    evil = pickle.dumps(_Trap(str(trap)))
+    evil = pickle.dumps(Trap(str(trap)))
     (tmp_path / datasets.CIFAR10.base_folder / "data_batch_1").write_bytes(evil)
     with pytest.raises(CnnexpError):
         load_source("cifar10", tmp_path)
@@ -202,21 +200,97 @@ def test_data_that_is_there_is_read_without_writing(
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
 
 
-def test_a_root_that_cannot_be_written_is_a_users_error(tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(CnnexpError, match="mnist is not in"):
-        load_source("mnist", tmp_path / "file")
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_processes_that_start_together_download_once(
+    dataset: str, tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch, processes: ForkServerContext
+) -> None:
+    cls = (IDX | PICKLED)[dataset]
+    (serve_idx if dataset in IDX else serve_pickled)(cls, server, monkeypatch)
+    started = [
+        processes.Process(target=load_elsewhere, args=(dataset, described(cls), tmp_path / "data"))
+        for _ in range(8)
+    ]
+    for process in started:
+        process.start()
+    for process in started:
+        process.join(120)
+    assert [process.exitcode for process in started] == [0] * 8
+    files = [name for name, _ in cls.resources] if dataset in IDX else [cls.filename]
+    assert Counter(server.requests) == {f"/{name}": 1 for name in files}
 
 
-def test_loads_that_start_together_download_once(
+def test_a_download_that_is_killed_leaves_nothing_that_is_taken_for_whole(
+    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch, processes: ForkServerContext
+) -> None:
+    serve_pickled(datasets.CIFAR10, server, monkeypatch)
+    stopping = FileServer(server.folder, stops_halfway)
+    about = {**described(datasets.CIFAR10), "url": stopping.url + datasets.CIFAR10.filename}
+    process = processes.Process(target=load_elsewhere, args=("cifar10", about, tmp_path / "data"))
+    process.start()
+    assert stopping.halfway.wait(60)
+    process.kill()
+    process.join()
+    stopping.stop()
+    assert not [path for path in (tmp_path / "data").rglob("*") if not path.name.startswith(".")]
+    assert len(load_source("cifar10", tmp_path / "data").train_labels) == 40
+
+
+@pytest.mark.parametrize(("function", "call"), [("fsync", 1), ("replace", 1), ("fsync", 2), ("replace", 2)])
+@pytest.mark.parametrize("dataset", ["mnist", "cifar10"])
+def test_a_kill_at_any_instant_is_made_good_by_the_next_process(
+    dataset: str,
+    function: str,
+    call: int,
+    tmp_path: Path,
+    server: FileServer,
+    monkeypatch: pytest.MonkeyPatch,
+    processes: ForkServerContext,
+) -> None:
+    cls = (IDX | PICKLED)[dataset]
+    served = (serve_idx if dataset in IDX else serve_pickled)(cls, server, monkeypatch)
+    root = tmp_path / "data"
+    arguments = (dataset, described(cls), root, (function, call))  # of the archive, then of what is unpacked
+    process = processes.Process(target=load_elsewhere, args=arguments)
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    for file in root.rglob("*"):
+        if file.is_file() and not file.name.startswith("."):
+            original = server.folder / file.name
+            assert original.read_bytes() == file.read_bytes()  # an archive, whole: nothing else has its name yet
+    source = load_source(dataset, root)
+    expected = served["train-images-idx3-ubyte.gz"] if dataset in IDX else served["data_batch_1"]
+    assert torch.equal(source.train_pictures[: len(expected)].flatten(), torch.from_numpy(expected).flatten())
+    assert not list(root.rglob("*.part"))
+
+
+def test_a_mirror_with_a_wrong_file_is_passed_over_for_the_next(
     tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_idx(datasets.MNIST, server, monkeypatch)
-    with ThreadPoolExecutor(4) as pool:
-        loaded = list(pool.map(lambda _: download.load("mnist", tmp_path), range(4)))
-    assert [len(train) for train, _ in loaded] == [40] * 4
-    fetched = [path for path in server.requests if path.endswith("train-images-idx3-ubyte.gz")]
-    assert len(fetched) == 2  # once to follow redirects, once for the file
+    (tmp_path / "mirror").mkdir()
+    mirror = FileServer(shutil.copytree(server.folder, tmp_path / "mirror", dirs_exist_ok=True))
+    (mirror.folder / "train-labels-idx1-ubyte.gz").write_bytes(b"another file")
+    source = load_source("mnist", tmp_path, mirrors=[mirror.url])
+    mirror.stop()
+    assert len(source.train_labels) == 40
+    assert server.requests == ["/train-labels-idx1-ubyte.gz"]
+
+
+def test_pickles_of_an_old_format_are_not_opened(
+    tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serve_idx(datasets.MNIST, server, monkeypatch)
+    load_source("mnist", tmp_path)
+    sources._downloaded.cache_clear()
+    processed = tmp_path / "MNIST" / "processed"
+    processed.mkdir()
+    for name in ("training.pt", "test.pt"):
+        torch.save(Trap(str(tmp_path / "sprung")), processed / name)
+    assert len(load_source("mnist", tmp_path).train_labels) == 40
+    assert not (tmp_path / "sprung").exists()
+    torch.load(processed / "test.pt", weights_only=False)
+    assert (tmp_path / "sprung").exists()
 
 
 def test_digits_are_served_like_mnist_and_split_alike_every_time() -> None:

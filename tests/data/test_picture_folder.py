@@ -1,12 +1,17 @@
+import contextlib
+import io
 import logging
 import os
+import pickle
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import EpsImagePlugin, Image
+from serving import Trap
 
 from cnnexp import CnnexpError
 from cnnexp.data import picture_cache, sources
@@ -215,7 +220,7 @@ def test_a_corrupt_picture_is_named_or_left_out(
     assert not list(cache.glob("*.npy"))
     with caplog.at_level(logging.WARNING):
         source = load(folder, on_corrupt="skip")
-    assert "1 of 12 picture files" in caplog.text
+    assert "1 of 12 picture files can't be read and are left out: train/cat/1.png" in caplog.text
     assert source.train_pictures[:, 0, 0, 0].tolist() == [0, 20, 128, 138, 148]
     assert source.train_labels.tolist() == [0, 0, 1, 1, 1]
     assert torch.equal(reload(folder, on_corrupt="skip").train_pictures, source.train_pictures)
@@ -234,6 +239,75 @@ def test_a_picture_beyond_pillows_limit_is_refused(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of 120: Pillow alone would warn and read it
     with pytest.raises(CnnexpError, match="decompression bomb"):
         load(folder)
+
+
+def test_a_bomb_of_a_picture_is_refused_or_left_out(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path)
+    bomb = folder / "train" / "cat" / "1.png"
+    content = bytearray(bomb.read_bytes())
+    content[16:24] = (50_000).to_bytes(4, "big") * 2  # width and height: 2.5 thousand million pixels
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    bomb.write_bytes(content)
+    with pytest.raises(CnnexpError, match=r"1\.png: Image size .* decompression bomb"):
+        load(folder)
+    assert len(load(folder, on_corrupt="skip").train_labels) == 5
+
+
+def test_a_picture_that_is_a_program_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, sprung = make_folder(tmp_path / "set"), tmp_path / "sprung"
+    ghostscript = tmp_path / "bin" / "gs"
+    ghostscript.parent.mkdir()
+    ghostscript.write_text(f"#!/bin/sh\ntouch {sprung}\n")
+    ghostscript.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{ghostscript.parent}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
+    evil = folder / "train" / "cat" / "1.png"
+    Image.new("RGB", (8, 8)).save(evil, format="EPS")
+    with pytest.raises(CnnexpError, match=r"can't read the picture .*1\.png"):
+        load(folder)
+    evil.with_suffix(".eps").write_bytes(evil.read_bytes())
+    assert len(load(folder, on_corrupt="skip").train_labels) == 5
+    assert not sprung.exists()
+    with contextlib.suppress(Exception), Image.open(evil) as image:
+        image.load()
+    assert sprung.exists()  # so Pillow, asked without a list of formats, would have run it
+
+
+def test_a_pickle_in_the_cache_is_not_opened(tmp_path: Path, cache: Path) -> None:
+    folder, sprung = make_folder(tmp_path / "set"), tmp_path / "sprung"
+    expected = load(folder).train_pictures.clone()
+    [array] = cache.glob("*.npy")
+    [record] = cache.glob("*.json")
+    evil = pickle.dumps(Trap(str(sprung)))
+    with io.BytesIO() as stream:
+        np.save(stream, np.array([Trap(str(sprung))], dtype=object), allow_pickle=True)
+        in_array = stream.getvalue()
+    for content in (in_array, evil):
+        array.write_bytes(content)
+        assert torch.equal(reload(folder).train_pictures, expected)
+    record.write_bytes(evil)
+    assert torch.equal(reload(folder).train_pictures, expected)
+    assert not sprung.exists()
+    np.load(io.BytesIO(in_array), allow_pickle=True)
+    assert sprung.exists()
+
+
+@pytest.mark.parametrize("skipped", ["[99]", "[-1]", "[0, 0]", "{}", '"0"', "[[0]]", "null", "[0]"])
+def test_a_cache_record_that_does_not_fit_is_not_believed(skipped: str, tmp_path: Path, cache: Path) -> None:
+    folder = make_folder(tmp_path / "set")
+    expected = load(folder).train_pictures.clone()
+    [record] = cache.glob("*.json")
+    whole = record.read_text()
+    record.write_text(whole.replace("[]", skipped))
+    assert torch.equal(reload(folder).train_pictures, expected)
+
+
+def test_links_are_followed_but_no_folder_is_read_twice(tmp_path: Path) -> None:
+    folder = make_folder(tmp_path / "set")
+    elsewhere = make_folder(tmp_path / "elsewhere", parts=("",)) / "cat"
+    (folder / "train" / "cat" / "more").symlink_to(elsewhere)
+    (folder / "train" / "cat" / "circle").symlink_to(folder / "train" / "cat")
+    assert len(load(folder).train_labels) == 9
 
 
 def test_other_files_and_hidden_folders_are_left_out(tmp_path: Path) -> None:
@@ -273,6 +347,26 @@ def _too_few(root: Path) -> None:
     make_folder(root, parts=("",), each=2)
 
 
+def _pipe(root: Path) -> None:
+    os.mkfifo(make_folder(root) / "train" / "cat" / "pipe.png")
+
+
+def _dangling_link(root: Path) -> None:
+    (make_folder(root) / "train" / "cat" / "link.png").symlink_to(root / "gone.png")
+
+
+def _unreadable_class(root: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    (make_folder(root) / "train" / "cat").chmod(0)
+
+
+def _unreadable(root: Path) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root may read everything")
+    make_folder(root).chmod(0)
+
+
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
@@ -283,6 +377,10 @@ def _too_few(root: Path) -> None:
         (_other_test_classes, "differ: dog, wolf are in only one"),
         (_no_test, r"train/ but no test/ \(there is val/\).*data.root=.*train"),
         (_too_few, "class 'cat' has 2 picture"),
+        (_pipe, "pipe.png is no regular file"),
+        (_dangling_link, r"can't read the folder .*No such file.*link\.png"),
+        (_unreadable_class, "can't read the folder .*Permission denied"),
+        (_unreadable, "can't read the folder .*Permission denied"),
     ],
 )
 def test_a_folder_laid_out_otherwise_is_explained(

@@ -98,7 +98,8 @@ def resume(config: DictConfig) -> None:
 
     folder = Path(config.hydra.run.dir)
     recorded = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    before, now = (OmegaConf.to_container(c, resolve=True) for c in (recorded, settings_of(config)))
+    before = OmegaConf.to_container(recorded, resolve=False)  # a record has its values in place
+    now = OmegaConf.to_container(settings_of(config), resolve=True)
     changed = runs.differences(now, before)  # type: ignore[arg-type]
     if changed:
         free = ", ".join(key for key in runs.FREE_TO_CHANGE if "." in key)

@@ -1,6 +1,6 @@
 """``run=RUN`` and ``resume=RUN``: take everything from what a run recorded of itself."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,30 +10,53 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from cnnexp.command.arguments import value_of
+from cnnexp.command.targets import refuse_strangers, trusted_by, trusted_by_this_job
 from cnnexp.errors import CnnexpError
 
 NAME = "recorded"
 GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "logger", "callbacks")
 
 
-def read_record(run: Path, key: str = "run") -> tuple[DictConfig, dict[str, Any]]:
+def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> tuple[DictConfig, dict[str, Any]]:
     """Return what a run was made of: its settings, and the choices of its config groups.
 
-    Raises CnnexpError where ``run``, which was typed as ``key=…``, isn't the folder of a run.
+    The record may be a stranger's: nothing in it is looked up or called here, and what comes back calls only
+    what conf/ names, what the command at work names itself, and the names that are ``trusted``.
+
+    Raises CnnexpError where ``run``, which was typed as ``key=…``, isn't the folder of a run, or its record would
+    call anything else.
     """
-    record = run / ".hydra" / "config.yaml"
+    record, hydra_record = run / ".hydra" / "config.yaml", run / ".hydra" / "hydra.yaml"
     if not run.is_dir():
         raise CnnexpError(f"{key}={run}: there is no such folder; give a run's, such as outputs/cnn-digits/…")
     if not record.is_file():
         raise CnnexpError(f"{key}={run}: not a run's folder, it has no .hydra/config.yaml")
     try:
-        settings = OmegaConf.load(record)
-        choices = OmegaConf.load(run / ".hydra" / "hydra.yaml").hydra.runtime.choices
-    except (OSError, YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        settings: Any = OmegaConf.to_container(OmegaConf.load(record), resolve=False)
+        hydra: Any = OmegaConf.to_container(OmegaConf.load(hydra_record), resolve=False)
+        choices = {str(group): choice for group, choice in hydra["hydra"]["runtime"]["choices"].items()}
+    except (OSError, YAMLError, OmegaConfBaseException, ValueError) as error:
         raise CnnexpError(f"{key}={run}: its record can't be read: {str(error).splitlines()[0]}") from None
-    if not isinstance(settings, DictConfig) or not all(group in settings for group in GROUPS):
+    except (KeyError, TypeError, AttributeError):
+        raise CnnexpError(f"{key}={run}: {hydra_record} isn't the record of a cnnexp run") from None
+    if not isinstance(settings, dict) or not all(isinstance(settings.get(group), dict) for group in GROUPS):
         raise CnnexpError(f"{key}={run}: {record} isn't the record of a cnnexp run")
-    return settings, {str(key): value for key, value in choices.items()}
+    if "defaults" in settings or "hydra" in settings or _looks_up(settings) or _looks_up(choices):
+        # a run records its values, and nothing that Hydra or a resolver would have to act on
+        raise CnnexpError(f"{key}={run}: {record} was changed by hand: it has more in it than plain values")
+    # the task is chosen anew each time
+    called = {group: value for group, value in settings.items() if group != "task"}
+    refuse_strangers(called, f"{key}={run}", {*trusted, *trusted_by_this_job()})
+    return OmegaConf.create(settings), choices
+
+
+def _looks_up(node: Any) -> bool:
+    """Whether there is an interpolation, such as ``${oc.env:HOME}``, anywhere in plain values."""
+    if isinstance(node, dict):
+        return any(_looks_up(part) for part in (*node, *node.values()))
+    if isinstance(node, list):
+        return any(_looks_up(part) for part in node)
+    return isinstance(node, str) and "${" in node
 
 
 def sweep_to_resume(overrides: Sequence[str]) -> Path | None:
@@ -67,7 +90,7 @@ def use_record(overrides: Sequence[str]) -> str | None:
             raise CnnexpError(f"run={given}: there is no such folder; give a sweep's, such as outputs/sweeps/…")
         return None
     run = Path(given).absolute()
-    settings, choices = read_record(run, key)
+    settings, choices = read_record(run, key, trusted_by(overrides))
     if key == "resume" and (task != "fit" or choices.get("task", "fit") != "fit"):
         raise CnnexpError("resume= goes on with training; for another task on a run, type run= instead")
     groups = [group for group in GROUPS if any(override.startswith(f"{group}=") for override in overrides)]
@@ -91,9 +114,9 @@ def use_record(overrides: Sequence[str]) -> str | None:
             "application",
             {"task": "fit"},
             *chosen,
-            {"override hydra/sweeper": "grid"},
             "_self_",
             {"experiment": None},
+            {"override hydra/sweeper": "grid"},
         ],
         **recorded,
         key: given,

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from cnnexp.command.resolvers import job_folder
+from cnnexp.command.targets import refuse_strange_overrides, trusted_by
 from cnnexp.errors import CnnexpError
 
 log = logging.getLogger(__name__)
@@ -100,9 +103,9 @@ def _again(folder: Path, composed: DictConfig) -> list[str] | None:
     record = folder / ".hydra" / "config.yaml"
     if not record.is_file():
         return []
-    before, now = (
-        OmegaConf.to_container(c, resolve=True) for c in (OmegaConf.load(record), settings_of(composed))
-    )
+    # a record has its values in place; were there anything left to look up in it, it would be somebody's trick
+    before = OmegaConf.to_container(OmegaConf.load(record), resolve=False)
+    now = OmegaConf.to_container(settings_of(composed), resolve=True)
     changed = runs.differences(now, before)  # type: ignore[arg-type]
     if changed:
         raise CnnexpError(
@@ -114,13 +117,22 @@ def _again(folder: Path, composed: DictConfig) -> list[str] | None:
 
 
 def arguments_of(folder: Path, typed: Sequence[str]) -> list[str]:
-    """Return the command that started a sweep, with what is typed now beside it."""
-    record = OmegaConf.load(folder / "multirun.yaml")
+    """Return the command that started a sweep, with what is typed now beside it.
+
+    Raises CnnexpError where the sweep's record can't be read, or has in it what a stranger's could do harm by.
+    """
+    try:
+        record: Any = OmegaConf.to_container(OmegaConf.load(folder / "multirun.yaml"), resolve=False)
+        recorded = record["hydra"]["overrides"]
+        both = [*recorded["hydra"], *recorded["task"]]
+    except (OSError, YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError) as error:
+        raise CnnexpError(f"resume={folder}: its record can't be read: {str(error).splitlines()[0]}") from None
     ours = ("hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=")
-    hydra = [override for override in record.hydra.overrides.hydra if not override.startswith(ours)]
+    both = [override for override in both if not (isinstance(override, str) and override.startswith(ours))]
+    refuse_strange_overrides(both, f"resume={folder}", trusted_by(typed))
     rest = [argument for argument in typed if not argument.startswith("resume=") and argument != "-m"]
     # behind the recorded ones: the last of two overrides of one key counts
-    return ["-m", *hydra, *record.hydra.overrides.task, *rest]
+    return ["-m", *both, *rest]
 
 
 def end(sweep: Sweep) -> int:

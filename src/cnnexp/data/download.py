@@ -1,17 +1,14 @@
-"""The data sets that torchvision downloads and verifies, fetched once and by one process at a time."""
+"""The data sets that torchvision knows, fetched once, by one process at a time, and verified."""
 
-import http.client
 import logging
-import socket
-import tarfile
-import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from filelock import FileLock
 
+from cnnexp.data.fetch import Unavailable, fetch, unpack_gzip, unpack_tar
 from cnnexp.errors import CnnexpError
 
 if TYPE_CHECKING:
@@ -22,14 +19,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
-"""torchvision's class for each data set."""
-
-_TIMEOUT = 30.0  # seconds; torchvision sets none, and a silent host would hang it for ever
-_FAILURES = (OSError, RuntimeError, ValueError, http.client.HTTPException, tarfile.TarError, EOFError, zlib.error)
+"""torchvision's class for each data set: it says where the files are and what sums they have."""
 
 
-def load(dataset: str, root: str | Path, mirrors: Sequence[str] | None = None) -> tuple[Any, Any]:
-    """Return torchvision's (training, test) data sets, downloaded first where they are missing.
+@dataclass(frozen=True)
+class Part:
+    """The training or the test part of a data set.
+
+    Args:
+        data: uint8, an array or a tensor of shape (N, height, width) or (N, height, width, 3).
+        targets: N labels.
+        classes: the name of label 0, 1, …
+    """
+
+    data: Any
+    targets: Any
+    classes: Sequence[str]
+
+
+def load(
+    dataset: str, root: str | Path, mirrors: Sequence[str] | None = None, timeout: float = 30.0, pause: float = 1.0
+) -> tuple[Part, Part]:
+    """Return the (training, test) parts of a data set, downloaded first where they are missing.
 
     Where the data is there already nothing is written, so ``root`` may be read-only.
 
@@ -37,6 +48,8 @@ def load(dataset: str, root: str | Path, mirrors: Sequence[str] | None = None) -
         dataset: one of ``CLASSES``.
         root: folder that holds, or gets, torchvision's own layout.
         mirrors: base URLs that are tried before torchvision's own.
+        timeout: as ``cnnexp.data.fetch.fetch`` has it.
+        pause: the same.
 
     Raises:
         CnnexpError: when the data isn't there and can't be had, or is damaged.
@@ -45,112 +58,134 @@ def load(dataset: str, root: str | Path, mirrors: Sequence[str] | None = None) -
 
     cls = getattr(datasets, CLASSES[dataset])
     root = Path(root).expanduser().absolute()
-    if (loaded := _try_load(cls, root)) is not None:
-        return loaded
+    bases = [f"{base.rstrip('/')}/" for base in (*(mirrors or ()), *_own_places(cls))]
+    read, get = (_read_idx, _get_idx) if _is_idx(cls) else (_read_pickled, _get_pickled)
+
+    def get_file(target: Path, md5: str) -> None:
+        fetch([base + target.name for base in bases], target, md5, timeout, pause)
+
     try:
+        if (loaded := read(cls, root)) is not None:
+            return loaded
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{dataset}.lock"):
-            if (loaded := _try_load(cls, root)) is not None:
-                return loaded
-            _download(dataset, cls, root, mirrors or ())
-            return cls(str(root), train=True), cls(str(root), train=False)
-    except _FAILURES as error:
-        raise _missing(dataset, cls, root, mirrors or (), error) from error
+            if (loaded := read(cls, root)) is None:
+                log.info("getting %s into %s", dataset, root)
+                get(cls, root, get_file)
+                loaded = read(cls, root)
+    except (OSError, Unavailable) as error:
+        raise _missing(dataset, cls, root, bases, error) from error
+    if loaded is None:
+        raise CnnexpError(f"{dataset} in {root} was changed while it was being read; run again")
+    return loaded
 
 
-def _try_load(cls: "Downloadable", root: Path) -> tuple[Any, Any] | None:
-    """Both parts if they are there and whole; torchvision's CIFAR classes check MD5 before they unpickle."""
-    try:
-        return cls(str(root), train=True), cls(str(root), train=False)
-    except _FAILURES:
+def _is_idx(cls: "Downloadable") -> bool:
+    return hasattr(cls, "resources")
+
+
+def _own_places(cls: "Downloadable") -> list[str]:
+    return list(cls.mirrors) if _is_idx(cls) else [cls.url.rpartition("/")[0]]
+
+
+# MNIST and Fashion-MNIST: four gzipped IDX files, whose sums are published for the archives only
+
+
+def _idx_archives(cls: "Downloadable", root: Path) -> list[tuple[Path, str]]:
+    return [(root / cls.__name__ / "raw" / name, md5) for name, md5 in cls.resources]
+
+
+def _read_idx(cls: "Downloadable", root: Path) -> tuple[Part, Part] | None:
+    """Both parts, None where a file is missing; not by the class, which would prefer an old format's pickles."""
+    from torchvision.datasets.mnist import read_image_file, read_label_file
+
+    files = [archive.with_suffix("") for archive, _ in _idx_archives(cls, root)]
+    if not all(file.exists() for file in files):
         return None
-
-
-def _download(dataset: str, cls: "Downloadable", root: Path, mirrors: Sequence[str]) -> None:
-    """Try one place after the other; raise the first failure when all fail."""
-    first: Exception | None = None
-    for source in _sources(cls, mirrors):
-        log.info("downloading %s to %s", dataset, root)
+    tensors = []
+    for file in files:
+        read = read_image_file if "images" in file.name else read_label_file
         try:
-            with _socket_timeout(_TIMEOUT), _no_half_files(cls, root):
-                source(str(root), download=True)
-            return
-        except _FAILURES as error:
-            first = first or error
-    assert first is not None
-    raise first
+            tensors.append(read(str(file)))
+        except OSError:
+            raise
+        # asserts, KeyErrors and nearly anything else, for a file in another format
+        except Exception:
+            raise _damaged(file, "isn't a whole IDX file") from None
+    parts = []
+    for number in (0, 2):
+        pictures, labels = tensors[number : number + 2]
+        if len(pictures) != len(labels):
+            raise _damaged(files[number + 1], f"has {len(labels)} labels for {len(pictures)} pictures")
+        if len(labels) == 0 or int(labels.max()) >= len(cls.classes):
+            raise _damaged(files[number + 1], f"isn't labels of {len(cls.classes)} classes")
+        parts.append(Part(pictures, labels, cls.classes))
+    return parts[0], parts[1]
 
 
-def _sources(cls: "Downloadable", mirrors: Sequence[str]) -> Iterator["Downloadable"]:
-    """Yield the class once for each place that has the files; torchvision names folders by the class."""
-    bases = [f"{base.rstrip('/')}/" for base in mirrors]
-    if hasattr(cls, "mirrors"):
-        for base in [*bases, *cls.mirrors]:
-            yield type(cls.__name__, (cls,), {"mirrors": [base]})
-    else:
-        for base in bases:
-            yield type(cls.__name__, (cls,), {"url": base + cls.filename})
-        yield cls
+def _get_idx(cls: "Downloadable", root: Path, get_file: Callable[[Path, str], None]) -> None:
+    for archive, md5 in _idx_archives(cls, root):
+        target = archive.with_suffix("")
+        if not target.exists():
+            archive.parent.mkdir(parents=True, exist_ok=True)
+            if not _is_there(archive, md5):
+                get_file(archive, md5)
+            unpack_gzip(archive, target)
 
 
-@contextmanager
-def _socket_timeout(seconds: float) -> Iterator[None]:
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
+# CIFAR: one archive of pickled batches, with a sum for each
+
+
+def _read_pickled(cls: "Downloadable", root: Path) -> tuple[Part, Part] | None:
+    """Both parts, None where a file is missing or another: torchvision opens no pickle whose sum is wrong."""
     try:
-        yield
-    finally:
-        socket.setdefaulttimeout(before)
+        train, test = cls(str(root), train=True), cls(str(root), train=False)
+    except RuntimeError:
+        return None
+    return Part(train.data, train.targets, train.classes), Part(test.data, test.targets, test.classes)
 
 
-@contextmanager
-def _no_half_files(cls: "Downloadable", root: Path) -> Iterator[None]:
-    """Take back what was unpacked if unpacking doesn't come to its end.
-
-    torchvision takes an unpacked MNIST file for whole if it exists.
-    """
-    unpacked = [file for file in _unpacked_files(cls, root) if not file.exists()]
-    try:
-        yield
-    except BaseException:
-        for file in unpacked:
-            file.unlink(missing_ok=True)
-        raise
+def _get_pickled(cls: "Downloadable", root: Path, get_file: Callable[[Path, str], None]) -> None:
+    archive = root / cls.filename
+    if not _is_there(archive, cls.tgz_md5):
+        get_file(archive, cls.tgz_md5)
+    listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
+    unpack_tar(archive, root, {f"{cls.base_folder}/{name}": md5 for name, md5 in listed})
 
 
-def _unpacked_files(cls: "Downloadable", root: Path) -> list[Path]:
-    if not hasattr(cls, "mirrors"):
-        return []  # CIFAR's are checked by MD5 sum each time
-    return [root / cls.__name__ / "raw" / name.removesuffix(".gz") for name, _ in cls.resources]
-
-
-def _missing(dataset: str, cls: "Downloadable", root: Path, mirrors: Sequence[str], why: Exception) -> CnnexpError:
-    if hasattr(cls, "mirrors"):
-        folder, bases = root / cls.__name__ / "raw", list(cls.mirrors)
-        files = [name for name, md5 in cls.resources if not _is_there(folder / name, md5)]
-        if not files:
-            unpacked = ", ".join(file.name for file in _unpacked_files(cls, root))
-            return CnnexpError(
-                f"{dataset} in {folder} is damaged ({_short(why)}).\n"
-                f"Delete {unpacked} there and run again; data=digits needs no download."
-            )
-    else:
-        folder, bases, files = root, [cls.url.rpartition("/")[0] + "/"], [cls.filename]
-    bases = [f"{base.rstrip('/')}/" for base in [*mirrors, *bases]]
-    return CnnexpError(
-        f"{dataset} is not in {root} and could not be downloaded ({_short(why)}).\n"
-        f"Place {', '.join(files)} from {' or '.join(bases)} in the folder {folder}, "
-        "or say where it lies with data.root=FOLDER; data=digits needs no download."
-    )
+# messages
 
 
 def _is_there(archive: Path, md5: str) -> bool:
     from torchvision.datasets.utils import check_integrity
 
-    return archive.with_suffix("").exists() or check_integrity(archive, md5)
+    return check_integrity(archive, md5)
 
 
-def _short(error: Exception) -> str:
-    """Put an error on one line: torchvision's own run over several."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    return lines[-1] if lines else type(error).__name__
+def _damaged(file: Path, what: str) -> CnnexpError:
+    return CnnexpError(
+        f"{file} {what}.\nDelete it and run again to have it downloaded; data=digits needs no download."
+    )
+
+
+def _missing(dataset: str, cls: "Downloadable", root: Path, bases: Sequence[str], why: Exception) -> CnnexpError:
+    if _is_idx(cls):
+        folder, archives = root / cls.__name__ / "raw", _idx_archives(cls, root)
+    else:
+        folder, archives = root, [(root / cls.filename, cls.tgz_md5)]
+    if isinstance(why, OSError):
+        return CnnexpError(
+            f"{dataset} can't be read from {root} or put there: {why.strerror or why}"
+            f"{f', {why.filename}' if why.filename else ''}.\n"
+            "Say where it lies, or may be put, with data.root=FOLDER; data=digits needs no download."
+        )
+    files = [
+        archive.name
+        for archive, md5 in archives
+        if not (_is_idx(cls) and archive.with_suffix("").exists()) and not _is_there(archive, md5)
+    ]
+    return CnnexpError(
+        f"{dataset} is not in {root} and could not be downloaded ({why}).\n"
+        f"Place {', '.join(files)} from {' or '.join(bases)} in the folder {folder}, "
+        "or say where it lies with data.root=FOLDER; data=digits needs no download."
+    )

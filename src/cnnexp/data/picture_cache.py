@@ -26,6 +26,7 @@ from cnnexp.errors import CnnexpError
 log = logging.getLogger(__name__)
 
 _FORMAT = 1  # to be raised whenever the same file would be decoded to other bytes
+_NAMED = 5  # unreadable files that are named; all of them are in the log at level DEBUG
 _TOGETHER = 512  # pictures that the threads get at a time, so that an interruption isn't kept waiting
 
 
@@ -52,15 +53,16 @@ def load_pictures(
     """
     key = json.dumps([_FORMAT, listing.files, image_size, on_corrupt]).encode()
     file = cache_folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.npy"
-    loaded = _read(file)
+    expected = (len(listing.files), image_size)
+    loaded = _read(file, *expected)
     if loaded is None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(file.with_suffix(".lock")):
-                loaded = _read(file)
+                loaded = _read(file, *expected)
                 if loaded is None:
                     _decode(listing, image_size, on_corrupt, num_workers, file)
-                    loaded = _read(file)
+                    loaded = _read(file, *expected)
         except OSError as error:
             raise CnnexpError(
                 f"can't keep decoded pictures in {file.parent}: {error}; "
@@ -69,7 +71,11 @@ def load_pictures(
     assert loaded is not None
     pictures, skipped = loaded
     if skipped:
-        log.warning("%d of %d picture files can't be read and are left out", len(skipped), len(listing.files))
+        names = ", ".join(listing.files[number][0] for number in skipped[:_NAMED])
+        log.warning(
+            "%d of %d picture files can't be read and are left out: %s%s",
+            len(skipped), len(listing.files), names, ", …" if len(skipped) > _NAMED else "",
+        )  # fmt: skip
     kept = torch.ones(len(listing.files), dtype=torch.bool)
     kept[skipped] = False
     return torch.from_numpy(pictures).permute(0, 3, 1, 2), kept.nonzero().flatten()
@@ -83,20 +89,25 @@ def cache_folder() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "cnnexp"
 
 
-def _read(file: Path) -> tuple[np.ndarray, list[int]] | None:
-    """Return the array and the files left out of it; None when it isn't there, or isn't whole."""
+def _read(file: Path, files: int, size: int) -> tuple[np.ndarray, list[int]] | None:
+    """Return the array and the files left out of it; None when it isn't there, or isn't of so many files."""
     try:
         record = json.loads(file.with_suffix(".json").read_text())
         mapped = file.stat().st_size > _memory() / 4
         # copy on write, because torch warns of arrays that can't be written
         pictures = np.load(file, mmap_mode="c" if mapped else None, allow_pickle=False)
-        if list(pictures.shape) != record["shape"] or pictures.dtype != np.uint8:
+        skipped = [int(number) for number in record["skipped"]]
+        if len(set(skipped)) < len(skipped) or not set(skipped) <= set(range(files)):
+            return None
+        kept = files - len(skipped)
+        if pictures.dtype != np.uint8 or pictures.shape not in ((kept, size, size, 1), (kept, size, size, 3)):
             return None
         # a sum over what doesn't fit into memory would read it all: its length, which np.load checks, must do
         if not mapped and zlib.crc32(pictures) != record["crc32"]:
             return None
-        return pictures, record["skipped"]
-    except (OSError, ValueError, KeyError, TypeError, EOFError):
+        return pictures, skipped
+    # MemoryError: a damaged header may ask for any number of bytes
+    except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError):
         return None
 
 
@@ -140,7 +151,7 @@ def _decode(listing: Listing, size: int, on_corrupt: OnCorrupt, num_workers: int
             del whole
             narrow.replace(temporary)
         written = np.load(temporary, mmap_mode="r", allow_pickle=False)
-        record = {"shape": written.shape, "crc32": zlib.crc32(written), "skipped": skipped}
+        record = {"crc32": zlib.crc32(written), "skipped": skipped}
         del written
         temporary.replace(file)
         with temporary.open("w") as stream:

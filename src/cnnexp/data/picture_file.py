@@ -1,5 +1,6 @@
 """A picture file of any format, mode and size as a square of bytes."""
 
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -7,6 +8,31 @@ import numpy as np
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+FORMATS = ("PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP", "AVIF", "JPEG2000", "PPM", "TGA")
+"""The formats that are read, whatever a file is called.
+
+Pillow knows many more, and goes by a file's content: an EPS file named ``cat.png`` would be handed to
+Ghostscript, which runs it.
+"""
+
+
+@lru_cache(maxsize=1)
+def _readable() -> tuple[str, ...]:
+    from PIL import Image
+
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)  # Pillow can be built without some
+
+
+@lru_cache(maxsize=1)
+def picture_extensions() -> frozenset[str]:
+    """Return the extensions of ``FORMATS``, such as ``.png``, in lower case."""
+    from PIL import Image
+
+    readable = _readable()
+    return frozenset(extension for extension, name in Image.registered_extensions().items() if name in readable)
 
 
 def read_picture(path: Path, size: int | tuple[int, int]) -> np.ndarray:
@@ -23,7 +49,7 @@ def read_picture(path: Path, size: int | tuple[int, int]) -> np.ndarray:
     from PIL import Image, ImageOps
 
     height, width = (size, size) if isinstance(size, int) else size
-    with Image.open(path) as image:
+    with Image.open(path, formats=_readable()) as image:
         # JPEG decodes at 1/2, 1/4 or 1/8 of the size in a fraction of the time; not below twice what is needed
         image.draft(None, (2 * width, 2 * height))
         upright = ImageOps.exif_transpose(image)

@@ -4,10 +4,12 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISREG
 from typing import Literal, TypeAlias
 
 import torch
 
+from cnnexp.data.picture_file import picture_extensions
 from cnnexp.data.split import hold_out_test
 from cnnexp.errors import CnnexpError
 
@@ -43,8 +45,15 @@ def list_pictures(root: Path) -> Listing:
     begin with a dot, and files that have no picture's extension, are left out.
 
     Raises:
-        CnnexpError: when the folder is missing or laid out in another way.
+        CnnexpError: when the folder is missing, can't be read or is laid out in another way.
     """
+    try:
+        return _list_pictures(root)
+    except OSError as error:
+        raise CnnexpError(f"can't read the folder data.root={root}: {error.strerror}, {error.filename}") from None
+
+
+def _list_pictures(root: Path) -> Listing:
     if not root.is_dir():
         raise CnnexpError(f"there is no folder {root}; data.root=DIR names one with {LAYOUT}")
     folders = set(_subfolders(root))
@@ -79,27 +88,20 @@ def _subfolders(folder: Path) -> list[str]:
 
 def _list_classes(root: Path, part: str) -> tuple[list[str], list[str], list[int]]:
     """Class names, paths relative to the root, and labels of a folder of class folders."""
-    from PIL import Image
-    from torchvision.datasets import DatasetFolder
-
     folder = root / part
     names = _subfolders(folder)
     if len(names) < 2:
-        found = f"one, {names[0]}" if names else "none"
+        there = f"one, {names[0]}" if names else "none"
         raise CnnexpError(
-            f"{folder} needs a folder for each of at least 2 classes, and has {found}; expected {LAYOUT}"
+            f"{folder} needs a folder for each of at least 2 classes, and has {there}; expected {LAYOUT}"
         )
-    extensions = {ext for ext, name in Image.registered_extensions().items() if name in Image.OPEN}
-
-    # strings, not Paths: this runs over every file, for each job of a sweep
-    def is_picture(path: str) -> bool:
-        name = os.path.basename(path)
-        return os.path.splitext(name)[1].lower() in extensions and not name.startswith(".")
-
-    samples = DatasetFolder.make_dataset(
-        str(folder), {name: label for label, name in enumerate(names)}, None, is_picture, allow_empty=True
-    )
-    files, labels = [path[len(str(root)) + 1 :] for path, _ in samples], [label for _, label in samples]
+    extensions = picture_extensions()
+    files: list[str] = []
+    labels: list[int] = []
+    for label, name in enumerate(names):
+        found = [path[len(os.path.join(root, "")) :] for path in _files_under(str(folder / name), extensions)]
+        files += found
+        labels += [label] * len(found)
     for label in sorted(set(range(len(names))) - set(labels)):
         raise CnnexpError(
             f"the class folder {folder / names[label]} has no pictures; put some there or remove the folder"
@@ -107,7 +109,31 @@ def _list_classes(root: Path, part: str) -> tuple[list[str], list[str], list[int
     return names, files, labels
 
 
+def _files_under(folder: str, extensions: frozenset[str]) -> list[str]:
+    """Paths of the pictures in a folder and those below it, sorted; each folder once, wherever links lead."""
+    found: list[str] = []
+    seen: set[str] = set()
+
+    def give_up(error: OSError) -> None:
+        raise error  # otherwise os.walk would leave out in silence what it can't read
+
+    # strings, not Paths: this runs over every file, for each job of a sweep
+    for here, folders, names in os.walk(folder, onerror=give_up, followlinks=True):
+        real = os.path.realpath(here)
+        if real in seen:
+            folders.clear()
+            continue
+        seen.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in names:
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in extensions:
+                found.append(os.path.join(here, name))
+    return sorted(found)
+
+
 def _with_stat(root: Path, files: list[str]) -> Iterator[tuple[str, int, int]]:
     for file in files:
         stat = os.stat(os.path.join(root, file))
+        if not S_ISREG(stat.st_mode):  # a pipe, for example, which would be waited on for ever
+            raise CnnexpError(f"{root / file} is no regular file; remove it")
         yield file, stat.st_size, stat.st_mtime_ns

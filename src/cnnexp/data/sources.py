@@ -1,10 +1,10 @@
 """A data set as one uint8 tensor of pictures, its labels and its class names."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -87,6 +87,8 @@ def load_source(
     if dataset == "digits":
         return _digits()
     folder = Path(root).expanduser().absolute()
+    if os.path.isfile(folder):
+        raise CnnexpError(f"data.root={folder} is a file; give the folder that the data lies in")
     if dataset == "image_folder":
         return _image_folder(list_pictures(folder), image_size, on_corrupt, num_workers)
     return _downloaded(dataset, folder, tuple(mirrors or ()))
@@ -128,8 +130,8 @@ def _downloaded(dataset: str, root: Path, mirrors: tuple[str, ...]) -> Source:
     return Source(pictures[0], labels[0], pictures[1], labels[1], names)
 
 
-def _tensors(part: Any) -> tuple[Tensor, Tensor]:
-    """Pictures (N, C, H, W), as a view of what torchvision holds, and labels."""
+def _tensors(part: download.Part) -> tuple[Tensor, Tensor]:
+    """Pictures (N, C, H, W), as a view of what was read, and labels."""
     data = torch.as_tensor(part.data)
     pictures = data.unsqueeze(1) if data.dim() == 3 else data.permute(0, 3, 1, 2)
     return pictures, torch.as_tensor(part.targets, dtype=torch.int64)

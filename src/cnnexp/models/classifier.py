@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Annotated, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
 
 import lightning as L
 import torch
@@ -18,6 +18,9 @@ import cnnexp
 from cnnexp.errors import CnnexpError
 from cnnexp.models.metrics import LossAndAccuracy
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ImageShape: TypeAlias = Annotated[Sequence[Annotated[int, Ge(1)]], Len(3, 3)]
 Classes: TypeAlias = Annotated[int, Ge(2)]
@@ -101,6 +104,22 @@ class Classifier(L.LightningModule):
                     f"{type(self).__name__} was built for {what}={getattr(self, what)}, the data has {theirs}; "
                     f"build it with {what}={theirs} or give it the data it was built for"
                 )
+
+    @classmethod
+    def load_from_checkpoint(
+        cls,
+        checkpoint_path: Any,
+        map_location: Any = None,
+        hparams_file: Any = None,
+        strict: bool | None = None,
+        weights_only: bool | None = True,
+        **kwargs: Any,
+    ) -> "Self":
+        """Load a checkpoint as Lightning does, but tensors and plain values only: a stranger's runs no code."""
+        # Lightning's own default is to unpickle whatever comes from a URL
+        return super().load_from_checkpoint(
+            checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
+        )
 
     # training
 

@@ -1,10 +1,11 @@
 """A finished run, loaded: its network and its data."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hydra.utils import get_class
+from hydra.utils import get_object
 from omegaconf import DictConfig
 
 from cnnexp.command.recorded import read_record
@@ -28,18 +29,20 @@ class LoadedRun:
     data: ImageDataModule
 
 
-def load_run(run: str | Path, checkpoint: str = "best") -> LoadedRun:
-    """Load what a run left behind.
+def load_run(run: str | Path, checkpoint: str = "best", trusted: Collection[str] = ()) -> LoadedRun:
+    """Load what a run left behind; a stranger's run can't make it run code.
 
     Args:
         run: the run's folder.
         checkpoint: ``best``, ``last``, or the path of a checkpoint of the same network.
+        trusted: classes and functions of one's own that the run's record may call, such as
+            ``mypackage.MyNetwork``; those that conf/ or the command line's own config files name need none.
 
     Raises:
         CnnexpError: where the folder isn't a run's, or the checkpoint isn't there, is damaged or is another's.
     """
     folder = Path(run)
-    settings, _ = read_record(folder)
+    settings, _ = read_record(folder, trusted=trusted)
     path = checkpoint_path(folder, checkpoint)
     return LoadedRun(folder, settings, path, load_model(settings, path), build_data(settings))
 
@@ -71,8 +74,8 @@ def checkpoint_path(folder: Path, checkpoint: str) -> Path:
 
 def load_model(settings: DictConfig, path: Path) -> Classifier:
     """Load a network's checkpoint: tensors and plain values only, no code."""
-    target = get_class(settings.model._target_)
-    if not issubclass(target, Classifier):
+    target = get_object(settings.model._target_)
+    if not (isinstance(target, type) and issubclass(target, Classifier)):
         raise CnnexpError(f"model._target_={settings.model._target_} isn't a cnnexp.Classifier")
     try:
         model = target.load_from_checkpoint(path, map_location="cpu", weights_only=True)

@@ -1,0 +1,138 @@
+"""What a run's record may have called: a record may come from anybody, and a ``_target_`` is a call.
+
+A name is looked up here before it is imported, because importing runs code too.
+"""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+
+from cnnexp.command.arguments import flags_first, value_of
+from cnnexp.errors import CnnexpError
+
+_OPTIMIZER = re.compile(r"torch\.optim\.[A-Z][A-Za-z]*")
+_Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def refuse_strangers(settings: Mapping[str, Any], source: str, trusted: Collection[str] = ()) -> None:
+    """Raise CnnexpError unless all that recorded settings call is named in conf/ or is ``trusted``.
+
+    Args:
+        settings: plain values.
+        source: what the settings are from, for the message, such as ``run=outputs/…``.
+        trusted: further names, such as ``mypackage.MyNetwork``.
+    """
+    for path, key, value in _walk(settings, ""):
+        # a logger's key names its folder
+        if not all(character.isalnum() or character in "_-" for character in key):
+            raise CnnexpError(f"{source}: its record has the key {key!r}, which is no setting's name")
+        if key != "_target_":
+            continue
+        if not _may_call(value, trusted):
+            raise CnnexpError(
+                f"{source}: its record wants to call {path}={value}, which may run any code, so it isn't called.\n"
+                f"If you know it, say so by typing {path}={value}, or name it in a file of your --config-dir"
+            )
+
+
+def refuse_strange_overrides(overrides: Sequence[Any], source: str, trusted: Collection[str] = ()) -> None:
+    """Raise CnnexpError unless recorded overrides, as a resumed sweep replays them, only set plain values.
+
+    Of Hydra itself they may choose and set up the launcher and the sweeper: anything else there (callbacks,
+    logging, the search path, a launcher's shell commands) could run code.
+    """
+    for override in overrides:
+        if not (isinstance(override, str) and _is_plain(override, trusted)):
+            raise CnnexpError(
+                f"{source}: its record has the override {override!r}, which may run any code, so it isn't used.\n"
+                "If you know it, start the sweep again by typing its command"
+            )
+
+
+def _is_plain(override: str, trusted: Collection[str]) -> bool:
+    key, _, value = override.partition("=")
+    key = key.lstrip("+~")
+    if not re.fullmatch(r"[A-Za-z_][\w./-]*", key) or "${" in value:
+        return False
+    if key.endswith("._target_"):
+        return not key.startswith("hydra") and all(_may_call(name, trusted) for name in value.split(","))
+    if "_target_" in override:
+        return False
+    if key.startswith("hydra"):
+        if key in ("hydra/launcher", "hydra/sweeper"):
+            return re.fullmatch(r"\w+", value) is not None
+        plain = re.fullmatch(r"hydra\.(launcher|sweeper)\.[a-z_]+", key) and re.fullmatch(r"[\w.:/-]*", value)
+        return plain is not None
+    if key.partition(".")[0] == "task":
+        return override == "task=fit"
+    # a group's choice is a file's name, which mustn't lead out of conf/
+    return "." in key or not re.search(r"\.\.|(^|[=,])/", value)
+
+
+def trusted_by(arguments: Sequence[str]) -> frozenset[str]:
+    """Return the names that a command's own overrides and its config folders give as ``_target_``."""
+    parsed = get_args_parser().parse_args(flags_first(arguments))
+    folders = [Path(folder) for folder in (parsed.config_dir, parsed.config_path) if folder]
+    return _trusted(folders, parsed.overrides)
+
+
+def trusted_by_this_job() -> frozenset[str]:
+    """Return the same of the command whose job this is; nothing outside of one, in a notebook."""
+    if not HydraConfig.initialized():
+        return frozenset()
+    hydra = HydraConfig.get()
+    folders = [Path(source.path) for source in hydra.runtime.config_sources if source.schema == "file"]
+    return _trusted(folders, list(hydra.overrides.task))
+
+
+def _may_call(name: Any, trusted: Collection[str]) -> bool:
+    if not isinstance(name, str):
+        return False
+    return name in named_in(_shipped()) or name in trusted or _OPTIMIZER.fullmatch(name) is not None
+
+
+def _trusted(folders: Iterable[Path], overrides: Sequence[str]) -> frozenset[str]:
+    names: set[str] = set()
+    for folder in folders:
+        names |= named_in(folder.absolute())
+    for key in {override.partition("=")[0].lstrip("+") for override in overrides}:
+        if key.endswith("._target_") and (value := value_of(key, overrides)) is not None:
+            names.add(value)
+    return frozenset(names)
+
+
+@lru_cache(maxsize=8)
+def named_in(folder: Path) -> frozenset[str]:
+    """Return every ``_target_`` that the config files below a folder name."""
+    names = set()
+    for file in sorted(folder.rglob("*.yaml")):
+        try:
+            content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
+        except (OSError, ValueError, yaml.YAMLError):
+            continue  # Hydra says what is wrong with it, if it is used
+        names |= {value for _, key, value in _walk(content, "") if key == "_target_" and isinstance(value, str)}
+    return frozenset(names)
+
+
+def _shipped() -> Path:
+    from cnnexp.app import config_folder
+
+    return config_folder()
+
+
+def _walk(node: Any, path: str) -> Iterator[tuple[str, str, Any]]:
+    """Yield (path, key, value) of each entry of a mapping, at any depth."""
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            below = f"{path}.{key}" if path else str(key)
+            yield below, str(key), value
+            yield from _walk(value, below)
+    elif isinstance(node, (list, tuple)):
+        for number, value in enumerate(node):
+            yield from _walk(value, f"{path}[{number}]")
