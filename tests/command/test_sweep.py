@@ -1,0 +1,157 @@
+"""Sweeps as a whole: refused before they begin, resumed, stopped at a failure, and ended with a report."""
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.core.global_hydra import GlobalHydra
+
+from cnnexp.app import config_folder
+from cnnexp.command.check import check
+from cnnexp.command.sweep import Sweep, duration, jobs_of
+from cnnexp.training.callbacks import SeedSteps
+
+QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
+STUDIES = sorted(
+    path.stem for path in (config_folder() / "experiment").glob("*.yaml") if "sweeper:" in path.read_text()
+)
+
+
+def the_sweep(folder: Path) -> Path:
+    [sweep] = folder.glob("outputs/sweeps/*/*")
+    return sweep
+
+
+def jobs(sweep: Path) -> dict[str, str]:
+    """Each job's status."""
+    found = sorted(sweep.glob("*/result.json"))
+    return {path.parent.name: json.loads(path.read_text())["status"] for path in found}
+
+
+@pytest.mark.parametrize(
+    ("swept", "said"),
+    [
+        ("model=cnn,cm", "model=cm: there is no such model"),
+        ("optimizer.lr=0.1,fast", 'optimizer.lr="fast" is not allowed'),
+        ("model.channel=1,2", "did you mean model.channels?"),
+        ("model.dropout=0,1.5", "model.dropout=1.5 is not allowed"),
+        ("optimizer.lr=interval(0,1)", "does not support sweep type"),
+    ],
+)
+def test_a_job_that_does_not_compose_refuses_the_whole_sweep(swept, said, cnnexp, folder, capsys):
+    assert cnnexp(*QUICK, "-m", swept) == 2
+    assert said in capsys.readouterr().err
+    assert not (folder / "outputs").exists()
+
+
+def test_a_sweep_tells_how_far_it_is_and_ends_with_a_report(cnnexp, folder, capsys):
+    assert cnnexp(*QUICK, "-m", "seed=0,1", "data.train_size=100,400") == 0
+    printed = capsys.readouterr().out
+    assert "job 1 of 4: data.train_size-100,seed-0" in printed
+    assert "job 4 of 4" in printed
+    assert "best val accuracy so far" in printed
+    assert "epoch 1/2" not in printed
+    assert "epoch 1/2" in (the_sweep(folder) / "data.train_size-100,seed-0" / "run.log").read_text()
+    assert "train_size" in printed
+    for name in ("report.html", "report.csv", "curves.png"):
+        assert (the_sweep(folder) / name).stat().st_size > 500
+
+
+def test_fail_fast_stops_at_the_first_failure(cnnexp, folder, capsys):
+    assert cnnexp(*QUICK, "-m", "optimizer.lr=0.001,-1,0.01", "fail_fast=true") == 1
+    assert jobs(the_sweep(folder)) == {"optimizer.lr-0.001": "completed", "optimizer.lr--1": "failed"}
+    assert "1 failed" in capsys.readouterr().err
+
+
+def test_a_job_does_not_depend_on_those_before_it(cnnexp, folder):
+    assert cnnexp(*QUICK, "model.dropout=0.2", "-m", "seed=0,1") == 0
+    assert cnnexp(*QUICK, "model.dropout=0.2", "-m", "seed=1,3", "name=alone") == 0
+    after, alone = (
+        torch.load(next(folder.glob(f"outputs/sweeps/{name}/*/seed-1/checkpoints/last.ckpt")), weights_only=True)
+        for name in ("adhoc", "alone")
+    )
+    for name, tensor in after["state_dict"].items():
+        assert torch.equal(tensor, alone["state_dict"][name])
+
+
+@pytest.fixture
+def interrupted(cnnexp, folder, monkeypatch, capsys) -> Path:
+    """A sweep of three jobs, interrupted within the second one's second epoch."""
+    begin = SeedSteps.on_train_batch_start
+
+    def watched(self, trainer, module, batch, batch_idx):
+        if self.seed == 1 and (trainer.current_epoch, batch_idx) == (1, 1):
+            os.kill(os.getpid(), signal.SIGINT)
+        begin(self, trainer, module, batch, batch_idx)
+
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    monkeypatch.setattr(SeedSteps, "on_train_batch_start", watched)
+    assert cnnexp(*QUICK, "-m", "seed=0,1,2") == 130
+    signal.signal(signal.SIGINT, before)
+    monkeypatch.setattr(SeedSteps, "on_train_batch_start", begin)
+    assert "go on with: python -m cnnexp resume=outputs/sweeps/adhoc/" in capsys.readouterr().err
+    assert jobs(the_sweep(folder)) == {"seed-0": "completed", "seed-1": "interrupted"}
+    return the_sweep(folder)
+
+
+def test_a_resumed_sweep_runs_what_is_left_and_leaves_the_rest_alone(interrupted, cnnexp, folder, capsys):
+    finished = {path: path.read_bytes() for path in (interrupted / "seed-0").rglob("*") if path.is_file()}
+    assert cnnexp(f"resume={interrupted}") == 0
+    printed = capsys.readouterr().out
+    assert "job 1 of 2: seed-1" in printed
+    assert "job 2 of 2" in printed
+    assert jobs(interrupted) == dict.fromkeys(["seed-0", "seed-1", "seed-2"], "completed")
+    assert {path: path.read_bytes() for path in (interrupted / "seed-0").rglob("*") if path.is_file()} == finished
+    assert (interrupted / "report.html").exists()
+
+    assert cnnexp(*QUICK, "-m", "seed=1,3", "name=straight") == 0
+    [straight] = folder.glob("outputs/sweeps/straight/*/seed-1")
+    resumed, other = (
+        torch.load(job / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        for job in (interrupted / "seed-1", straight)
+    )
+    assert all(torch.equal(resumed[name], other[name]) for name in resumed)
+    assert (interrupted / "seed-1" / ".hydra" / "resumes.yaml").exists()
+
+    # nothing is left to do: nothing is done
+    assert cnnexp(f"resume={interrupted}") == 0
+    assert "job 1" not in capsys.readouterr().out
+
+
+def test_a_resumed_sweep_can_not_become_another(interrupted, cnnexp, capsys):
+    assert cnnexp(f"resume={interrupted}", "optimizer.lr=0.5") == 2
+    assert "was started with another optimizer.lr" in capsys.readouterr().err
+    assert jobs(interrupted) == {"seed-0": "completed", "seed-1": "interrupted"}
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_job_of_every_study_composes(study, folder):
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("config", [f"experiment={study}"], return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        overrides = jobs_of(config, loader)
+        assert overrides is not None
+        assert len(overrides) >= 6
+        for job in (overrides[0], overrides[-1]):
+            check(compose("config", [f"experiment={study}", *job], return_hydra_config=False))
+
+
+@pytest.mark.slow
+def test_a_study_runs_multirun_by_itself(cnnexp, folder, every_data_set):
+    assert cnnexp(
+        "experiment=overfit_train_size", "data.train_size=50,200", "trainer.max_epochs=2", "data.val_size=0.2",
+    ) == 0  # fmt: skip
+    [sweep] = (folder / "outputs" / "sweeps" / "overfit_train_size").iterdir()
+    assert len(jobs(sweep)) == 4
+    assert (sweep / "gap.png").exists()
+
+
+def test_the_time_left_is_told_in_a_unit_that_fits():
+    assert [duration(seconds) for seconds in (5, 89, 600, 6 * 3600)] == ["5 s", "89 s", "10 min", "6.0 h"]
+    sweep = Sweep(Path("here"), jobs=2)
+    sweep.finished("first", {"val_accuracy": None})
+    assert "best" not in sweep.announce("second")
