@@ -119,6 +119,7 @@ def use_record(overrides: Sequence[str]) -> str | None:
             {"override hydra/sweeper": "grid"},
         ],
         **recorded,
+        "resume": None,
         key: given,
         "fail_fast": False,
         "hydra": hydra,
