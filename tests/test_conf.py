@@ -21,6 +21,7 @@ NEEDED = {
     "export": [RUN],
     "mistakes": [RUN],
     "predict": [RUN, "task.images=photos"],
+    "report": ["run=somewhere"],
     "test": [RUN],
 }
 AT_RUN_TIME = {"image_shape", "classes"}

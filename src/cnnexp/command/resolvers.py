@@ -3,6 +3,7 @@
 import hashlib
 import os
 import re
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,15 @@ def data_root() -> str:
 
 
 def choices(group: str) -> str:
-    """Return the names of a config group's files, a user's own (``--config-dir``) among them."""
+    """Return the names of a config group's files, a user's own (``--config-dir``) among them.
+
+    Broken into lines as the help page has room for them.
+    """
     from hydra.core.global_hydra import GlobalHydra
 
     names = GlobalHydra.instance().config_loader().get_group_options(group)
-    return ", ".join(name for name in names if not name.startswith("_"))
+    listed = ", ".join(name for name in names if not name.startswith("_"))
+    return ("\n" + " " * 14).join(textwrap.wrap(listed, 96))
 
 
 def job_folder(overrides: str) -> str:
