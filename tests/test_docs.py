@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).parents[1]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").glob("*.md"))]
@@ -24,6 +25,16 @@ def python_blocks(page: Path) -> list[str]:
     return re.findall(r"^```python\n(.*?)^```", page.read_text(), re.S | re.M)
 
 
+# what the small data sets of the tests need beside a command
+SMALL = {
+    "image_folder": ["data.val_size=0.2"],
+    "experiment=overfit": ["data.train_size=50,100"],
+    "experiment=mnist_fast": ["data.val_size=0.2"],
+    "experiment=cifar10_fast": ["data.val_size=0.2", "trainer.max_epochs=2"],
+    "task=batch_size_find": ["task.steps=1"],
+    "resume=": [],
+}
+
 ALL = [(page.name, command) for page in PAGES for command in commands(page)]
 CNNEXP = [(page, command) for page, command in ALL if command.startswith("python -m cnnexp")]
 # what is left is installing and testing, which continuous integration does word for word, or a server
@@ -34,6 +45,7 @@ ELSEWHERE = (
     "make help",
     "python -m bench",
     "python -m bench --quick",
+    "python tests/reliability/kill_harness.py --kills 50",
 )  # fmt: skip
 
 
@@ -48,10 +60,13 @@ def test_there_is_no_command_that_nothing_runs():
 def test_each_command_runs(page, command, cnnexp, folder, every_data_set, capsys):
     arguments = shlex.split(command)[3:]
     arguments = ["trainer=cpu" if argument == "trainer=gpu" else argument for argument in arguments]
-    if any(argument.startswith("run=outputs/") for argument in arguments):
-        assert cnnexp(*SHORT, "model.channels=[4]", "model.hidden=[]") == 0
-        [run] = (folder / "outputs" / "cnn-digits").iterdir()
-        arguments = [f"run={run}" if a.startswith("run=outputs/") else a for a in arguments]
+    if "outputs/cnn-digits" in command:
+        for seed in range(2):
+            assert cnnexp(*SHORT, "model.channels=[4]", "model.hidden=[]", f"seed={seed}") == 0
+        run, _ = sorted((folder / "outputs" / "cnn-digits").iterdir())
+        arguments = [re.sub(r"^(run|resume)=outputs/.*", rf"\1={run}", argument) for argument in arguments]
+        Image.new("L", (40, 30), 90).save(folder / "photo.png")
+        arguments = [f"task.images={folder}" if a.startswith("task.images=") else a for a in arguments]
     pictures = f"data.root={every_data_set / 'pictures'}"
     arguments = [pictures if argument.startswith("data.root=") else argument for argument in arguments]
     if "--help" in arguments or "--cfg" in arguments:
@@ -62,8 +77,8 @@ def test_each_command_runs(page, command, cnnexp, folder, every_data_set, capsys
         assert status == 0
         assert "model" in capsys.readouterr().out
     else:
-        fits = not any(argument.startswith("task=") for argument in arguments)
-        small = ["data.val_size=0.2"] if "image_folder" in command else []
+        fits = not any(argument.startswith(("task=", "resume=")) for argument in arguments)
+        small = next((extra for part, extra in SMALL.items() if part in command), [])
         assert cnnexp(*arguments, *(SHORT if fits else []), *small) == 0
 
 

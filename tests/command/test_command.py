@@ -14,66 +14,6 @@ import pytest
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
 
-MISTAKES = [
-    ("modle=cnn", "did you mean model?"),
-    ("model=cn", "did you mean model=cnn?"),
-    ("model=resnet", "Allowed: airbench, cnn, ffnn, vgg16"),
-    ("data=mnits", "did you mean data=mnist?"),
-    ("experiment=notebook_cnn", "did you mean experiment=notebook_cnn_"),
-    ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
-    ("model.chanels=[8]", "did you mean model.channels?"),
-    ("data.image_size=64", "data.image_size: no such key"),
-    ("+trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
-    ("+foo=1", "foo: no such setting"),
-    ("trainer.max_epochs=abc", "valid integer"),
-    ("trainer.max_epochs=0", "type 1 or more"),
-    ("trainer.precision=12", "trainer.precision=12 is not allowed"),
-    ("trainer.accelerator=abacus", "trainer:"),
-    ("trainer=gpu", "trainer:"),
-    ("model.dropout=1.5", "less than 1"),
-    ("model.channels=[0]", "item 0: input should be greater than or equal to 1"),
-    ("optimizer.lr=-1", "Invalid learning rate"),
-    ("optimizer.lr=fast", 'optimizer.lr="fast" is not allowed'),
-    ("data.batch_size=0", "greater than or equal to 1"),
-    ("data.val_size=2.5", "val_size"),
-    ("seed=-1", "seed=-1 is not allowed"),
-    ("data=image_folder", "data.root=…"),
-    ("run=nowhere", "there is no such folder"),
-    ("task=test", "run has no value yet; type run=…"),
-    ("data.root", "an override is key=value"),
-    ("model.channels=[1", "an override is key=value"),
-]
-
-
-@pytest.mark.parametrize(("typed", "said"), MISTAKES)
-def test_a_mistake_is_answered_in_a_line_or_two_with_status_2(typed, said, cnnexp, folder, capsys):
-    import torch
-
-    if typed == "trainer=gpu" and torch.cuda.is_available():
-        pytest.skip("this machine has the GPU that the test expects to miss")
-    assert cnnexp(typed) == 2
-    printed = capsys.readouterr().err
-    assert said in printed
-    assert "Traceback" not in printed
-    assert len(printed.strip().splitlines()) <= 2
-
-
-# known only once the Trainer, the optimizer or the data are there
-LATER = {
-    "trainer.max_epochs=0",
-    "trainer.accelerator=abacus",
-    "trainer=gpu",
-    "optimizer.lr=-1",
-    "data.val_size=2.5",
-}
-
-
-@pytest.mark.parametrize("typed", [typed for typed, _ in MISTAKES if typed not in LATER])
-def test_a_mistake_in_a_setting_leaves_no_folder(typed, cnnexp, folder):
-    assert cnnexp(typed) == 2
-    assert not (folder / "outputs").exists()
-
-
 def test_nothing_heavy_is_imported_for_help_and_for_the_settings(folder):
     code = (
         "import sys; from cnnexp.app import run\n"

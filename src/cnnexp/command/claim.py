@@ -24,6 +24,11 @@ class ClaimFolders(Callback):
 
         try:
             check(config)
+            if config.hydra.runtime.choices.task == "fit":
+                # what only Lightning and torch know to refuse, while there is no folder yet
+                from cnnexp.tasks.fit import rehearse
+
+                rehearse(config)
             if config.get("resume") is not None:
                 resume(config)
                 return

@@ -2,10 +2,12 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import lightning as L
 from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
 
 import cnnexp
 from cnnexp.data.datamodule import ImageDataModule
@@ -59,6 +61,8 @@ def fit(job: Job) -> None:
     hyperparameters = _hyperparameters(job)
     for logger in loggers:
         logger.log_hyperparams(hyperparameters)
+        if isinstance(logger, TensorBoardLogger):
+            logger.log_text("settings", f"```yaml\n{OmegaConf.to_yaml(config, resolve=True)}```")
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         for callback in callbacks:
@@ -95,6 +99,13 @@ def fit(job: Job) -> None:
             if isinstance(logger, TensorBoardLogger):
                 logger.close()
     log.info("\n%s", final_table(job.result, job.folder))
+
+
+def rehearse(config: DictConfig) -> None:
+    """Build what needs neither data nor a folder; raises CnnexpError for what this machine or torch refuses."""
+    quiet_lightning()
+    build_optimization(config)
+    _check_length(build_trainer(config, Path.cwd()))
 
 
 def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:

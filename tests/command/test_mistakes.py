@@ -1,0 +1,165 @@
+"""What is typed wrong, and the sentence it is answered by: one table of command lines."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has the GPU that is to be missed")
+
+MISTAKES = [
+    # names
+    ("modle=cnn", "did you mean model?"),
+    ("model=cn", "did you mean model=cnn?"),
+    ("model=resnet", "Allowed: airbench, cnn, ffnn, vgg16"),
+    ("data=mnits", "did you mean data=mnist?"),
+    ("optimizer=adm", "did you mean optimizer=adam?"),
+    ("scheduler=cosin", "did you mean scheduler=cosine?"),
+    ("trainer=tpu", "there is no such trainer"),
+    ("task=fitt", "did you mean task=fit?"),
+    ("task=evaluate", "there is no such task"),
+    ("logger=tensorbord", "did you mean logger=tensorboard?"),
+    ("callbacks=[emma]", "did you mean callbacks=ema?"),
+    ("experiment=notebook_cnn", "did you mean experiment=notebook_cnn_"),
+    ("experiment=overfit", "did you mean experiment=overfit_"),
+    # keys
+    ("trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
+    ("model.chanels=[8]", "did you mean model.channels?"),
+    ("optimizer.learning_rate=0.1", "optimizer.learning_rate: no such key"),
+    ("batch_size=3", "batch_size: no such key"),
+    ("data.image_size=64", "data.image_size: no such key"),
+    ("model=ffnn model.channels=[8]", "model.channels: no such key"),
+    ("task.steps=3", "task.steps: no such key"),
+    ("+trainer.max_epoch=3", "did you mean trainer.max_epochs?"),
+    ("+model.kernel=3", "model.kernel"),
+    ("+foo=1", "foo: no such setting"),
+    # types
+    ("trainer.max_epochs=abc", "valid integer"),
+    ("trainer.max_epochs=2.5", "valid integer"),
+    ("data.batch_size=1.5", "data.batch_size=1.5 is not allowed"),
+    ("data.batch_size=big", 'data.batch_size="big" is not allowed'),
+    ("optimizer.lr=fast", 'optimizer.lr="fast" is not allowed: input should be a valid number'),
+    ("model.batch_norm=maybe", "model.batch_norm"),
+    ("model.channels=8", "model.channels=8 is not allowed"),
+    ("model.hidden=wide", "model.hidden"),
+    ("seed=one", "seed"),
+    ("seed=1.5", "seed=1.5 is not allowed"),
+    ("data.horizontal_flip=sometimes", "data.horizontal_flip"),
+    # ranges
+    ("trainer.max_epochs=0", "type 1 or more"),
+    ("seed=-1", "seed=-1 is not allowed"),
+    ("data.batch_size=0", "greater than or equal to 1"),
+    ("data.batch_size=-8", "greater than or equal to 1"),
+    ("data.eval_batch_size=0", "greater than or equal to 1"),
+    ("data.num_workers=-1", "greater than or equal to 0"),
+    ("data.cutout=-2", "greater than or equal to 0"),
+    ("model.dropout=1.5", "less than 1"),
+    ("model.dropout=-0.1", "greater than or equal to 0"),
+    ("model.label_smoothing=1", "less than 1"),
+    ("model.channels=[]", "model.channels=[] is not allowed"),
+    ("model.channels=[0]", "item 0: input should be greater than or equal to 1"),
+    ("model.hidden=[16,-1]", "item 1: input should be greater than or equal to 1"),
+    ("model.kernel_size=0", "model.kernel_size=0 is not allowed"),
+    ("optimizer.lr=-1", "Invalid learning rate"),
+    ("optimizer=sgd optimizer.momentum=-1", "optimizer:"),
+    ("optimizer.betas=[2,0.9]", "optimizer:"),
+    ("scheduler=onecycle scheduler.warmup=2", "scheduler.warmup=2 is not allowed"),
+    ("scheduler=step scheduler.every=0", "scheduler.every=0 is not allowed"),
+    ("callbacks=[save_every] callbacks.save_every.steps=0", "callbacks.save_every.steps=0 is not allowed"),
+    # what doesn't fit together
+    ("model.kernel_size=[3,3,3]", "a list of 3 for 2 convolutions"),
+    ("model.kernel_size=40", "40"),
+    ("model.channels=[4,4,4,4,4,4]", "max-pool"),
+    ("data.crop_padding=28", "it can be 0 to 27"),
+    ("model=airbench data=image_folder data.root={pictures} data.image_size=4 data.val_size=0.3", "airbench"),
+    # the machine
+    pytest.param("trainer=gpu", "trainer:", marks=NO_GPU),
+    pytest.param("data.device=cuda", "data.device=cuda keeps the pictures on the GPU", marks=NO_GPU),
+    ("trainer.accelerator=abacus", "trainer:"),
+    ("trainer.devices=0", "trainer:"),
+    ("trainer.precision=12", "trainer.precision=12 is not allowed"),
+    ("trainer.precision=16-mixed trainer.accelerator=cpu", "16"),
+    # runs, checkpoints, pictures
+    ("run=nowhere", "there is no such folder"),
+    ("resume=nowhere", "resume=nowhere: there is no such folder"),
+    ("run={empty}", "not a run's folder"),
+    ("resume={empty}", "not a run's folder"),
+    ("run={file}", "there is no such folder"),
+    ("run={run} experiment=mnist_fast", "run= and experiment= each say where the settings come from"),
+    ("run={run} optimizer.momentum=1", "optimizer.momentum: no such key"),
+    ("resume={run}", "is complete after 1 epochs"),
+    ("resume={run} model.hidden=[8]", "can't change model.hidden"),
+    ("resume={run} task=test", "type run= instead"),
+    ("task=test", "run has no value yet; type run=…"),
+    ("task=mistakes", "run has no value yet; type run=…"),
+    ("task=test run={run} checkpoint=first", "there is no first"),
+    ("task=test run={run} checkpoint={file}", "can't be"),
+    ("task=predict run={run}", "task.images"),
+    ("task=predict run={run} task.images=nothing.png", "nothing.png"),
+    ("task=activations run={run} task.index=100000", "100000"),
+    ("task=activations run={run} task.layer=layers.99", "layers.99"),
+    ("task=export run={run} task.format=tensorflow", "task.format"),
+    ("task=compare task.runs=[{run}]", "two"),
+    ("task=report run=nowhere", "there is no such folder"),
+    ("task=report run={empty}", "holds no runs"),
+    ("data=image_folder", "data.root=…"),
+    ("data=image_folder data.root={empty}", "{empty}"),
+    ("data=mnist data.root={file} data.mirrors=[file:///nowhere]", "mnist"),
+    ("data.val_size=2.5", "val_size"),
+    # the grammar
+    ("data.root", "an override is key=value"),
+    ("model.channels=[1", "an override is key=value"),
+    ("-m seed=0,1 model=cnn,cm", "did you mean model=cnn?"),
+    ("--run --multirun", ""),
+    ("--experimental-rerun x.pickle", ""),
+]  # fmt: skip
+
+# known only once the data are there: these leave a folder that says what went wrong
+LATER = (
+    "data.val_size=2.5", "data.crop_padding=28", "data=image_folder data.root", "data=mnist data.root", "airbench",
+    "model.kernel_size=40", "model.kernel_size=[3,3,3]", "model.channels=[4,4,4,4,4,4]", "data.device=cuda", "task=",
+)  # fmt: skip
+
+
+@pytest.fixture
+def places(folder: Path, cnnexp, every_data_set: Path) -> dict[str, str]:
+    """Paths that the table's lines name: a finished run among them."""
+    (folder / "empty").mkdir()
+    (folder / "file").write_text("not what you think")
+    settings = ["model=ffnn", "model.hidden=[4]", "trainer.max_epochs=1", "trainer.limit_train_batches=1"]
+    assert cnnexp(*settings) == 0
+    [run] = (folder / "outputs").glob("*/*")
+    return {
+        "run": str(run), "empty": str(folder / "empty"), "file": str(folder / "file"),
+        "pictures": str(every_data_set / "pictures"),
+    }  # fmt: skip
+
+
+def snapshot(folder: Path) -> dict[Path, tuple[int, int]]:
+    return {path: (path.stat().st_size, path.stat().st_mtime_ns) for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.mark.parametrize(("typed", "said"), MISTAKES)
+def test_a_mistake_is_answered_in_a_line_or_two_with_status_2(typed, said, cnnexp, places, folder, capsys):
+    for name, path in places.items():
+        typed, said = typed.replace(f"{{{name}}}", path), said.replace(f"{{{name}}}", path)
+    run = Path(places["run"])
+    before, runs = snapshot(run), set((folder / "outputs").glob("*/*"))
+    capsys.readouterr()
+    try:
+        status = cnnexp(*typed.split(" "))
+    except SystemExit as end:  # Hydra's own parser of flags
+        status = end.code
+    assert status == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "Traceback" not in printed
+    assert len([line for line in printed.splitlines() if "cnnexp:" in line]) <= 1
+    assert len(printed.strip().splitlines()) <= 4
+    assert {path: stat for path, stat in snapshot(run).items() if path in before} == before
+    if not any(part in typed for part in LATER):
+        assert set((folder / "outputs").glob("*/*")) == runs
+
+
+def test_the_table_is_as_long_as_it_should_be():
+    assert len(MISTAKES) >= 60
