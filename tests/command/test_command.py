@@ -14,6 +14,7 @@ import pytest
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
 
+
 def test_nothing_heavy_is_imported_for_help_and_for_the_settings(folder):
     code = (
         "import sys; from cnnexp.app import run\n"

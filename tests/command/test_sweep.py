@@ -117,6 +117,7 @@ def test_a_resumed_sweep_runs_what_is_left_and_leaves_the_rest_alone(interrupted
     assert all(torch.equal(resumed[name], other[name]) for name in resumed)
     assert (interrupted / "seed-1" / ".hydra" / "resumes.yaml").exists()
 
+    capsys.readouterr()
     # nothing is left to do: nothing is done
     assert cnnexp(f"resume={interrupted}") == 0
     assert "job 1" not in capsys.readouterr().out

@@ -27,10 +27,12 @@ import torch  # noqa: F401
 
 import cnnexp.tasks.fit  # noqa: F401
 from cnnexp.app import run
-from tasks.test_resume import identical
+
+from tasks.test_resume import identical  # isort: skip
 
 SETTINGS = [
-    "model.channels=[4,4]", "model.hidden=[16]", "model.batch_norm=true", "model.dropout=0.3", "data.batch_size=48",
+    "model.channels=[4,4]", "model.hidden=[16]", "model.batch_norm=true", "model.dropout=0.3",
+    "data.batch_size=48",
     "data.crop_padding=2", "trainer.max_epochs=5", "scheduler=onecycle", "callbacks=[ema,save_every]",
     "callbacks.ema.decay=0.9", "callbacks.save_every.minutes=null", "callbacks.save_every.steps=5",
     "trainer.accumulate_grad_batches=2",
@@ -96,7 +98,9 @@ def the_run(folder: Path) -> Path | None:
     return runs[0] if runs else None
 
 
-def killed_and_resumed(folder: Path, seconds: float, straight: Path, random_: random.Random, in_write: bool) -> Kill:
+def killed_and_resumed(
+    folder: Path, seconds: float, straight: Path, random_: random.Random, in_write: bool
+) -> Kill:
     """Kill a run, resume it (and kill that once more, sometimes), and compare."""
     folder.mkdir()
     arguments, resumes, where = SETTINGS, 0, ""
@@ -145,7 +149,8 @@ def harness(kills: int, seed: int = 0, say: Callable[[str], None] = print) -> li
         for number in range(kills):
             kill = killed_and_resumed(root / str(number), seconds, path, random_, in_write=number % 2 == 1)
             done.append(kill)
-            say(f"{number + 1:3} {'same' if kill.same else 'DIFFERENT'}: {kill.where}{kill.resumes} resumed {kill.why}")
+            verdict = "same" if kill.same else "DIFFERENT"
+            say(f"{number + 1:3} {verdict}: {kill.where}resumed {kill.resumes}× {kill.why}")
     return done
 
 

@@ -31,8 +31,8 @@ def tensorboard(folder) -> Iterator:
     servers: list[subprocess.Popen] = []
 
     def serve() -> str:
-        command = [sys.executable, "-m", "tensorboard.main", "--logdir", "outputs", "--port", "0", "--host", "127.0.0.1"]
-        server = subprocess.Popen(command, cwd=folder, stderr=subprocess.PIPE, text=True)
+        command = [sys.executable, "-m", "tensorboard.main", "--logdir", "outputs", "--port", "0"]
+        server = subprocess.Popen([*command, "--host", "127.0.0.1"], cwd=folder, stderr=subprocess.PIPE, text=True)
         servers.append(server)
         assert server.stderr is not None
         for line in server.stderr:
@@ -70,6 +70,7 @@ def test_training_and_validation_lie_on_one_chart(cnnexp, folder, tensorboard, b
     # two curves a chart: the training's and the validation's; TensorBoard may draw a smoothed one over each
     assert found["loss"] in (2, 4)
     assert found["accuracy"] in (2, 4)
-    names = {row.text.strip() for row in browser.find_elements(By.CSS_SELECTOR, "runs-table-wrapper *, runs-data-table *")}
+    rows = browser.find_elements(By.CSS_SELECTOR, "runs-table-wrapper *, runs-data-table *")
+    names = {row.text.strip() for row in rows}
     for part in ("train", "val"):
         assert any(f"{run.parent.name}/{run.name}/tensorboard/{part}" in name for name in names)

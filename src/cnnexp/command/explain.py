@@ -3,6 +3,7 @@
 import difflib
 import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
@@ -37,6 +38,12 @@ def explain(error: BaseException) -> str:
         close = difflib.get_close_matches(wrong, names, n=1)
         hint = f"did you mean {group}={close[0]}? " if close else ""
         return f"{group}={wrong}: there is no such {group}; {hint}Allowed: {', '.join(names)}"
+    unloaded = re.search(r"Could not load '([^'/]+)/([^']+)'", text)
+    if unloaded:
+        group, wrong = unloaded.groups()
+        folders = [Path(folder) / group for folder in re.findall(r"path=file://(\S+)", text)]
+        names = sorted({file.stem for folder in folders for file in folder.glob("[!_]*.yaml")})
+        return f"{group}={wrong}: there is no such {group}{nearest(wrong, names, f'{group}=')}"
     group_key = re.search(r"Could not override '([^']+)'\.\s+No match in the defaults list", text)
     if group_key:
         return f"{group_key[1]}: no such config group"

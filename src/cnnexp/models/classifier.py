@@ -155,7 +155,7 @@ class Classifier(L.LightningModule):
         """Keep the epochs' numbers with the weights, and what there is of an epoch that isn't over."""
         checkpoint["cnnexp_version"] = cnnexp.__version__
         checkpoint["history"] = self.history
-        if self._in_epoch:
+        if self._in_epoch and self._batches_done() < self.trainer.num_training_batches:
             self._check_finite(self._batches_done() - 1)
             checkpoint["so_far"] = {
                 "batches": self._batches_done(),

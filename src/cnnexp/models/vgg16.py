@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from math import prod
 from typing import Annotated
 
-from annotated_types import Ge, Gt
 import torch
+from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
