@@ -31,7 +31,7 @@ SMALL = {
     "experiment=overfit": ["data.train_size=50,100"],
     "experiment=mnist_fast": ["data.val_size=0.2"],
     "experiment=cifar10_fast": ["data.val_size=0.2", "trainer.max_epochs=2"],
-    "task=batch_size_find": ["task.steps=1"],
+    "task=batch_size_find": ["task.steps=2", "task.largest=16"],
     "resume=": [],
 }
 

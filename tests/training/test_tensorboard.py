@@ -1,5 +1,6 @@
 """What a person sees in TensorBoard: a real server, looked at with a real browser."""
 
+import csv
 import shutil
 import subprocess
 import sys
@@ -18,7 +19,7 @@ def browser() -> Iterator:
         pytest.skip("needs Chromium and its chromedriver")
     options = webdriver.ChromeOptions()
     options.binary_location = program
-    for flag in ("--headless=new", "--no-sandbox", "--window-size=1600,1400", "--disable-gpu", "--disable-webgl"):
+    for flag in ("--headless=new", "--no-sandbox", "--window-size=1600,1400", "--disable-gpu"):
         options.add_argument(flag)
     opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
     yield opened
@@ -56,21 +57,19 @@ def test_training_and_validation_lie_on_one_chart(cnnexp, folder, tensorboard, b
     browser.get(f"{tensorboard()}#timeseries")
     wait = WebDriverWait(browser, PATIENCE)
 
-    def charts(browser) -> dict[str, int]:
-        found = {}
+    def curves(browser) -> str:
+        """What the chart of the accuracy says below its axes: a row a curve, once both are drawn."""
         for card in browser.find_elements(By.CSS_SELECTOR, "card-view"):
-            tag = card.find_elements(By.CSS_SELECTOR, ".tag")
-            curves = card.find_elements(By.CSS_SELECTOR, "svg path")
-            drawn = [curve for curve in curves if len((curve.get_attribute("d") or "").split("L")) >= 3]
-            if tag and drawn:
-                found[tag[0].text.strip()] = len(drawn)
-        return found if found.get("loss", 0) >= 2 and found.get("accuracy", 0) >= 2 else {}
+            text = card.get_property("innerText")
+            if text.startswith("accuracy") and all(f"tensorboard/{part}" in text for part in ("train", "val")):
+                return text
+        return ""
 
-    found = wait.until(charts)
-    # two curves a chart: the training's and the validation's; TensorBoard may draw a smoothed one over each
-    assert found["loss"] in (2, 4)
-    assert found["accuracy"] in (2, 4)
-    rows = browser.find_elements(By.CSS_SELECTOR, "runs-table-wrapper *, runs-data-table *")
-    names = {row.text.strip() for row in rows}
+    text = wait.until(curves)
+    named = f"{run.parent.name}/{run.name}/tensorboard/"
+    rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
     for part in ("train", "val"):
-        assert any(f"{run.parent.name}/{run.name}/tensorboard/{part}" in name for name in names)
+        assert f"{named}{part}" in text
+        # the last epoch's value, at its own number on the axis
+        assert f"{float(rows[-1][f'{part}_accuracy']):.4f}" in text
+    assert "hp_metric" not in browser.find_element(By.TAG_NAME, "body").get_property("innerText")

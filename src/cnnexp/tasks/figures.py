@@ -10,14 +10,14 @@ from cnnexp.training.loggers import TensorBoardLogger
 
 
 def save_figures(job: Job, figures: Mapping[str, Figure]) -> None:
-    """Write each figure as NAME.png; and, for a task on a run that logs to TensorBoard, to that.
+    """Write each figure as NAME.png; and, where TensorBoard is a logger, to that.
 
     TensorBoard's files are the task's own, so that the run's stay as they are.
     """
     pictures = {name: png(figure, dpi=130) for name, figure in figures.items()}
     for name, picture in pictures.items():
         (job.folder / f"{name}.png").write_bytes(picture)
-    if job.config.run is None or "tensorboard" not in job.config.logger:
+    if "tensorboard" not in job.config.logger:
         return
     logger = TensorBoardLogger(job.folder / "tensorboard")
     for name, picture in pictures.items():

@@ -105,7 +105,9 @@ def rehearse(config: DictConfig) -> None:
     """Build what needs neither data nor a folder; raises CnnexpError for what this machine or torch refuses."""
     quiet_lightning()
     build_optimization(config)
-    _check_length(build_trainer(config, Path.cwd()))
+    trial = config.copy()
+    trial.trainer.profiler = None  # torch's begins to record as it is made
+    _check_length(build_trainer(trial, Path.cwd()))
 
 
 def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
