@@ -28,7 +28,13 @@ def python_blocks(page: Path) -> list[str]:
 # what the small data sets of the tests need beside a command
 SMALL = {
     "image_folder": ["data.val_size=0.2"],
-    "experiment=overfit": ["data.train_size=50,100"],
+    "experiment=overfit_train_size": ["data.train_size=50,100"],
+    "experiment=overfit_regularisation": ["data.train_size=100", "data.val_size=0.2", "seed=0", "model.dropout=0"],
+    "experiment=overfit_": ["data.train_size=100", "data.val_size=0.2", "seed=0"],
+    "experiment=ffnn_against": ["data.train_size=100", "data.val_size=0.2", "seed=0"],
+    "experiment=crippled": ["data.train_size=100", "data.val_size=0.2", "seed=0"],
+    "experiment=widened": ["data.train_size=100", "data.val_size=0.2", "seed=0"],
+    "data.train_size=100,400": ["data.train_size=50,100"],
     "experiment=mnist_fast": ["data.val_size=0.2"],
     "experiment=cifar10_fast": ["data.val_size=0.2", "trainer.max_epochs=2"],
     "task=batch_size_find": ["task.steps=2", "task.largest=16"],
