@@ -8,7 +8,8 @@ from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from cnnexp.models.shapes import show
-from cnnexp.reports.mosaic import LABEL, limit_of, new_figure, show_mosaic, show_picture
+from cnnexp.reports.figures import new_figure
+from cnnexp.reports.mosaic import LABEL, limit_of, show_mosaic, show_picture
 
 BLOCK, SIDE, HEAD = 5.0, 1.6, 0.24  # inches: a network's mosaic, the picture's column, a row's title
 SHORTEST = 3.0  # inches, for the picture and the caption below it

@@ -5,11 +5,11 @@ from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
 from cnnexp.reports.curves import FAINT, TRAIN, VAL
+from cnnexp.reports.figures import new_figure
 from cnnexp.reports.study import Configuration, Judged, Study
 from cnnexp.reports.swept import hashable, short_names, shortened, shown_value, sort_key
 
@@ -39,8 +39,7 @@ def draw_against(study: Study) -> Figure | None:
     swept = [key for key in study.swept if 2 <= len(values[key]) <= MOST_VALUES][:MOST_SETTINGS]
     if not swept:
         return None
-    figure = Figure(figsize=(9.5, 3.2 * len(swept) + 0.3), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.5, 3.2 * len(swept) + 0.3)
     grid = figure.subplots(len(swept), 2, squeeze=False)
     for key, (left, right) in zip(swept, grid, strict=True):
         others = [other for other in study.swept if other != key]

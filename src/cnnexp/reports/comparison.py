@@ -4,11 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator, PercentFormatter
 
 from cnnexp.reports.curves import FAINT, TRAIN
+from cnnexp.reports.figures import new_figure
 
 ALPHA = 0.05
 
@@ -57,8 +57,7 @@ def pairs_table(pairs: Sequence[Mapping[str, Any]], pictures: int) -> str:
 
 def draw_comparison(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw accuracy with its 95 % interval, size and cost of each run, a line a run."""
-    figure = Figure(figsize=(12.0, 1.5 + 0.42 * len(rows)), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(12.0, 1.5 + 0.42 * len(rows))
     figure.suptitle(f"{rows[0]['test_pictures']:,} test pictures", fontsize=11)
     panels = figure.subplots(1, 5, sharey=True, width_ratios=(1.6, 1, 1, 1, 1))
     places = range(len(rows))

@@ -1,11 +1,11 @@
 """The curves of one run: loss and accuracy, training beside validation."""
 
-import io
 from collections.abc import Mapping, Sequence
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+
+from cnnexp.reports.figures import new_figure
 
 TRAIN, VAL, FAINT = "#1f6fb4", "#d1495b", "#8a8f98"
 
@@ -15,8 +15,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
 
     The figure belongs to no window and no pyplot state: nothing is left open.
     """
-    figure = Figure(figsize=(9.0, 3.8))
-    FigureCanvasAgg(figure)
+    figure = new_figure(9.0, 3.8, layout=None)
     figure.suptitle(title, fontsize=11)
     # fixed margins: matplotlib's layout engines draw all of it once or twice more to find some
     margins = {"left": 0.075, "right": 0.985, "top": 0.85, "bottom": 0.13, "wspace": 0.2}
@@ -50,10 +49,3 @@ def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
         )  # fmt: skip
     right.legend(fontsize=8, loc="best")
     return figure
-
-
-def png(figure: Figure, dpi: int = 110) -> bytes:
-    """Return a figure as a PNG file's bytes, to be written and shown wherever it is wanted."""
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=dpi)
-    return file.getvalue()

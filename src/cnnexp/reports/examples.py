@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cnnexp.reports.mosaic import new_figure, show_picture
+from cnnexp.reports.figures import new_figure
+from cnnexp.reports.mosaic import show_picture
 
 LONGEST_NAME = 16  # characters of a class's name that fit above a picture
 

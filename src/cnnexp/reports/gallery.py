@@ -3,9 +3,10 @@
 from collections.abc import Sequence
 from math import ceil
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
+
+from cnnexp.reports.figures import new_figure
 
 
 def draw_gallery(
@@ -23,8 +24,7 @@ def draw_gallery(
     columns = max(1, min(columns, len(pictures)))
     rows = max(1, ceil(len(pictures) / columns))
     lines = max((text.count("\n") + 1 for text in texts), default=1)
-    figure = Figure(figsize=(max(4.0, 1.6 * columns), 0.5 + (1.35 + 0.16 * lines) * rows), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(4.0, 1.6 * columns), 0.5 + (1.35 + 0.16 * lines) * rows)
     figure.suptitle(title, fontsize=11)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid[len(pictures) :]:

@@ -5,12 +5,12 @@ import statistics
 from collections.abc import Sequence
 from typing import Any
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cnnexp.reports.against import plain
 from cnnexp.reports.curves import TRAIN, VAL
+from cnnexp.reports.figures import new_figure
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import shortened, shown_value
 
@@ -31,8 +31,7 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
     panels = _chosen(drawable)
     columns = _columns(study, panels)
     rows = math.ceil(len(panels) / columns)
-    figure = Figure(figsize=(max(6.0, 2.7 * columns), 2.15 * rows + 1.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(max(6.0, 2.7 * columns), 2.15 * rows + 1.0)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)

@@ -2,10 +2,10 @@
 
 import math
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from cnnexp.reports.against import MOST_VALUES, setting_values, slanted, tick_label
+from cnnexp.reports.figures import new_figure
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import hashable, short_names
 
@@ -25,8 +25,7 @@ def draw_heat_maps(study: Study) -> Figure | None:
         return None
     names = short_names(study.swept)
     size = (min(16.0, max(8.0, 2.6 + 1.3 * len(columns))), 1.8 + 0.4 * len(rows))
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(*size)
     at = {
         tuple(hashable(c.values[key]) for key in (down, across)): c
         for c in study.configurations

@@ -6,7 +6,8 @@ import numpy as np
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cnnexp.reports.mosaic import LABEL, limit_of, new_figure, show_mosaic
+from cnnexp.reports.figures import new_figure
+from cnnexp.reports.mosaic import LABEL, limit_of, show_mosaic
 
 
 def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: str) -> Figure:

@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from cnnexp.evaluation.mistakes import Calibration, rates
 from cnnexp.reports.curves import FAINT, TRAIN, VAL
+from cnnexp.reports.figures import new_figure
 
 MOST_LABELLED = 25
 """Classes up to which every cell and every row has its text."""
@@ -29,8 +29,7 @@ def draw_confusion(matrix: Tensor, class_names: Sequence[str], title: str) -> Fi
     share = rates(matrix).numpy()
     few = classes <= MOST_LABELLED
     side = max(4.5, 0.62 * classes) if few else 10.0
-    figure = Figure(figsize=(side + 1.6, side + 0.6), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(side + 1.6, side + 0.6)
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots()
     diagonal = np.eye(classes, dtype=bool)
@@ -62,8 +61,7 @@ def draw_confusion(matrix: Tensor, class_names: Sequence[str], title: str) -> Fi
 
 def draw_calibration(measured: Calibration, title: str) -> Figure:
     """Draw accuracy against confidence, bin by bin, and how many pictures each bin holds."""
-    figure = Figure(figsize=(5.4, 6.0), layout="constrained")
-    FigureCanvasAgg(figure)
+    figure = new_figure(5.4, 6.0)
     figure.suptitle(title, fontsize=11)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges, bins = measured.edges.numpy(), len(measured.pictures)
@@ -97,10 +95,7 @@ def draw_class_accuracy(rows: Sequence[dict], overall: float, title: str) -> Fig
         title: of the figure.
     """
     rows = sorted((row for row in rows if row["pictures"]), key=lambda row: -row["accuracy"])
-    figure = Figure(
-        figsize=(6.0, max(2.6, 0.9 + (0.28 if len(rows) <= 40 else 0.13) * len(rows))), layout="constrained"
-    )
-    FigureCanvasAgg(figure)
+    figure = new_figure(6.0, max(2.6, 0.9 + (0.28 if len(rows) <= 40 else 0.13) * len(rows)))
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots()
     accuracy = np.array([row["accuracy"] for row in rows])

@@ -4,21 +4,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor
 
 SIGNED = "RdBu_r"
 """Colours for numbers of either sign: red above 0, white at 0, blue below."""
 SMALLEST_TILE, GAP = 32, 3  # pixels of the mosaic
 LABEL = 0.02  # height of a label, as a part of the mosaic's width
-
-
-def new_figure(width: float, height: float) -> Figure:
-    """Return a figure, in inches, of no window and no pyplot state: nothing is left open."""
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
 
 
 def limit_of(values: Tensor) -> float:

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from cnnexp.reports.mosaic import SIGNED, new_figure, show_picture
+from cnnexp.reports.figures import new_figure
+from cnnexp.reports.mosaic import SIGNED, show_picture
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from matplotlib.ticker import NullFormatter, NullLocator
 from cnnexp.inspection.scaling import Growth, order_of_growth
 from cnnexp.models.shapes import conv_parameters
 from cnnexp.reports.columns import in_columns
-from cnnexp.reports.mosaic import new_figure
+from cnnexp.reports.figures import new_figure
 
 COLOURS = ("#1f6fb4", "#d1495b", "#3a8f5c", "#8a5fb4", "#b07a1f")
 STEPS = (1, 2, 4, 8, 16, 32, 64)

@@ -1,14 +1,12 @@
 """A report on runs, from their folders: ``report.html``, ``report.csv`` and pictures."""
 
-import io
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from matplotlib.figure import Figure
-
 from cnnexp.reports.against import draw_against
+from cnnexp.reports.figures import png
 from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.grid import draw_grid
 from cnnexp.reports.heat_maps import draw_heat_maps
@@ -67,7 +65,7 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
         draw_against(result),
         draw_heat_maps(result),
     )
-    pictures = {name: _png(figure) for name, figure in zip(PICTURES, figures, strict=True) if figure is not None}
+    pictures = {name: png(figure) for name, figure in zip(PICTURES, figures, strict=True) if figure is not None}
     files = {
         HTML: html_page(result, pictures, title).encode(),
         CSV: csv_text(result).encode(),
@@ -79,12 +77,6 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
         if name not in files:
             (destination / name).unlink(missing_ok=True)
     return Report(result, [destination / name for name in files], text_table(result, terminal_width()))
-
-
-def _png(figure: Figure) -> bytes:
-    file = io.BytesIO()
-    figure.savefig(file, format="png", dpi=110)
-    return file.getvalue()
 
 
 def _replace(path: Path, content: bytes) -> None:

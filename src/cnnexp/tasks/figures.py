@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
-from cnnexp.reports.curves import png
+from cnnexp.reports.figures import png
 from cnnexp.tasks.job import Job
 from cnnexp.training.loggers import TensorBoardLogger
 

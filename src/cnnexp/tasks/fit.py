@@ -12,7 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 import cnnexp
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
-from cnnexp.reports.curves import draw_curves, png
+from cnnexp.reports.curves import draw_curves
+from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
 from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
