@@ -18,3 +18,8 @@ class Refused(BaseException):
 
 class StopSweep(BaseException):
     """Ends a sweep at a job that failed, where ``fail_fast`` asks for that."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return what an exception says, on one line; its name where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -26,13 +26,21 @@ _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "torchmetrics", 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write a JSON file whole or not at all. Numbers that JSON doesn't know (NaN, infinity) become null."""
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     text = json.dumps(_known(content), indent=2, ensure_ascii=False, allow_nan=False)
-    with temporary.open("w", encoding="utf-8") as file:
-        file.write(text + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(temporary, path)
+    write_whole(path, f"{text}\n".encode())
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all, whatever instant the process dies at."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with temporary.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _known(value: Any) -> Any:
@@ -99,15 +107,16 @@ def _locked(folder: Path) -> bool:
 def differences(settings: Mapping[str, Any], others: Mapping[str, Any]) -> list[str]:
     """Return the dotted keys whose values differ, but for those that a resume may change."""
     free = tuple(f"{key}." for key in FREE_TO_CHANGE)
-    mine, theirs = dict(_leaves(settings)), dict(_leaves(others))
+    mine, theirs = dict(leaves(settings)), dict(leaves(others))
     keys = sorted(key for key in mine.keys() | theirs.keys() if mine.get(key) != theirs.get(key))
     return [key for key in keys if not f"{key}.".startswith(free)]
 
 
-def _leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def leaves(settings: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield nested settings as (dotted key, value); lists, and mappings with nothing in them, stay whole."""
     for key, value in settings.items():
         if isinstance(value, Mapping) and value:
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
 

@@ -11,7 +11,7 @@ from yaml import YAMLError
 
 from cnnexp.command.arguments import value_of
 from cnnexp.command.targets import refuse_strangers, trusted_by, trusted_by_this_job
-from cnnexp.errors import CnnexpError
+from cnnexp.errors import CnnexpError, first_line
 
 NAME = "recorded"
 GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "logger", "callbacks")
@@ -36,7 +36,7 @@ def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> t
         hydra: Any = OmegaConf.to_container(OmegaConf.load(hydra_record), resolve=False)
         choices = {str(group): choice for group, choice in hydra["hydra"]["runtime"]["choices"].items()}
     except (OSError, YAMLError, OmegaConfBaseException, ValueError) as error:
-        raise CnnexpError(f"{key}={run}: its record can't be read: {str(error).splitlines()[0]}") from None
+        raise CnnexpError(f"{key}={run}: its record can't be read: {first_line(error)}") from None
     except (KeyError, TypeError, AttributeError):
         raise CnnexpError(f"{key}={run}: {hydra_record} isn't the record of a cnnexp run") from None
     if not isinstance(settings, dict) or not all(isinstance(settings.get(group), dict) for group in GROUPS):

@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from cnnexp.command.resolvers import job_folder
 from cnnexp.command.targets import refuse_strange_overrides, trusted_by
-from cnnexp.errors import CnnexpError
+from cnnexp.errors import CnnexpError, first_line
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +126,7 @@ def arguments_of(folder: Path, typed: Sequence[str]) -> list[str]:
         recorded = record["hydra"]["overrides"]
         both = [*recorded["hydra"], *recorded["task"]]
     except (OSError, YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError) as error:
-        raise CnnexpError(f"resume={folder}: its record can't be read: {str(error).splitlines()[0]}") from None
+        raise CnnexpError(f"resume={folder}: its record can't be read: {first_line(error)}") from None
     ours = ("hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=")
     both = [override for override in both if not (isinstance(override, str) and override.startswith(ours))]
     refuse_strange_overrides(both, f"resume={folder}", trusted_by(typed))

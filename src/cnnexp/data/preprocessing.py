@@ -1,5 +1,6 @@
 """What a trained network must be given its pictures by, as its checkpoint recorded it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from cnnexp.data.augment import to_float
 from cnnexp.data.photo import load_photo
-from cnnexp.errors import CnnexpError
+from cnnexp.errors import CnnexpError, first_line
 
 _STATE = "ImageDataModule"
 """Where Lightning keeps the data module's state in a checkpoint: under its class's name."""
@@ -42,7 +43,11 @@ class Preprocessing:
             CnnexpError: when the file isn't a checkpoint, or the network was trained without an
                 ``ImageDataModule``.
         """
-        state = read_data_state(path)
+        return cls.of_state(read_data_state(path))
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> "Preprocessing":
+        """Return the same from what ``read_data_state`` gives."""
         channels, height, width = state["image_shape"]
         mean, std = (None if state[key] is None else tuple(state[key]) for key in ("mean", "std"))
         middle, spread = state.get("brightness") or (None, None)
@@ -72,8 +77,7 @@ def read_data_state(path: str | Path) -> dict[str, Any]:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     # torch raises nearly anything for a file that isn't what it expects
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise CnnexpError(f"{path} can't be read as a checkpoint: {reason}") from None
+        raise CnnexpError(f"{path} can't be read as a checkpoint: {first_line(error)}") from None
     state = checkpoint.get(_STATE)
     if state is None:
         raise CnnexpError(

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
+from cnnexp.inspection.layers import evaluating
 from cnnexp.models.classifier import Classifier
 
 
@@ -17,13 +18,9 @@ def multiply_adds(model: Classifier) -> int:
     Those of convolutions and linear layers, which are all but all; biases, ReLU, pooling and normalisation
     aren't counted.
     """
-    was_training = model.training
     picture = torch.zeros(1, *model.image_shape, device=model.device)
-    try:
-        with FlopCounterMode(display=False) as counter, torch.no_grad():
-            model.eval()(picture)
-    finally:
-        model.train(was_training)
+    with evaluating(model), FlopCounterMode(display=False) as counter, torch.no_grad():
+        model(picture)
     return counter.get_total_flops() // 2
 
 

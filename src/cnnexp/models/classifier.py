@@ -94,6 +94,11 @@ class Classifier(L.LightningModule):
         else:
             super().__setattr__(name, value)
 
+    @property
+    def parameter_count(self) -> int:
+        """Number of weights and biases, those that aren't trained included."""
+        return sum(parameter.numel() for parameter in self.parameters())
+
     def setup(self, stage: str) -> None:
         """Refuse data whose pictures or classes are not those the network was built for."""
         data = getattr(self.trainer, "datamodule", None)

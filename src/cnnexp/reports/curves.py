@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cnnexp.reports.figures import new_figure
+from cnnexp.reports.verdicts import best_row
 
 TRAIN, VAL, FAINT = "#1f6fb4", "#d1495b", "#8a8f98"
 
@@ -36,9 +37,8 @@ def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     left.set_ylabel("cross-entropy (nats)")
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
-    validated = [row for row in history if "val_accuracy" in row]
-    if validated:
-        best = max(validated, key=lambda row: row["val_accuracy"])
+    if any("val_accuracy" in row for row in history):
+        best = best_row(history)
         for axes in (left, right):
             axes.axvline(best["epoch"], color=FAINT, linewidth=0.8, linestyle="--", zorder=0)
         right.annotate(

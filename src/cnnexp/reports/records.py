@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from cnnexp.runs import RESULT, read_result
+from cnnexp.errors import first_line
+from cnnexp.runs import RESULT, leaves, read_result
 
 METRICS = "metrics.csv"
 STATUSES = ("completed", "running", "interrupted", "failed")
@@ -68,8 +69,7 @@ def read_run(folder: Path) -> RunRecord:
         except FileNotFoundError:
             return otherwise
         except Exception as error:  # a report on a thousand runs must not end at one damaged file
-            reason = str(error).strip().splitlines()[:1] or [type(error).__name__]
-            problems.append(f"{path.name}: {reason[0]}")
+            problems.append(f"{path.name}: {first_line(error)}")
             return otherwise
 
     result = attempt(lambda path: read_result(path.parent), folder / RESULT, None)
@@ -110,7 +110,7 @@ def _read_history(path: Path) -> list[dict[str, float]]:
 
 def _read_settings(path: Path) -> dict[str, Any]:
     content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
-    flat = flatten(content)
+    flat = dict(leaves(content))
     # a group of which several files can be chosen: Hydra doesn't record which
     flat["callbacks"] = sorted(content.get("callbacks") or []) or None
     return flat
@@ -124,14 +124,3 @@ def _read_choices(path: Path) -> dict[str, Any]:
 def _read_typed(path: Path) -> dict[str, str]:
     overrides = yaml.load(path.read_text(encoding="utf-8"), _Loader) or []
     return {key.lstrip("+~"): value for key, _, value in (str(line).partition("=") for line in overrides)}
-
-
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested settings as one dict with dotted keys; lists stay whole."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping) and value:
-            flat |= flatten(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat

@@ -10,7 +10,7 @@ from typing import Any
 
 from cnnexp.reports.records import RunRecord
 from cnnexp.reports.swept import hashable, short_names, shown_value, sort_key, swept_settings
-from cnnexp.reports.verdicts import NEEDED, Rule, Verdict, judge
+from cnnexp.reports.verdicts import NEEDED, Rule, Verdict, best_row, judge
 
 NUMBERS = (
     "train_accuracy", "val_accuracy", "test_accuracy", "train_loss", "val_loss", "test_loss", "generalization_gap",
@@ -177,7 +177,7 @@ def _numbers(record: RunRecord, verdict: Verdict) -> dict[str, float | None]:
     numbers: dict[str, float | None] = dict.fromkeys((*NUMBERS, *FROM_CURVES))
     so_far = [row for row in record.history if all(key in row for key in NEEDED)]
     if so_far:
-        best = max(so_far, key=lambda row: row["val_accuracy"])
+        best = best_row(so_far)
         numbers |= {key: best[key] for key in NEEDED if key != "epoch"}
         numbers["generalization_gap"] = best["train_accuracy"] - best["val_accuracy"]
         numbers["best_epoch"], numbers["epochs"] = best["epoch"], record.history[-1].get("epoch")

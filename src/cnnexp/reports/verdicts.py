@@ -65,6 +65,14 @@ class Verdict:
     gap: float | None = None
 
 
+def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
+    """Return the epoch with the highest validation accuracy, the first of equals: that of ``best.ckpt``.
+
+    Epochs without validation are passed over; raises ValueError where there is no other.
+    """
+    return max((row for row in history if "val_accuracy" in row), key=lambda row: row["val_accuracy"])
+
+
 def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdict:
     """Judge a run by its curves.
 

@@ -1,6 +1,5 @@
 """A report on runs, from their folders: ``report.html``, ``report.csv`` and pictures."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +14,7 @@ from cnnexp.reports.page import html_page
 from cnnexp.reports.records import read_runs
 from cnnexp.reports.study import Study, study
 from cnnexp.reports.tables import shown
+from cnnexp.runs import write_whole
 
 HTML, CSV = "report.html", "report.csv"
 PICTURES = ("curves.png", "accuracy.png", "gap.png", "heatmap.png")
@@ -72,17 +72,8 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
         **pictures,
     }
     for name, content in files.items():
-        _replace(destination / name, content)
+        write_whole(destination / name, content)
     for name in PICTURES:  # of an earlier report, which this one doesn't have
         if name not in files:
             (destination / name).unlink(missing_ok=True)
     return Report(result, [destination / name for name in files], text_table(result, terminal_width()))
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(content)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)

@@ -51,7 +51,7 @@ def benchmark(job: Job, steps: Annotated[int, Ge(1)] = 100, rounds: Annotated[in
         writer.writerows(readings[1:])
     job.record(
         samples_per_second=pictures,
-        parameters=sum(p.numel() for p in model.parameters()),
+        parameters=model.parameter_count,
         device=str(model.device),
         seconds_per_step=medians,
     )

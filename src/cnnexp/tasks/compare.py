@@ -98,10 +98,10 @@ def compare_runs(
         every.append(predict_test(trainer, run.model, run.data))
     device = trainer.strategy.root_device
     batches = []
-    for run in runs:
+    for run, state in zip(runs, states, strict=True):
         run.model.to(device).eval()
         some = run.data.pictures("test", range(min(timed_batch_size, run.data.sizes["test"])))
-        batches.append(Preprocessing.of_checkpoint(run.checkpoint)(some.to(device)))
+        batches.append(Preprocessing.of_state(state)(some.to(device)))
     times = seconds_per_thousand([run.model for run in runs], batches, rounds)
     rows = [
         {
@@ -143,7 +143,7 @@ def _row(run: LoadedRun, predictions: Predictions) -> dict[str, Any]:
         "low": low,
         "high": high,
         "test_loss": loss.item(),
-        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "parameters": run.model.parameter_count,
         "multiply_adds": multiply_adds(run.model),
         "seconds_per_epoch": statistics.median(seconds) if seconds else float("nan"),
         "trained_on": result.get("device") or "",

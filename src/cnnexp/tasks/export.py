@@ -17,7 +17,7 @@ from cnnexp.models.classifier import Classifier
 from cnnexp.reports.tables import shown
 from cnnexp.tasks.build import quiet_lightning
 from cnnexp.tasks.job import Job
-from cnnexp.tasks.load import load_run
+from cnnexp.tasks.subject import load_trained
 
 log = logging.getLogger(__name__)
 
@@ -63,14 +63,13 @@ def export(job: Job, format: Format = "onnx", output: Output = "probabilities") 
     quiet_lightning()
     if format == "onnx":
         require_onnx()
-    loaded = load_run(job.config.run, job.config.checkpoint)
-    preprocessing = Preprocessing.of_checkpoint(loaded.checkpoint)
+    loaded, preprocessing = load_trained(job)
     path = job.folder / {"onnx": "model.onnx", "torch_export": "model.pt2"}[format]
     difference = export_network(loaded.model, preprocessing, path, format, output)
     channels, height, width = preprocessing.image_shape
     job.record(
         format=format, output=output, file=path.name, largest_difference=difference,
-        parameters=sum(p.numel() for p in loaded.model.parameters()), checkpoint=str(loaded.checkpoint),
+        parameters=loaded.model.parameter_count, checkpoint=str(loaded.checkpoint),
     )  # fmt: skip
     log.info(
         "%s (%.1f MB)\ntakes    pictures: uint8, (batch, %d, %d, %d), any batch; 0 to 255 as in the files\n"

@@ -15,6 +15,7 @@ from cnnexp.errors import CnnexpError
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
+from cnnexp.reports.verdicts import best_row
 from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
@@ -37,6 +38,7 @@ def fit(job: Job) -> None:
         TerminalLogger(config.trainer.max_epochs),
         *_configured_loggers(job),
     ]
+    boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
     callbacks: list[L.Callback] = [SeedSteps(config.seed)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [*checkpoint_callbacks(job.folder / FOLDER), StopOnSignal()]
@@ -47,10 +49,9 @@ def fit(job: Job) -> None:
     data.prepare_data()
     data.setup("fit")
     model = build_model(config, data.image_shape, data.classes)
-    parameters = sum(p.numel() for p in model.parameters())
     device = str(trainer.strategy.root_device)
-    job.record(parameters=parameters, device=device)
-    _announce(job, data, parameters, device)
+    job.record(parameters=model.parameter_count, device=device)
+    _announce(job, data, model.parameter_count, device)
 
     checkpoint = None
     if config.resume is not None:
@@ -62,8 +63,8 @@ def fit(job: Job) -> None:
     hyperparameters = _hyperparameters(job)
     for logger in loggers:
         logger.log_hyperparams(hyperparameters)
-        if isinstance(logger, TensorBoardLogger):
-            logger.log_text("settings", f"```yaml\n{OmegaConf.to_yaml(config, resolve=True)}```")
+    for board in boards:
+        board.log_text("settings", f"```yaml\n{OmegaConf.to_yaml(config, resolve=True)}```")
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         for callback in callbacks:
@@ -92,13 +93,11 @@ def fit(job: Job) -> None:
         figure = draw_curves(model.history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
         picture = png(figure)
         (job.folder / "curves.png").write_bytes(picture)
-        for logger in loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.log_png("curves", picture, len(model.history))
+        for board in boards:
+            board.log_png("curves", picture, len(model.history))
     finally:
-        for logger in loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.close()
+        for board in boards:
+            board.close()
     log.info("\n%s", final_table(job.result, job.folder))
 
 
@@ -109,11 +108,6 @@ def rehearse(config: DictConfig) -> None:
     trial = config.copy()
     trial.trainer.profiler = None  # torch's begins to record as it is made
     _check_length(build_trainer(trial, Path.cwd()))
-
-
-def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """Return the epoch with the highest validation accuracy, the first of equals: that of ``best.ckpt``."""
-    return max((row for row in history if "val_accuracy" in row), key=lambda row: row["val_accuracy"])
 
 
 def _numbers(

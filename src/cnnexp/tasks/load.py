@@ -3,7 +3,6 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from hydra.utils import get_object
 from omegaconf import DictConfig
@@ -11,11 +10,11 @@ from omegaconf import DictConfig
 from cnnexp.command.recorded import read_record
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.preprocessing import read_data_state
-from cnnexp.errors import CnnexpError
+from cnnexp.errors import CnnexpError, first_line
 from cnnexp.models.classifier import Classifier
 from cnnexp.tasks.build import build_data
 from cnnexp.tasks.job import Job
-from cnnexp.training.checkpoints import BEST, LAST
+from cnnexp.training.checkpoints import BEST, FOLDER, LAST
 
 
 @dataclass(frozen=True)
@@ -64,9 +63,9 @@ def load_for(job: Job) -> LoadedRun:
 def checkpoint_path(folder: Path, checkpoint: str) -> Path:
     """Return the file that ``best``, ``last`` or a path means; raises CnnexpError where there is none."""
     named = {"best": BEST, "last": LAST}.get(checkpoint)
-    path = folder / "checkpoints" / named if named else Path(checkpoint)
+    path = folder / FOLDER / named if named else Path(checkpoint)
     if not path.is_file():
-        there = sorted(file.stem for file in (folder / "checkpoints").glob("*.ckpt"))
+        there = sorted(file.stem for file in (folder / FOLDER).glob("*.ckpt"))
         known = f"{folder} has: {', '.join(there)}" if there else f"{folder} has none yet"
         raise CnnexpError(f"checkpoint={checkpoint}: there is no {path}; {known}")
     return path
@@ -81,6 +80,5 @@ def load_model(settings: DictConfig, path: Path) -> Classifier:
         model = target.load_from_checkpoint(path, map_location="cpu", weights_only=True)
     # torch and Lightning raise nearly anything for a file that isn't what they expect
     except Exception as error:
-        reason: Any = str(error).strip().splitlines()[:1] or [type(error).__name__]
-        raise CnnexpError(f"{path} can't be loaded as a {target.__name__}: {reason[0]}") from None
+        raise CnnexpError(f"{path} can't be loaded as a {target.__name__}: {first_line(error)}") from None
     return model.eval()

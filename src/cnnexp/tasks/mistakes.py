@@ -77,7 +77,7 @@ def mistakes(job: Job, pictures: Annotated[int, Ge(1)] = 24, bins: Annotated[int
         mistakes=int((~predictions.correct).sum()),
         expected_calibration_error=measured.error,
         mean_confidence=predictions.confidence.double().mean().item(),
-        parameters=sum(p.numel() for p in loaded.model.parameters()),
+        parameters=loaded.model.parameter_count,
         checkpoint=str(loaded.checkpoint),
     )
     log.info("%s\n%s", loaded.checkpoint, _table(rows, predictions, measured.error, bins))

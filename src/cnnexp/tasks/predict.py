@@ -22,7 +22,7 @@ from cnnexp.reports.tables import shown
 from cnnexp.tasks.build import build_trainer, quiet_lightning
 from cnnexp.tasks.figures import save_figures
 from cnnexp.tasks.job import Job
-from cnnexp.tasks.load import load_run
+from cnnexp.tasks.subject import load_trained
 
 log = logging.getLogger(__name__)
 
@@ -60,8 +60,7 @@ def predict(
         invert: take the pictures' negatives.
     """
     quiet_lightning()
-    loaded = load_run(job.config.run, job.config.checkpoint)
-    preprocessing = Preprocessing.of_checkpoint(loaded.checkpoint)
+    loaded, preprocessing = load_trained(job)
     paths = find_pictures(images)
     device = build_trainer(job.config, job.folder).strategy.root_device
     predictions, unreadable = classify_photos(loaded.model.to(device), preprocessing, paths, top, invert)

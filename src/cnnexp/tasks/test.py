@@ -21,7 +21,7 @@ def test(job: Job) -> None:
     [numbers] = trainer.test(loaded.model, datamodule=build_data(job.config), verbose=False)
     job.record(
         **numbers,
-        parameters=sum(p.numel() for p in loaded.model.parameters()),
+        parameters=loaded.model.parameter_count,
         device=str(trainer.strategy.root_device),
         checkpoint=str(loaded.checkpoint),
     )

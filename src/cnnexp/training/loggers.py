@@ -4,6 +4,7 @@ All are Lightning loggers, because a logger is what gets the row whole. The x ax
 """
 
 import csv
+import io
 import logging
 import struct
 from collections.abc import Mapping, Sequence
@@ -12,6 +13,8 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import numpy as np
 from lightning.pytorch.loggers.logger import Logger
+
+from cnnexp.runs import leaves, write_whole
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -57,10 +60,9 @@ class CsvLogger(_EpochLogger):
 
     def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
         """Write the file anew with the epochs that a checkpoint has behind it."""
-        temporary = self.path.with_name(f".{self.path.name}.tmp")
-        with temporary.open("w", newline="") as file:
-            self._write(file, history, header=True)
-        temporary.replace(self.path)
+        text = io.StringIO()
+        self._write(text, history, header=True)
+        write_whole(self.path, text.getvalue().encode())
 
     @staticmethod
     def _write(file: TextIO, rows: Sequence[Mapping[str, float]], header: bool) -> None:
@@ -197,12 +199,10 @@ class TensorBoardLogger(Logger):
         self._writers.clear()
 
 
-def flatten(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(settings: Mapping[str, Any]) -> dict[str, Any]:
     """Return nested settings as one dict with dotted keys, without config machinery (keys with a leading _)."""
-    flat: dict[str, Any] = {}
-    for key, value in settings.items():
-        if isinstance(value, Mapping):
-            flat |= flatten(value, f"{prefix}{key}.")
-        elif not str(key).startswith("_") and value is not None:
-            flat[f"{prefix}{key}"] = value
-    return flat
+    return {
+        key: value
+        for key, value in leaves(settings)
+        if value is not None and not isinstance(value, Mapping) and not key.rpartition(".")[2].startswith("_")
+    }

@@ -8,7 +8,7 @@ import torch
 from packaging.version import Version
 
 import cnnexp
-from cnnexp.errors import CnnexpError
+from cnnexp.errors import CnnexpError, first_line
 from cnnexp.models.classifier import Classifier
 from cnnexp.training.checkpoints import LAST, PREVIOUS
 
@@ -37,8 +37,7 @@ def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | No
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             history = list(checkpoint["history"])
         except Exception as error:  # torch raises nearly anything for a file that isn't whole
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            damaged.append(f"{path} can't be read ({reason[:120]})")
+            damaged.append(f"{path} can't be read ({first_line(error)[:120]})")
             continue
         check_fits(path, checkpoint, model)
         for text in damaged:
