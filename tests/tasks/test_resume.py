@@ -154,7 +154,7 @@ def test_a_longer_run_goes_on_from_a_finished_one(straight, cnnexp, folder):
     assert len((run / ".hydra" / "resumes.yaml").read_text().split("- at")) == 2
 
 
-@pytest.mark.parametrize("scheduler", ["cosine", "onecycle", "step", "plateau"])
+@pytest.mark.parametrize("scheduler", ["cosine", "linear", "onecycle", "step", "plateau"])
 def test_every_schedule_can_be_made_longer(scheduler, cnnexp, folder):
     small = ["model=ffnn", "model.hidden=[8]", "data.batch_size=200", f"scheduler={scheduler}"]
     assert cnnexp(*small, "trainer.max_epochs=1") == 0

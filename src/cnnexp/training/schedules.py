@@ -95,7 +95,7 @@ def linear(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, warmup: S
             return (number + 1) / (rising + 1)
         return max(0.0, (total - number) / (total - rising))
 
-    return {"scheduler": torch_schedules.LambdaLR(optimizer, factor), "interval": "step"}
+    return {"scheduler": _Curve(optimizer, factor), "interval": "step"}
 
 
 def onecycle(
