@@ -79,6 +79,14 @@ CALLS = [
 ]
 
 
+def refused(said: str, status: int, capsys: pytest.CaptureFixture[str]) -> None:
+    """Assert that a command was refused, in a line or two that say why."""
+    assert status == 2
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert len(printed.strip().splitlines()) <= 2
+
+
 @pytest.mark.parametrize(("key", "value", "said"), CALLS)
 def test_a_record_calls_nothing_but_what_is_known(
     key: str,
@@ -92,10 +100,7 @@ def test_a_record_calls_nothing_but_what_is_known(
 ) -> None:
     write_record(theirs, key, value)
     for arguments in (["task=fit", f"run={theirs}"], ["task=test", f"run={theirs}"], [f"resume={theirs}"]):
-        assert cnnexp(*arguments) == 2
-        printed = capsys.readouterr().err
-        assert said in printed
-        assert len(printed.strip().splitlines()) <= 2
+        refused(said, cnnexp(*arguments), capsys)
     with pytest.raises(CnnexpError):
         load_run(theirs)
     assert not sprung.exists()
@@ -120,10 +125,7 @@ def test_a_record_that_is_none_is_refused(
     file: str, content: str, theirs: Path, sprung: Path, cnnexp: Callable[..., int], capsys: Any
 ) -> None:
     (theirs / ".hydra" / file).write_text(content)
-    assert cnnexp("task=test", f"run={theirs}", "model=ffnn") == 2
-    printed = capsys.readouterr().err
-    assert f"run={theirs}: " in printed
-    assert len(printed.strip().splitlines()) <= 2
+    refused(f"run={theirs}: ", cnnexp("task=test", f"run={theirs}", "model=ffnn"), capsys)
     assert not sprung.exists()
 
 
@@ -212,10 +214,7 @@ def test_a_sweeps_record_sets_plain_values_only(
     record = OmegaConf.load(theirs / "multirun.yaml")
     record.hydra.overrides[kind].append(override)
     OmegaConf.save(record, theirs / "multirun.yaml")
-    assert cnnexp(f"resume={theirs}") == 2
-    printed = capsys.readouterr().err
-    assert "which may run any code" in printed
-    assert len(printed.strip().splitlines()) <= 2
+    refused("which may run any code", cnnexp(f"resume={theirs}"), capsys)
     assert not sprung.exists()
     assert "theirnet" not in sys.modules
 
@@ -270,10 +269,7 @@ def test_a_checkpoint_runs_no_code(
     for other in ("last.ckpt", "previous.ckpt"):
         shutil.copy(evil, evil.with_name(other))
     for arguments in ([f"run={theirs}"], [f"run={finished}", f"checkpoint={evil}"]):
-        assert cnnexp("task=test", *arguments) == 2
-        printed = capsys.readouterr().err
-        assert "best.ckpt can't be loaded as a FFNN: " in printed
-        assert len(printed.strip().splitlines()) <= 2
+        refused("best.ckpt can't be loaded as a FFNN: ", cnnexp("task=test", *arguments), capsys)
     # a resume builds its network from the record and doesn't look at the class that a checkpoint names
     assert cnnexp(f"resume={theirs}", "trainer.max_epochs=3") == (0 if "class" in kind else 2)
     model, data = FFNN((1, 28, 28), 10, hidden=[4]), ImageDataModule("digits")

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from cnnexp.command.explain import nearest
+from cnnexp.command.recorded import without_hydra
 from cnnexp.errors import CnnexpError
 
 
@@ -34,9 +35,7 @@ def check(config: DictConfig) -> None:
     """Raise CnnexpError for the first setting that its constructor's signature doesn't allow."""
     from hydra.utils import get_object
 
-    settings: dict[str, Any] = OmegaConf.to_container(
-        OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"]), resolve=True
-    )  # type: ignore[assignment]
+    settings: dict[str, Any] = OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[assignment]
     missing = sorted(_missing(settings))
     if missing:
         raise CnnexpError(f"{missing[0]} has no value yet; type {missing[0]}=…")

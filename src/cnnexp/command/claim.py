@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cnnexp.command import sweep
 from cnnexp.command.explain import ANSWERED
+from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
 from cnnexp.errors import CnnexpError, Refused
 
@@ -29,7 +30,7 @@ class ClaimFolders(Callback):
                 from cnnexp.tasks.fit import rehearse
 
                 rehearse(config)
-            if config.get("resume") is not None:
+            if config.resume is not None:
                 resume(config)
                 return
             folder = self._claim(config, "hydra.run.dir")
@@ -87,13 +88,6 @@ class ClaimFolders(Callback):
             raise CnnexpError(f"{folder}: a part of this path is a file, not a folder") from None
 
 
-def settings_of(config: DictConfig) -> DictConfig:
-    """Return the settings without Hydra's own, the data's folder as one that means the same from anywhere."""
-    settings = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    settings.data.root = str(Path(settings.data.root).expanduser().absolute())
-    return settings
-
-
 def resume(config: DictConfig) -> None:
     """Check that a run can go on as asked, and note in its folder that it does.
 
@@ -102,10 +96,7 @@ def resume(config: DictConfig) -> None:
     from cnnexp import runs
 
     folder = Path(config.hydra.run.dir)
-    recorded = OmegaConf.load(folder / ".hydra" / "config.yaml")
-    before = OmegaConf.to_container(recorded, resolve=False)  # a record has its values in place
-    now = OmegaConf.to_container(settings_of(config), resolve=True)
-    changed = runs.differences(now, before)  # type: ignore[arg-type]
+    changed = changed_since(folder, config)
     if changed:
         free = ", ".join(key for key in runs.FREE_TO_CHANGE if "." in key)
         raise CnnexpError(
@@ -114,7 +105,8 @@ def resume(config: DictConfig) -> None:
         )
     result = runs.read_result(folder) or {}
     epochs = config.trainer.max_epochs
-    more = epochs is not None and recorded.trainer.max_epochs != epochs and epochs > (result.get("epochs") or 0)
+    planned = OmegaConf.load(folder / ".hydra" / "config.yaml").trainer.max_epochs
+    more = epochs is not None and planned != epochs and epochs > (result.get("epochs") or 0)
     if result.get("status") == "completed" and not more:
         raise CnnexpError(
             f"{config.resume} is complete after {result.get('epochs')} epochs; to train on, type "

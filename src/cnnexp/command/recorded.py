@@ -12,6 +12,7 @@ from yaml import YAMLError
 from cnnexp.command.arguments import value_of
 from cnnexp.command.targets import refuse_strangers, trusted_by, trusted_by_this_job
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.runs import differences
 
 NAME = "recorded"
 GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "logger", "callbacks")
@@ -48,6 +49,26 @@ def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> t
     called = {group: value for group, value in settings.items() if group != "task"}
     refuse_strangers(called, f"{key}={run}", {*trusted, *trusted_by_this_job()})
     return OmegaConf.create(settings), choices
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """Return the settings without Hydra's own."""
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def settings_of(config: DictConfig) -> DictConfig:
+    """Return what a run records of its settings: the data's folder means the same from anywhere."""
+    settings = without_hydra(config)
+    settings.data.root = str(Path(settings.data.root).expanduser().absolute())
+    return settings
+
+
+def changed_since(run: Path, config: DictConfig) -> list[str]:
+    """Return the keys that a run was started with other values of, but for those that a resume may change."""
+    # a record has its values in place; were there anything left to look up in it, it would be somebody's trick
+    before = OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "config.yaml"), resolve=False)
+    now = OmegaConf.to_container(settings_of(config), resolve=True)
+    return differences(now, before)  # type: ignore[arg-type]
 
 
 def _looks_up(node: Any) -> bool:

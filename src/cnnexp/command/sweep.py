@@ -1,6 +1,5 @@
 """A sweep as a whole: its jobs, what is left of them, how far it is, and how it ended."""
 
-import logging
 import sys
 import time
 from collections.abc import Sequence
@@ -15,8 +14,6 @@ from yaml import YAMLError
 from cnnexp.command.resolvers import job_folder
 from cnnexp.command.targets import refuse_strange_overrides, trusted_by
 from cnnexp.errors import CnnexpError, first_line
-
-log = logging.getLogger(__name__)
 
 
 @dataclass
@@ -98,15 +95,12 @@ def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -
 def _again(folder: Path, composed: DictConfig) -> list[str] | None:
     """Return what a job of a resumed sweep is started with beside its own overrides; None if it is complete."""
     from cnnexp import runs
-    from cnnexp.command.claim import quoted, settings_of
+    from cnnexp.command.claim import quoted
+    from cnnexp.command.recorded import changed_since
 
-    record = folder / ".hydra" / "config.yaml"
-    if not record.is_file():
+    if not (folder / ".hydra" / "config.yaml").is_file():
         return []
-    # a record has its values in place; were there anything left to look up in it, it would be somebody's trick
-    before = OmegaConf.to_container(OmegaConf.load(record), resolve=False)
-    now = OmegaConf.to_container(settings_of(composed), resolve=True)
-    changed = runs.differences(now, before)  # type: ignore[arg-type]
+    changed = changed_since(folder, composed)
     if changed:
         raise CnnexpError(
             f"{folder.name} was started with another {', '.join(changed)}; start a new sweep for that"
@@ -139,16 +133,14 @@ def end(sweep: Sweep) -> int:
     """Write the sweep's report, list what failed, and return the number of failures."""
     from cnnexp.reports.records import sweep_runs
     from cnnexp.reports.write import write_report
-    from cnnexp.runs import read_result
 
     folders = sweep_runs(sweep.folder)
-    if folders:
-        print(write_report(folders, sweep.folder, f"{sweep.folder.parent.name} {sweep.folder.name}"))
-    failed = []
-    for folder in folders:
-        result = read_result(folder)
-        if result and result["status"] == "failed":
-            failed.append(f"{folder.name}: {str(result['error']).splitlines()[0]}")
+    if not folders:
+        return 0
+    report = write_report(folders, sweep.folder, f"{sweep.folder.parent.name} {sweep.folder.name}")
+    print(report)
+    records = [run.record for run in report.study.runs if run.record.status == "failed"]
+    failed = [f"{record.folder.name}: {str(record.error).splitlines()[0]}" for record in records]
     if failed:
         print(f"{len(failed)} failed in {sweep.folder}:", *failed, sep="\n  ", file=sys.stderr)
     return len(failed)

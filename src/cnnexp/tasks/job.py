@@ -58,8 +58,8 @@ def run_job(config: DictConfig) -> None:
     job = Job(config, dict(hydra.runtime.choices), Path(hydra.runtime.output_dir))
     with runs.held(job.folder):
         # what was measured before stays until there is something newer
-        known = (runs.read_json(job.folder / runs.RESULT) or {}) if config.get("resume") is not None else {}
-        job.record(**{**dict.fromkeys(NUMBERS), **known})
+        known = (runs.read_json(job.folder / runs.RESULT) or {}) if config.resume is not None else {}
+        job.result = {**dict.fromkeys(NUMBERS), **known}
         job.record(
             status="running",
             error=None,
