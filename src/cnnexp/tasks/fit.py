@@ -16,6 +16,7 @@ from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
 from cnnexp.reports.verdicts import best_row
+from cnnexp.runs import write_whole
 from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
@@ -56,7 +57,7 @@ def fit(job: Job) -> None:
     checkpoint = None
     if config.resume is not None:
         checkpoint, behind = checkpoint_to_go_on_from(job.folder / FOLDER, model)
-        log.info("going on after epoch %d" if checkpoint else "nothing was saved yet: from the start", len(behind))
+        log.info("%s", f"going on after epoch {len(behind)}" if checkpoint else "nothing was saved yet: from the start")
         for logger in loggers:
             if isinstance(logger, (CsvLogger, TensorBoardLogger)):
                 logger.start_again(behind)
@@ -65,6 +66,8 @@ def fit(job: Job) -> None:
         logger.log_hyperparams(hyperparameters)
     for board in boards:
         board.log_text("settings", f"```yaml\n{OmegaConf.to_yaml(config, resolve=True)}```")
+    # a run that has begun to train keeps its folder, whatever becomes of it
+    (job.folder / FOLDER).mkdir(exist_ok=True)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         for callback in callbacks:
@@ -92,7 +95,7 @@ def fit(job: Job) -> None:
             )
         figure = draw_curves(model.history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
         picture = png(figure)
-        (job.folder / "curves.png").write_bytes(picture)
+        write_whole(job.folder / "curves.png", picture)
         for board in boards:
             board.log_png("curves", picture, len(model.history))
     finally:
