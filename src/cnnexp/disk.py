@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,9 +15,10 @@ _ROOM = 32 * 1024
 
 @contextlib.contextmanager
 def reserve(folder: Path) -> Iterator[Path]:
-    """Keep a little room while a run is at work, and give its file: whoever removes it can still say what happened.
+    """Keep a little room while a run is at work, and yield the file that holds it.
 
-    On a full disk there would be no room for the line in ``run.log`` and the status in ``result.json``.
+    Once that is removed there is room on a full disk for the line in ``run.log`` and the status in
+    ``result.json``.
     """
     room = folder / ".reserve"
     # at random: file systems that compress would keep no room for zeros
@@ -26,6 +28,22 @@ def reserve(folder: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):
             room.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def quiet_threads() -> Iterator[None]:
+    """Leave out the traceback of a thread that met a full disk: who waits for the thread is told of it too."""
+    before = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is None or cant_write(args.exc_value) is None:
+            before(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
 
 
 def cant_write(error: BaseException, folder: Path | None = None, again: str = "") -> CantWrite | None:

@@ -57,7 +57,9 @@ def fit(job: Job) -> None:
     checkpoint = None
     if config.resume is not None:
         checkpoint, behind = checkpoint_to_go_on_from(job.folder / FOLDER, model)
-        log.info("%s", f"going on after epoch {len(behind)}" if checkpoint else "nothing was saved yet: from the start")
+        log.info(
+            "%s", f"going on after epoch {len(behind)}" if checkpoint else "nothing was saved yet: from the start"
+        )
         for logger in loggers:
             if isinstance(logger, (CsvLogger, TensorBoardLogger)):
                 logger.start_again(behind)

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 from cnnexp import runs
 from cnnexp.command import claim, sweep
 from cnnexp.command.check import check
-from cnnexp.disk import cant_write, reserve
+from cnnexp.disk import cant_write, quiet_threads, reserve
 from cnnexp.errors import CantWrite, CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted
 
@@ -81,7 +81,8 @@ def run_job(config: DictConfig) -> None:
                     log.info("%s", whole.announce(job.folder.name))
                 if whole is None or whole.jobs is None:  # all others were checked before they got a folder
                     check(config)
-            instantiate(config.task)(job)
+            with quiet_threads():
+                instantiate(config.task)(job)
         except (Interrupted, KeyboardInterrupt):
             job.record(status="interrupted")
             raise
@@ -98,7 +99,7 @@ def run_job(config: DictConfig) -> None:
                 if config.fail_fast or isinstance(error, CantWrite):
                     raise StopSweep from error
             elif isinstance(error, CnnexpError):
-                if config.resume is None:
+                if config.resume is None and not isinstance(error, CantWrite):
                     claim.give_back(job.folder)
                 raise Refused from error
             else:
