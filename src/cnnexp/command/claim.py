@@ -32,7 +32,11 @@ class ClaimFolders(Callback):
         try:
             check(config)
             if config.hydra.runtime.choices.task == "fit":
-                # what only Lightning and torch know to refuse, while there is no folder yet
+                # what only torch and Lightning know to refuse, while there is no folder yet; torch alone is there
+                # in half the time
+                from cnnexp.tasks.optimization import build_optimization
+
+                build_optimization(config)
                 from cnnexp.tasks.fit import rehearse
 
                 rehearse(config)
