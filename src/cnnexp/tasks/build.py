@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.utils import instantiate
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers.logger import Logger
@@ -19,6 +18,7 @@ from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.tables import shown
+from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
 from cnnexp.training.profiler import NoProfiler, profiler_into
@@ -80,24 +80,6 @@ def build_model(
         optimizer=optimizer,
         scheduler=scheduler if scheduled else None,
     )
-
-
-def build_optimization(config: DictConfig) -> tuple[Any, Any]:
-    """Return the optimizer and the schedule as functions of what only a run knows.
-
-    Both are tried on a single number first: torch checks their ranges (a negative learning rate) only then.
-    """
-    optimizer = instantiate(config.optimizer, _convert_="all")
-    scheduler = instantiate(config.scheduler, _convert_="all")
-    try:
-        trial = optimizer([torch.nn.Parameter(torch.zeros(1))])
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise CnnexpError(f"optimizer: {error}") from None
-    try:
-        scheduler(trial, epochs=2, steps_per_epoch=10)
-    except (ValueError, TypeError) as error:
-        raise CnnexpError(f"scheduler: {error}") from None
-    return optimizer, scheduler
 
 
 def quiet_lightning() -> None:
