@@ -83,6 +83,9 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Interrupted as interrupted:
+        if sweep.current is not None and sweep.current.cancel:
+            print(sweep.current.stopped_waiting(str(interrupted)), file=sys.stderr)
+            return interrupted.exit_status
         print(f"interrupted by {interrupted}", file=sys.stderr)
         if sweep.current is not None:
             where = os.path.relpath(sweep.current.folder)
