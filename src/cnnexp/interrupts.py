@@ -20,7 +20,7 @@ def _stop(number: int, frame: FrameType | None) -> None:
 
 
 def raise_on_signals(numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Callable[[], None]:
-    """Turn SIGINT (Ctrl-C) and SIGTERM, or other signals, into that exception, but leave them ignored where they are.
+    """Turn SIGINT (Ctrl-C) and SIGTERM, or other signals, into that exception; one that is ignored stays ignored.
 
     Returns the function that puts the handlers back that were there before.
     """
@@ -37,6 +37,6 @@ def raise_on_signals(numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -
 
 
 def stop_signals() -> list[int]:
-    """Return the signals that ask a run to stop: SIGINT, SIGTERM, and what else was given to `raise_on_signals`."""
+    """Return the signals that ask a run to stop: SIGINT, SIGTERM, and others given to `raise_on_signals`."""
     usual = (signal.SIGINT, signal.SIGTERM)
     return [number for number in signal.valid_signals() if number in usual or signal.getsignal(number) is _stop]

@@ -1,4 +1,4 @@
-"""submitit's launchers as a sweep of ours uses them; they lie here because Hydra takes plugins from this namespace alone.
+"""submitit's launchers as a sweep of ours uses them; Hydra takes plugins from this namespace alone.
 
 `cnnexp.command.cluster` puts them in the place of the plugin's own.
 """

@@ -1,9 +1,8 @@
-"""A sweep whose jobs run elsewhere: submitit starts them, in Slurm or as processes, and this process waits for them.
+"""A sweep whose jobs run elsewhere: submitit starts them, in Slurm or as processes, and this process waits.
 
 A job that is stopped and started again, whoever does it, goes on in the folder that it had.
 """
 
-import shutil
 import signal
 import subprocess
 import sys
@@ -17,20 +16,22 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from cnnexp.command import sweep
 from cnnexp.command.resolvers import claim, job_folder
+from cnnexp.command.slurm import LOGS, Ends, check_slurm, last_line, refuse_while_queued
 from cnnexp.errors import CnnexpError, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
 
 _PLUGIN = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
 _OURS = "hydra_plugins.cnnexp_submitit.Cnnexp"
-_QUEUE_SECONDS = 10
-_LOGS = ".submitit"
+NOTHING = JobReturn(status=JobStatus.COMPLETED)
 
 
 def refuse_single_run(config: DictConfig) -> None:
     """Raise CnnexpError where a launcher was typed for a single run, which Hydra starts without any."""
     typed = [override for override in config.hydra.overrides.hydra if override.startswith("hydra/launcher=")]
     if typed and not typed[-1].endswith("=basic"):
-        raise CnnexpError(f"{typed[-1]} is for sweeps, and this is a single run; add -m, it may be a sweep of one job")
+        raise CnnexpError(
+            f"{typed[-1]} is for sweeps, and this is a single run; add -m, it may be a sweep of one job"
+        )
 
 
 def prepare(config: DictConfig) -> None:
@@ -41,60 +42,11 @@ def prepare(config: DictConfig) -> None:
     with read_write(config), open_dict(config):
         config.hydra.launcher._target_ = target.replace(_PLUGIN, _OURS)
     if target.endswith("SlurmLauncher"):
-        _check_slurm(f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}", config.hydra.launcher.partition)
+        check_slurm(
+            f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}", config.hydra.launcher.partition
+        )
         if sweep.current is not None:
-            _refuse_while_queued(sweep.current.folder)
-
-
-def _check_slurm(typed: str, partitions: str | None) -> None:
-    missing = [command for command in ("sbatch", "srun", "squeue", "sinfo") if shutil.which(command) is None]
-    if missing:
-        raise CnnexpError(
-            f"{typed}: there is no Slurm here ({missing[0]} isn't found); leave hydra/launcher out to run the jobs here, "
-            "or type this on a cluster's login node"
-        )
-    asked = _ask("sinfo", "--noheader", "--format=%R")
-    if asked.returncode != 0:
-        raise CnnexpError(f"{typed}: Slurm doesn't answer: {_last_line(asked.stderr)}")
-    known = set(asked.stdout.split())
-    for partition in (partitions or "").split(","):
-        if partition and partition not in known:
-            raise CnnexpError(
-                f"hydra.launcher.partition={partition}: there is no such partition; there are {', '.join(sorted(known))}"
-            )
-
-
-def _refuse_while_queued(folder: Path) -> None:
-    """Raise CnnexpError while jobs of a sweep that is to be resumed are queued or at work."""
-    ids = {path.name.partition("_")[0] for path in folder.glob(f"{_LOGS}*/*") if path.is_dir()}
-    left = {job.partition("_")[0] for job in _queued(ids) or ()}
-    if left:
-        raise CnnexpError(
-            f"jobs of {folder} are still queued or at work; wait for them, or cancel them: scancel {' '.join(sorted(left))}"
-        )
-
-
-def _queued(ids: set[str]) -> set[str] | None:
-    """Return which jobs of these (arrays of) jobs are queued or at work; None where Slurm doesn't say."""
-    numbers = sorted(one for one in ids if one.isdigit())
-    if not numbers:
-        return set()
-    # asked for one that it has forgotten, squeue fails; asked for several it leaves it out
-    asked = _ask("squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(numbers)}")
-    if asked.returncode == 0:
-        return set(asked.stdout.split())
-    return set() if "Invalid job id" in asked.stderr else None
-
-
-def _ask(*command: str) -> "subprocess.CompletedProcess[str]":
-    try:
-        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    except subprocess.TimeoutExpired:
-        return subprocess.CompletedProcess(command, 1, "", f"no answer to {command[0]} in 60 s")
-
-
-def _last_line(text: str) -> str:
-    return (text.strip().splitlines() or ["it doesn't say why"])[-1]
+            refuse_while_queued(sweep.current.folder)
 
 
 class Elsewhere:
@@ -152,56 +104,69 @@ class Elsewhere:
     def _submit(self, names: Sequence[str], job_overrides: Sequence[Sequence[str]], first: int) -> list[Any]:
         import submitit
         from hydra.core.singleton import Singleton
-        from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
         from cnnexp.command.claim import quoted
 
+        numbers = range(first, first + len(names))
+        arguments = {
+            "sweep_overrides": [
+                [*overrides, f"hydra.sweep.subdir={quoted(name)}"]
+                for name, overrides in zip(names, job_overrides, strict=True)
+            ],
+            "job_dir_key": ["hydra.sweep.dir"] * len(names),
+            "job_num": numbers,
+            "job_id": [f"job_id_for_{number}" for number in numbers],
+            "singleton_state": [Singleton.get_state()] * len(names),
+        }
+        executor = self._executor()
+        # the jobs inherit it: Ctrl-C, which reaches all processes of a terminal, is for the one that waits
+        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        try:
+            return executor.map_array(self, *arguments.values())
+        except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
+            raise CnnexpError(f"the jobs were refused: {last_line(str(error))}") from None
+        finally:
+            signal.signal(signal.SIGINT, before)
+
+    def _executor(self) -> Any:
+        import submitit
+        from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
+
         if "_logs" not in self.__dict__:
             # never one that was there: what is unpickled must not be a stranger's
-            self._logs = claim(Path(self.config.hydra.sweep.dir) / _LOGS)
+            self._logs = claim(Path(self.config.hydra.sweep.dir) / LOGS)
         params = {key: value for key, value in self.params.items() if key != "submitit_folder"}
-        retries = {f"{self._EXECUTOR}_max_num_timeout": params.pop("max_num_timeout")} if "max_num_timeout" in params else {}
         if self._EXECUTOR == "slurm" and params.get("cpus_per_task"):
             # srun no longer takes it over from sbatch; and the bits of a result depend on the number of threads,
             # which mustn't be another one where a job goes on
             cpus = f"export SRUN_CPUS_PER_TASK={params['cpus_per_task']} OMP_NUM_THREADS={params['cpus_per_task']}"
             params["setup"] = [cpus, *(params.get("setup") or [])]
-        shared = set(BaseQueueConf.__dataclass_fields__)
-        state = Singleton.get_state()
-        arguments = [
-            ([*overrides, f"hydra.sweep.subdir={quoted(name)}"], "hydra.sweep.dir", number, f"job_id_for_{number}", state)
-            for number, (name, overrides) in enumerate(zip(names, job_overrides, strict=True), first)
-        ]
-        # the jobs inherit it: Ctrl-C, which reaches all processes of a terminal, is for the one that waits
-        before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+        shared = BaseQueueConf.__dataclass_fields__
+        named = {key if key in shared else f"{self._EXECUTOR}_{key}": value for key, value in params.items()}
+        first = {key: named.pop(key) for key in list(named) if key.endswith("_max_num_timeout")}
+        executor = submitit.AutoExecutor(self._logs / "%j", cluster=self._EXECUTOR, **first)
         try:
-            executor = submitit.AutoExecutor(self._logs / "%j", cluster=self._EXECUTOR, **retries)
-            executor.update_parameters(
-                **{key if key in shared else f"{self._EXECUTOR}_{key}": value for key, value in params.items()}
-            )
-            return executor.map_array(self, *zip(*arguments, strict=True))
-        except (submitit.core.utils.FailedJobError, submitit.core.utils.FailedSubmissionError) as error:
-            raise CnnexpError(f"sbatch refused the jobs: {_last_line(str(error))}") from None
-        except (AssertionError, NameError, ValueError) as error:
+            executor.update_parameters(**named)
+        except (AssertionError, NameError, ValueError) as error:  # as submitit answers what it can't use
             raise CnnexpError(f"hydra.launcher: {error}") from None
-        finally:
-            signal.signal(signal.SIGINT, before)
+        return executor
 
     def _wait(self, jobs: Mapping[str, Any], whole: sweep.Sweep) -> dict[str, JobReturn]:
         from cnnexp import runs
 
         returned: dict[str, JobReturn] = {}
-        left, gone = dict(jobs), Gone(self._EXECUTOR == "slurm")
+        left, ends = dict(jobs), Ends(self._EXECUTOR == "slurm")
         while left:
-            for name, job in gone.among(left):
+            for name, job in ends.among(left):
                 del left[name]
                 result = runs.read_result(whole.folder / name) or {}
                 status = result.get("status", "never began")
-                returned[name] = _returned(job, status)
+                outcome, why = _outcome(job)
+                # what didn't end well gave nothing back
+                returned[name] = outcome if status == "completed" and outcome else NOTHING
                 whole.finished(name, result)
                 if status not in ("completed", "failed"):
-                    why = _last_line(_read(job.paths.stderr) or _read(job.paths.stdout))
-                    whole.unfinished[name] = f"{status}: {why} ({job.paths.stderr})"
+                    whole.unfinished[name] = f"{status}: {why}"
                 print(whole.tell(name, status), flush=True)
                 if status == "failed" and self.config.fail_fast:
                     assert whole.cancel is not None
@@ -220,12 +185,12 @@ class Elsewhere:
         raise_on_signals((signal.SIGINT, signal.SIGTERM, again))
         try:
             folder = self._folder(sweep_overrides)
-            going_on = [] if any(one.startswith("resume=") for one in sweep_overrides) else sweep.go_on(folder)
+            going_on = sweep.go_on(folder)
             if going_on is None:
-                return JobReturn(status=JobStatus.COMPLETED)
+                return NOTHING
             return super().__call__([*sweep_overrides, *going_on], *arguments)  # type: ignore[misc]
-        except StopSweep:
-            return JobReturn(status=JobStatus.COMPLETED)
+        except StopSweep:  # by the one that waits
+            return NOTHING
         except Interrupted as interrupted:
             # being queued again ends the job by further signals
             for number in (signal.SIGINT, signal.SIGTERM):
@@ -240,49 +205,20 @@ class Elsewhere:
         return Path(self.config.hydra.sweep.dir) / str(value_of("hydra.sweep.subdir", overrides))
 
 
-class Gone:
-    """Finds out which jobs have ended."""
-
-    def __init__(self, slurm: bool) -> None:
-        self.slurm = slurm
-        self.absent: set[str] = set()
-        self.asked = time.monotonic()
-
-    def among(self, jobs: Mapping[str, Any]) -> list[tuple[str, Any]]:
-        """Return the jobs, by name, that left a result or are no longer there."""
-        if not self.slurm:
-            return [(name, job) for name, job in jobs.items() if job.done()]
-        # a file tells it; submitit would ask for accounting too, which not every cluster has
-        ended = [(name, job) for name, job in jobs.items() if job.paths.result_pickle.exists()]
-        if time.monotonic() - self.asked < _QUEUE_SECONDS:
-            return ended
-        self.asked = time.monotonic()
-        queued = _queued({job.job_id.partition("_")[0] for job in jobs.values()})
-        if queued is None:
-            return ended
-        absent = {name for name, job in jobs.items() if job.job_id not in queued}
-        # twice: between its end in the queue and its file on a slow file system there may be some seconds
-        ended += [(name, jobs[name]) for name in absent & self.absent if name not in dict(ended)]
-        self.absent = absent
-        return ended
-
-
-def _returned(job: Any, status: str) -> JobReturn:
-    """Return what a job gave back; of one that didn't end well nothing, its folder tells why."""
+def _outcome(job: Any) -> tuple[JobReturn | None, str]:
+    """Return what a job gave back, if anything, and the last that it said."""
     import submitit
 
-    if status == "completed" and job.paths.result_pickle.exists():
+    if job.paths.result_pickle.exists():
         try:
             outcome = job.result()
         except submitit.core.utils.UncompletedJobError:
-            outcome = None
-        if outcome is not None and outcome.status == JobStatus.COMPLETED:
-            return outcome
-    return JobReturn(status=JobStatus.COMPLETED)
-
-
-def _read(path: Path) -> str:
-    try:
-        return path.read_text(errors="replace")
-    except OSError:
-        return ""
+            pass  # its log says the same
+        else:
+            if outcome.status == JobStatus.COMPLETED:
+                return outcome, ""
+            return None, str(outcome._return_value)
+    for path in (job.paths.stderr, job.paths.stdout):
+        if path.is_file() and (said := path.read_text(errors="replace").strip()):
+            return None, f"{last_line(said)} ({path})"
+    return None, f"it left no log in {job.paths.folder}"

@@ -174,5 +174,10 @@ def end(sweep: Sweep) -> int:
     left = [f"{name}: {why}" for name, why in sweep.unfinished.items()]
     if left:
         where = os.path.relpath(sweep.folder)
-        print(f"{len(left)} didn't finish; python -m cnnexp resume={where} goes on:", *left, sep="\n  ", file=sys.stderr)
+        print(
+            f"{len(left)} didn't finish; python -m cnnexp resume={where} goes on:",
+            *left,
+            sep="\n  ",
+            file=sys.stderr,
+        )
     return len(failed) + len(left)

@@ -81,8 +81,9 @@ class SeedSteps(L.Callback):
 class StopOnSignal(Checkpoint):
     """Finish the batch in hand and save on the first SIGINT or SIGTERM, stop at once on another SIGINT.
 
-    So it does on any other signal that `raise_on_signals` was given, such as a cluster's. Validation, which can't be gone on with in the middle, is finished too, and saved with its epoch. Put it last
-    among the callbacks: what it saves must hold what the others did with the batch.
+    So it does on any other signal that `raise_on_signals` was given, such as a cluster's. Validation, which can't
+    be gone on with in the middle, is finished too, and saved with its epoch. Put it last among the callbacks: what
+    it saves must hold what the others did with the batch.
     """
 
     # a Checkpoint, because Lightning lets those come after all others
