@@ -96,6 +96,9 @@ def run(arguments: list[str]) -> int:
             raise
         return _say(str(told), told.exit_status)
     except Interrupted as interrupted:
+        if sweep.current is not None and sweep.current.cancel:
+            print(sweep.current.stopped_waiting(str(interrupted)), file=sys.stderr)
+            return interrupted.exit_status
         print(f"interrupted by {interrupted}", file=sys.stderr)
         if sweep.current is not None:
             where = os.path.relpath(sweep.current.folder)

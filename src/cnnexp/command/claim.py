@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnnexp.command import sweep
+from cnnexp.command import cluster, sweep
 from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
 from cnnexp.errors import CnnexpError, Refused
@@ -30,6 +30,7 @@ class ClaimFolders(Callback):
         from cnnexp.command.check import check
 
         try:
+            cluster.refuse_single_run(config)
             check(config)
             if config.hydra.runtime.choices.task == "fit":
                 # what only torch and Lightning know to refuse, while there is no folder yet; torch alone is there
@@ -56,6 +57,7 @@ class ClaimFolders(Callback):
 
         loader = GlobalHydra.instance().config_loader()
         try:
+            cluster.prepare(config)
             jobs = sweep.jobs_of(config, loader)
             check_jobs(config, jobs, loader)
             if sweep.current is None:

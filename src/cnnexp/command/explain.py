@@ -8,6 +8,12 @@ from pathlib import Path
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+# choices that come with a plugin of Hydra's, and the extra that installs it
+EXTRAS = {
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/submitit_local": "slurm",
+}
+
 
 def nearest(key: str, allowed: Iterable[str], prefix: str = "") -> str:
     """Return `` ; did you mean …?`` with the allowed key most like ``key``, or the list of what is allowed."""
@@ -31,6 +37,11 @@ def explain(error: BaseException) -> str:
             if text:
                 return text
     text = str(error)
+    plugin = re.search(r"Could not (?:find|load) '([^']+)'", text)
+    if plugin and plugin[1] in EXTRAS:
+        extra = EXTRAS[plugin[1]]
+        group, _, choice = plugin[1].rpartition("/")
+        return f'{group}={choice}: its plugin isn\'t installed; type: pip install "cnnexp[{extra}]"'
     option = re.search(r"Could not find '(\S+)/([^/']+)'\s+Available options in '[^']+':((?:\n\t\S+)*)", text)
     if option:
         group, wrong, listed = option.groups()
