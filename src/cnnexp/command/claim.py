@@ -15,6 +15,7 @@ from cnnexp.command import cluster, sweep
 from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
 from cnnexp.errors import CnnexpError, Refused
+from cnnexp.runs import write_whole
 
 _made: dict[Path, list[Path]] = {}
 """The folders that this process claimed, and what it had to make above each, the nearest first."""
@@ -86,7 +87,9 @@ class ClaimFolders(Callback):
             return
         folder = Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)
         try:
-            OmegaConf.save(settings_of(config), folder / "config.yaml", resolve=True)
+            write_whole(folder / "config.yaml", OmegaConf.to_yaml(settings_of(config), resolve=True).encode())
+            for name in ("hydra.yaml", "overrides.yaml"):  # Hydra doesn't flush what it writes to the disk
+                write_whole(folder / name, (folder / name).read_bytes())
         except OSError as error:  # of which Hydra would make a warning
             raise Refused from error
 

@@ -15,6 +15,7 @@ from yaml import YAMLError
 from cnnexp.command.resolvers import job_folder
 from cnnexp.command.targets import refuse_strange_overrides, trusted_by
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.runs import RESULT
 
 
 @dataclass
@@ -123,8 +124,9 @@ def _again(folder: Path, composed: DictConfig) -> list[str] | None:
 
 
 def has_record(folder: Path) -> bool:
-    """Whether a job was started in a folder."""
-    return (folder / ".hydra" / "config.yaml").is_file()
+    """Whether a job was started in a folder; one that was killed before it said so has nothing to go on from."""
+    # Hydra's record alone may be half of it
+    return (folder / RESULT).is_file() and (folder / ".hydra" / "config.yaml").is_file()
 
 
 def go_on(folder: Path) -> list[str] | None:
