@@ -84,7 +84,7 @@ def test_a_preempted_job_whose_command_was_ended_comes_to_the_same_bits(cnnexp, 
     assert f"SIGTERM: no longer waiting, but the jobs go on; to cancel them: scancel {job}" in error
     sweep = the_sweep(folder).relative_to(folder)
     assert f"python -m cnnexp task=report run={sweep}" in error
-    run = sweep / "seed-3"
+    run = sweep / "job"  # nothing is swept that could name it
     until(lambda: epochs(run) > 1)
     # as Slurm does before the time is up, or on pre-emption with PreemptParameters=send_user_signal
     subprocess.run(["scancel", "--signal=USR2", job], check=True)
@@ -94,7 +94,7 @@ def test_a_preempted_job_whose_command_was_ended_comes_to_the_same_bits(cnnexp, 
     until(lambda: start_now(job))
     until(lambda: status(run) == "completed")
     assert epochs(run) == 15
-    assert [path.name for path in sweep.iterdir() if path.is_dir() and path.name[0] != "."] == ["seed-3"]
+    assert [path.name for path in sweep.iterdir() if path.is_dir() and path.name[0] != "."] == ["job"]
     until(lambda: state_of(job) == "")
     assert cnnexp(f"resume={sweep}") == 0
     assert "started" not in capsys.readouterr().out
