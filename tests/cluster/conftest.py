@@ -80,7 +80,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         try:
             for number, command in enumerate((
                 ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}",
-                 f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/seed"],
+                 f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/seed"],
                 ["slurmctld", "-D", "-c"],
                 ["slurmd", "-D", "-N", "localhost"],
             )):  # fmt: skip
@@ -91,8 +91,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
             until(answers, 60)
             yield
         finally:
-            # a daemon that is told to end waits for jobs, and those for the daemons that are gone
-            subprocess.run(["scancel", "--quiet", "--me"], check=False)
+            # a daemon that is told to end waits for jobs, and those for daemons that are gone
             with contextlib.suppress(AssertionError):
                 until(lambda: not in_queue(), 60)
             for daemon in reversed(daemons):
@@ -104,12 +103,15 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
                     daemon.wait()
 
 
-def in_queue() -> str:
-    return subprocess.run(["squeue", "-h"], capture_output=True, text=True, check=False).stdout
+def in_queue(*options: str) -> str:
+    return subprocess.run(["squeue", "-h", *options], capture_output=True, text=True, check=False).stdout
 
 
 @pytest.fixture(autouse=True)
-def _quiet_folder(folder: Path, slurm: None) -> Iterator[None]:
-    """Leave no job behind."""
+def _leave_no_job(folder: Path, slurm: None) -> Iterator[None]:
+    """Cancel what a test has left running; on somebody's cluster there may be other jobs of theirs."""
     yield
-    subprocess.run(["scancel", "--quiet", "--me"], check=False)
+    for line in in_queue("--format=%A %Z").splitlines():
+        job, _, where = line.partition(" ")
+        if Path(where).is_relative_to(folder):
+            subprocess.run(["scancel", job], check=False)
