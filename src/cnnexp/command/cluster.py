@@ -220,5 +220,7 @@ def _outcome(job: Any) -> tuple[JobReturn | None, str]:
             return None, str(outcome._return_value)
     for path in (job.paths.stderr, job.paths.stdout):
         if path.is_file() and (said := path.read_text(errors="replace").strip()):
-            return None, f"{last_line(said)} ({path})"
+            # Slurm's own lines, of memory or time, are followed by others that tell nothing
+            errors = [line for line in said.splitlines() if "error: " in line]
+            return None, f"{last_line(errors[-1] if errors else said)} ({path})"
     return None, f"it left no log in {job.paths.folder}"
