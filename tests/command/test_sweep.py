@@ -155,4 +155,4 @@ def test_the_time_left_is_told_in_a_unit_that_fits():
     assert [duration(seconds) for seconds in (5, 89, 600, 6 * 3600)] == ["5 s", "89 s", "10 min", "6.0 h"]
     sweep = Sweep(Path("here"), jobs=2)
     sweep.finished("first", {"val_accuracy": None})
-    assert "best" not in sweep.announce("second")
+    assert "best" not in sweep.announce("second", 2)

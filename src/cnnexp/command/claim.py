@@ -9,7 +9,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnnexp.command import sweep
+from cnnexp.command import plugins, sweep
 from cnnexp.command.explain import ANSWERED
 from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
@@ -46,6 +46,7 @@ class ClaimFolders(Callback):
 
         loader = GlobalHydra.instance().config_loader()
         try:
+            plugins.check_plugins(config)
             jobs = sweep.jobs_of(config, loader)
             check_jobs(config, jobs, loader)
             if sweep.current is None:
@@ -54,6 +55,7 @@ class ClaimFolders(Callback):
             raise Refused from error
         folder = sweep.current.folder
         sweep.current.jobs = None if jobs is None else len(jobs)
+        sweep.current.checked = jobs is not None
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
         fixed.append("resume")
