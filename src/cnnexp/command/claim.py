@@ -48,7 +48,12 @@ class ClaimFolders(Callback):
         try:
             plugins.check_plugins(config)
             jobs = sweep.jobs_of(config, loader)
-            check_jobs(config, jobs, loader)
+            if plugins.is_search(config):
+                from cnnexp.command.search import begin_search
+
+                begin_search(config, loader, lambda: self._claim(config, "hydra.sweep.dir").resolve())
+            else:
+                check_jobs(config, jobs, loader)
             if sweep.current is None:
                 sweep.current = sweep.Sweep(self._claim(config, "hydra.sweep.dir").resolve())
         except (CnnexpError, OSError, *ANSWERED) as error:

@@ -39,3 +39,8 @@ def check_plugins(config: DictConfig) -> None:
             )
         arguments = {key: value for key, value in node.items() if not key.startswith("_")}
         check_arguments(plugin, arguments, f"hydra.{part}.")
+
+
+def is_search(config: DictConfig) -> bool:
+    """Return whether a sweep is a search by Optuna."""
+    return config.hydra.sweeper._target_.endswith(".CnnexpOptunaSweeper")
