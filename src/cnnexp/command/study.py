@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 from cnnexp import runs
 from cnnexp.command.sweep import OBJECTIVE
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.reports.search import quiet_optuna
 
 FOLDER, PROCESS, HOST = "cnnexp.folder", "cnnexp.process", "cnnexp.host"
 """What a study and its trials are marked with: where they lie, the lock of the process at work, its machine."""
@@ -44,9 +45,7 @@ def open_study(url: str, name: str, direction: str) -> Any:
 
     Raises CnnexpError where no database answers, or the study looks for something else.
     """
-    import optuna
-
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    optuna = quiet_optuna()
     try:
         with lock_of(url):  # two that make a database's tables at the same time fail
             study = optuna.create_study(study_name=name, storage=url, direction=direction, load_if_exists=True)
