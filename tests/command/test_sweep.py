@@ -17,7 +17,9 @@ from cnnexp.training.callbacks import SeedSteps
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
 STUDIES = sorted(
-    path.stem for path in (config_folder() / "experiment").glob("*.yaml") if "sweeper:" in path.read_text()
+    path.stem
+    for path in (config_folder() / "experiment").glob("*.yaml")
+    if "sweeper:" in path.read_text() and "sweeper: optuna" not in path.read_text()  # which has no list of jobs
 )
 
 

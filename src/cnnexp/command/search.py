@@ -61,9 +61,10 @@ class Search:
         self.process = Process(self.folder)
         try:
             with self.lock:
-                left = self.process.take_over(self._running())
+                found = self.process.take_over(self._running())
+            left = [trial for trial in found if not settle(self.study, trial, self._folder(trial))]
             self._announce(len(left))
-            self._go_on_with([trial for trial in left if not settle(self.study, trial, self._folder(trial))])
+            self._go_on_with(left)
             while self._batch():
                 self._note()
         except StopSweep:

@@ -8,7 +8,7 @@ from hydra.core.override_parser.types import ChoiceSweep, IntervalSweep, Overrid
 
 from cnnexp.errors import CnnexpError
 
-KNOWN = "a,b,c or range(1,9) or interval(0.0,0.5) or tag(log,interval(1e-4,1e-1))"
+KNOWN = "a,b,c or range(1,9) or interval(0,0.5) or int(interval(16,128)) or tag(log,interval(1e-4,1e-1))"
 
 
 def overrides_of(params: Mapping[str, Any] | None, typed: Sequence[str]) -> dict[str, Override]:
@@ -56,12 +56,6 @@ def _ends(key: str, override: Override) -> list[str]:
         assert end is not None
         if "log" in value.tags and start <= 0:
             raise CnnexpError(f"{override.input_line}: a range by its logarithm begins above 0")
-        if isinstance(start, int) and isinstance(end, int) and end - start == 1:
-            # between whole numbers Optuna tries whole numbers only
-            raise CnnexpError(
-                f"{override.input_line} means the two whole numbers; type {key}=interval({start}.0,{end}.0) for "
-                f"all between them, {key}={start},{end} for the two"
-            )
         return [str(start), str(end)]
     raise CnnexpError(f"{override.input_line}: a search tries {KNOWN}")
 

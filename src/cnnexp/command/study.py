@@ -48,7 +48,10 @@ def open_study(url: str, name: str, direction: str) -> Any:
     optuna = quiet_optuna()
     try:
         with lock_of(url):  # two that make a database's tables at the same time fail
-            study = optuna.create_study(study_name=name, storage=url, direction=direction, load_if_exists=True)
+            try:
+                study = optuna.load_study(study_name=name, storage=url)
+            except KeyError:
+                study = optuna.create_study(study_name=name, storage=url, direction=direction, load_if_exists=True)
             known = study.direction.name.lower()
     except ImportError as error:
         raise CnnexpError(
@@ -92,7 +95,7 @@ class Process:
             return HOST in trial.user_attrs
         name = trial.user_attrs[PROCESS]
         if name in self._locks:
-            return name == self.name
+            return True
         if not Path(name).exists():
             return False
         lock = FileLock(name, blocking=False)
@@ -108,16 +111,15 @@ class Process:
 
         Call it while you hold the database's lock.
         """
-        taken = []
-        for trial in trials:
-            if self.is_alive(trial) or not (self.folder / str(trial.user_attrs.get(FOLDER))).is_dir():
-                continue
-            name = trial.user_attrs[PROCESS]
-            if name not in self._locks:
-                self._locks[name] = FileLock(name, blocking=False)
-                self._locks[name].acquire()
-            taken.append(trial)
-        return taken
+        left = [
+            trial
+            for trial in trials
+            if not self.is_alive(trial) and (self.folder / str(trial.user_attrs.get(FOLDER))).is_dir()
+        ]
+        for name in {trial.user_attrs[PROCESS] for trial in left}:
+            self._locks[name] = FileLock(name, blocking=False)
+            self._locks[name].acquire()
+        return left
 
     def leave(self) -> None:
         """Let go of all locks."""
