@@ -11,7 +11,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnnexp.command import cluster, sweep
+from cnnexp.command import cluster, plugins, sweep
 from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
 from cnnexp.errors import CnnexpError, Refused
@@ -58,15 +58,22 @@ class ClaimFolders(Callback):
 
         loader = GlobalHydra.instance().config_loader()
         try:
+            plugins.check_plugins(config)
             cluster.prepare(config)
             jobs = sweep.jobs_of(config, loader)
-            check_jobs(config, jobs, loader)
+            if plugins.is_search(config):
+                from cnnexp.command.search import begin_search
+
+                begin_search(config, loader, lambda: self._claim(config, "hydra.sweep.dir").resolve())
+            else:
+                check_jobs(config, jobs, loader)
             if sweep.current is None:
                 sweep.current = sweep.Sweep(self._claim(config, "hydra.sweep.dir").resolve())
         except Exception as error:
             raise Refused from error
         folder = sweep.current.folder
         sweep.current.jobs = None if jobs is None else len(jobs)
+        sweep.current.checked = jobs is not None
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
         fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
         fixed.append("resume")

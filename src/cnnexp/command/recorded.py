@@ -144,7 +144,6 @@ def use_record(overrides: Sequence[str]) -> str | None:
             *chosen,
             "_self_",
             {"experiment": None},
-            {"override hydra/sweeper": "grid"},
         ],
         **recorded,
         "resume": None,
