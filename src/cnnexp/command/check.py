@@ -14,7 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
-from cnnexp.command.explain import nearest
+from cnnexp.command.explain import install, missing_extra, nearest
 from cnnexp.command.recorded import without_hydra
 from cnnexp.errors import CnnexpError
 
@@ -46,6 +46,8 @@ def check(config: DictConfig) -> None:
         try:
             constructor = get_object(target)
         except Exception as error:  # whatever importing a user's module may raise
+            if extra := missing_extra(error):
+                raise CnnexpError(f"{path} needs another package: {install(extra)}") from None
             reason = str(error).splitlines()[-1]
             raise CnnexpError(f"{path}._target_={target} can't be imported: {reason}") from None
         arguments = {key: value for key, value in node.items() if not key.startswith("_")}

@@ -8,6 +8,23 @@ from pathlib import Path
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
+EXTRAS = {"wandb": "wandb", "mlflow": "mlflow", "comet_ml": "comet"}
+"""The extras that packages come with, by the packages' names."""
+
+
+def missing_extra(error: BaseException | None) -> str | None:
+    """Return the extra whose package an import failed for; None where it failed for another reason."""
+    while error is not None:
+        if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
+            return EXTRAS[error.name]
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def install(extra: str) -> str:
+    """Return what to type to get an extra."""
+    return f'python -m pip install "cnnexp[{extra}]"'
+
 
 def nearest(key: str, allowed: Iterable[str], prefix: str = "") -> str:
     """Return `` ; did you mean …?`` with the allowed key most like ``key``, or the list of what is allowed."""

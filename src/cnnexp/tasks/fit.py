@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 import cnnexp
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
+from cnnexp.interrupts import Interrupted
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
@@ -21,7 +22,7 @@ from cnnexp.tasks.job import Job
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
 from cnnexp.training.checkpoints import BEST, FOLDER, checkpoint_callbacks
 from cnnexp.training.compilation import Compile
-from cnnexp.training.loggers import CsvLogger, TensorBoardLogger, TerminalLogger, flatten
+from cnnexp.training.loggers import Board, CsvLogger, Status, TerminalLogger, flatten
 from cnnexp.training.resume import checkpoint_to_go_on_from
 
 log = logging.getLogger(__name__)
@@ -38,7 +39,7 @@ def fit(job: Job) -> None:
         TerminalLogger(config.trainer.max_epochs),
         *_configured_loggers(job),
     ]
-    boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
+    boards = [logger for logger in loggers if isinstance(logger, Board)]
     callbacks: list[L.Callback] = [SeedSteps(config.seed)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [*checkpoint_callbacks(job.folder / FOLDER), StopOnSignal()]
@@ -57,15 +58,17 @@ def fit(job: Job) -> None:
     if config.resume is not None:
         checkpoint, behind = checkpoint_to_go_on_from(job.folder / FOLDER, model)
         log.info("going on after epoch %d" if checkpoint else "nothing was saved yet: from the start", len(behind))
-        for logger in loggers:
-            if isinstance(logger, (CsvLogger, TensorBoardLogger)):
-                logger.start_again(behind)
-    hyperparameters = _hyperparameters(job)
-    for logger in loggers:
-        logger.log_hyperparams(hyperparameters)
-    for board in boards:
-        board.log_text("settings", f"```yaml\n{OmegaConf.to_yaml(config, resolve=True)}```")
+    status: Status = "failed"
     try:
+        if config.resume is not None:
+            for logger in loggers:
+                if isinstance(logger, (CsvLogger, Board)):
+                    logger.start_again(behind)
+        hyperparameters = _hyperparameters(job)
+        for logger in loggers:
+            logger.log_hyperparams(hyperparameters)
+        for board in boards:
+            board.log_settings(OmegaConf.to_yaml(config, resolve=True))
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         for callback in callbacks:
             if isinstance(callback, Compile):
@@ -95,9 +98,13 @@ def fit(job: Job) -> None:
         (job.folder / "curves.png").write_bytes(picture)
         for board in boards:
             board.log_png("curves", picture, len(model.history))
+        status = "completed"
+    except (Interrupted, KeyboardInterrupt):
+        status = "interrupted"
+        raise
     finally:
         for board in boards:
-            board.close()
+            board.close(status)
     log.info("\n%s", final_table(job.result, job.folder))
 
 
