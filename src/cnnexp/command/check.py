@@ -33,7 +33,8 @@ def general(
 
 def check(config: DictConfig) -> None:
     """Raise CnnexpError for the first setting that its constructor's signature doesn't allow."""
-    from hydra.utils import get_object
+    # hydra.utils.get_object is the same, but tells what it doesn't find before we do
+    from hydra._internal.utils import _locate
 
     settings: dict[str, Any] = OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[assignment]
     missing = sorted(_missing(settings))
@@ -44,7 +45,7 @@ def check(config: DictConfig) -> None:
     for path, node in _constructors(groups, ""):
         target = node["_target_"]
         try:
-            constructor = get_object(target)
+            constructor = _locate(target)
         except Exception as error:  # whatever importing a user's module may raise
             if extra := missing_extra(error):
                 raise CnnexpError(f"{path} needs another package: {install(extra)}") from None

@@ -15,8 +15,8 @@ EXTRAS = {"wandb": "wandb", "mlflow": "mlflow", "comet_ml": "comet"}
 def missing_extra(error: BaseException | None) -> str | None:
     """Return the extra whose package an import failed for; None where it failed for another reason."""
     while error is not None:
-        if isinstance(error, ModuleNotFoundError) and error.name in EXTRAS:
-            return EXTRAS[error.name]
+        if isinstance(error, ModuleNotFoundError) and (error.name or "").partition(".")[0] in EXTRAS:
+            return EXTRAS[str(error.name).partition(".")[0]]
         error = error.__cause__ or error.__context__
     return None
 

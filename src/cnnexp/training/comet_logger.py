@@ -53,10 +53,12 @@ class CometLogger(Tracker, loggers.CometLogger):
         if not online:
             logging.getLogger("comet_ml").setLevel(logging.ERROR)  # its summary, and that it found no network
         super().__init__(
-            online=online, project=project, name=name or title, tags=[*tags, *([sweep] if sweep else [])],
+            project=project, name=name or title, tags=[*tags, *([sweep] if sweep else [])],
             experiment_key=number, mode="get" if self.goes_on else "create", offline_directory=str(self.folder),
-            **others,
+            **{"parse_args": False, **others},
         )  # fmt: skip
+        # not given to Lightning 2.6, which disables what is offline: nothing would be written
+        self._online = online
         self._begins = True
 
     def _create_experiment(self) -> None:

@@ -52,6 +52,7 @@ class WandbLogger(Tracker, loggers.WandbLogger):
             name=name or title, group=group or sweep, project=project, id=self.recorded_id,
             save_dir=str(self.folder.parent), **others,
         )  # fmt: skip
+        del self._wandb_init["anonymous"]  # Lightning gives it, and W&B says each time that it is of no use
 
     @property
     @rank_zero_experiment
