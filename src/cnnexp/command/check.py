@@ -7,6 +7,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
@@ -14,9 +15,16 @@ from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
-from cnnexp.command.explain import install, missing_extra, nearest
+from cnnexp.command.explain import nearest
 from cnnexp.command.recorded import without_hydra
 from cnnexp.errors import CnnexpError
+
+# modules of ours that import a package which isn't always there: its name, and the extra that installs it
+_EXTRAS = {
+    "cnnexp.training.wandb_logger": ("wandb", "wandb"),
+    "cnnexp.training.mlflow_logger": ("mlflow", "mlflow"),
+    "cnnexp.training.comet_logger": ("comet_ml", "comet"),
+}
 
 
 def general(
@@ -32,10 +40,14 @@ def general(
 
 
 def check(config: DictConfig) -> None:
-    """Raise CnnexpError for the first setting that its constructor's signature doesn't allow."""
-    # hydra.utils.get_object is the same, but tells what it doesn't find before we do
-    from hydra._internal.utils import _locate
+    """Raise CnnexpError for the first setting that its constructor's signature doesn't allow.
 
+    What stands in conf/ as it was shipped is right, and importing its constructors would take seconds: only groups
+    that were typed into are checked, unless the settings come from elsewhere too.
+    """
+    from hydra.utils import get_object
+
+    typed = _typed_into(config)
     settings: dict[str, Any] = OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[assignment]
     missing = sorted(_missing(settings))
     if missing:
@@ -43,16 +55,42 @@ def check(config: DictConfig) -> None:
     groups = {key: value for key, value in settings.items() if isinstance(value, Mapping)}
     check_arguments(general, {key: value for key, value in settings.items() if key not in groups}, "")
     for path, node in _constructors(groups, ""):
+        _require_package(path, node["_target_"])
+        if typed is not None and path.partition(".")[0] not in typed:
+            continue
         target = node["_target_"]
         try:
-            constructor = _locate(target)
+            constructor = get_object(target)
         except Exception as error:  # whatever importing a user's module may raise
-            if extra := missing_extra(error):
-                raise CnnexpError(f"{path} needs another package: {install(extra)}") from None
             reason = str(error).splitlines()[-1]
             raise CnnexpError(f"{path}._target_={target} can't be imported: {reason}") from None
         arguments = {key: value for key, value in node.items() if not key.startswith("_")}
         check_arguments(constructor, arguments, f"{path}.")
+
+
+def _typed_into(config: DictConfig) -> set[str] | None:
+    """Return the groups that an override changes a value of; None where the shipped conf/ isn't all there is."""
+    from cnnexp.app import config_folder
+
+    if "hydra" not in config or config.hydra.job.config_name != "config":
+        return None
+    folders = {source.path for source in config.hydra.runtime.config_sources if source.schema == "file"}
+    if folders != {str(config_folder())}:
+        return None
+    # a task's own arguments may be what another setting is, such as run
+    typed = {"task"} if any(not str(key).startswith("_") for key in config.task) else set()
+    for override in config.hydra.overrides.task:
+        key, _, value = override.lstrip("+~").partition("=")
+        if "." in key or value.startswith("{"):
+            typed.add(key.partition(".")[0])
+    return typed
+
+
+def _require_package(path: str, target: str) -> None:
+    """Raise CnnexpError for a constructor of ours whose package, which an extra brings, isn't there."""
+    package, extra = _EXTRAS.get(target.rpartition(".")[0], (None, None))
+    if package is not None and find_spec(package) is None:
+        raise CnnexpError(f'{path}: its package isn\'t installed; type: pip install "cnnexp[{extra}]"')
 
 
 def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any], prefix: str) -> None:
