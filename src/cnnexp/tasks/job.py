@@ -79,8 +79,7 @@ def run_job(config: DictConfig) -> None:
                 _quiet_terminal()
                 if whole is not None:
                     log.info("%s", whole.announce(job.folder.name))
-                if whole is None or whole.jobs is None:  # all others were checked before they got a folder
-                    check(config)
+                check(config)
             with quiet_threads():
                 instantiate(config.task)(job)
         except (Interrupted, KeyboardInterrupt):
