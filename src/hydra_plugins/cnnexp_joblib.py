@@ -62,7 +62,6 @@ class CnnexpJoblibLauncher(Launcher):
             started = workers.Start(
                 folder=sweep.current.folder,
                 jobs=sweep.current.jobs,
-                checked=sweep.current.checked,
                 workers=self._workers,
                 started=sweep.current.started,
                 busy=self._busy,

@@ -12,7 +12,9 @@ from hydra.core.global_hydra import GlobalHydra
 
 from cnnexp.app import config_folder
 from cnnexp.command.check import check
+from cnnexp.command.claim import check_jobs
 from cnnexp.command.sweep import Sweep, duration, jobs_of
+from cnnexp.errors import CnnexpError
 from cnnexp.training.callbacks import SeedSteps
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
@@ -158,3 +160,21 @@ def test_the_time_left_is_told_in_a_unit_that_fits():
     sweep = Sweep(Path("here"), jobs=2)
     sweep.finished("first", {"val_accuracy": None})
     assert "best" not in sweep.announce("second", 2)
+
+
+def test_a_grid_is_checked_before_it_begins_by_its_values_not_by_all_its_jobs(folder):
+    with initialize_config_dir(str(config_folder()), version_base="1.3"):
+        config = compose("config", [], return_hydra_config=True)
+        loader = GlobalHydra.instance().config_loader()
+        composed: list[list[str]] = []
+        load = loader.load_sweep_config
+        loader.load_sweep_config = lambda master, job: (composed.append(job), load(master, job))[1]
+        grid = [
+            [f"model={model}", f"optimizer.lr={rate}", f"seed={seed}"]
+            for model in ("cnn", "ffnn") for rate in (0.1, 0.2, 0.3) for seed in range(4)
+        ]  # fmt: skip
+        check_jobs(config, grid, loader)
+        assert len(composed) <= 2 * (3 + 4)
+        assert {override for job in composed for override in job} == {override for job in grid for override in job}
+        with pytest.raises(CnnexpError, match="seed=-1 is not allowed"):
+            check_jobs(config, [*grid, ["model=ffnn", "optimizer.lr=0.3", "seed=-1"]], loader)

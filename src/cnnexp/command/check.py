@@ -7,6 +7,7 @@ import inspect
 import json
 import typing
 from collections.abc import Callable, Mapping, Sequence
+from importlib.util import find_spec
 from typing import Annotated, Any, Literal
 
 from annotated_types import Interval
@@ -17,6 +18,13 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 from cnnexp.command.explain import nearest
 from cnnexp.command.recorded import without_hydra
 from cnnexp.errors import CnnexpError
+
+# modules of ours that import a package which isn't always there: its name, and the extra that installs it
+_EXTRAS = {
+    "cnnexp.training.wandb_logger": ("wandb", "wandb"),
+    "cnnexp.training.mlflow_logger": ("mlflow", "mlflow"),
+    "cnnexp.training.comet_logger": ("comet_ml", "comet"),
+}
 
 
 def general(
@@ -48,6 +56,7 @@ def check(config: DictConfig) -> None:
     groups = {key: value for key, value in settings.items() if isinstance(value, Mapping)}
     check_arguments(general, {key: value for key, value in settings.items() if key not in groups}, "")
     for path, node in _constructors(groups, ""):
+        _require_package(path, node["_target_"])
         if typed is not None and path.partition(".")[0] not in typed:
             continue
         target = node["_target_"]
@@ -76,6 +85,13 @@ def _typed_into(config: DictConfig) -> set[str] | None:
         if "." in key or value.startswith("{"):
             typed.add(key.partition(".")[0])
     return typed
+
+
+def _require_package(path: str, target: str) -> None:
+    """Raise CnnexpError for a constructor of ours whose package, which an extra brings, isn't there."""
+    package, extra = _EXTRAS.get(target.rpartition(".")[0], (None, None))
+    if package is not None and find_spec(package) is None:
+        raise CnnexpError(f'{path}: its package isn\'t installed; type: pip install "cnnexp[{extra}]"')
 
 
 def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any], prefix: str) -> None:

@@ -29,7 +29,6 @@ class Sweep:
         folder: where its jobs' folders are.
         jobs: how many jobs it has, None where a sweeper finds that out as it goes.
         resumed: whether it goes on with an earlier one.
-        checked: whether its jobs' settings were checked before it got its folder.
         workers: how many processes share its jobs.
         started: when, by the clock that all processes share.
         cancel: what cancels the jobs, where they run elsewhere and go on without this process: ``scancel 12``.
@@ -39,7 +38,6 @@ class Sweep:
     folder: Path
     jobs: int | None = None
     resumed: bool = False
-    checked: bool = True
     workers: int = 1
     started: float = field(default_factory=time.monotonic)
     done: int = 0

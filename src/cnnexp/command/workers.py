@@ -31,7 +31,6 @@ class Start:
     Args:
         folder: the sweep's.
         jobs: how many it has.
-        checked: whether these were checked.
         workers: how many processes there are.
         started: when the sweep began.
         busy: a folder where a worker has a file, named by its process, while it is at a job.
@@ -40,7 +39,6 @@ class Start:
 
     folder: Path
     jobs: int | None
-    checked: bool
     workers: int
     started: float
     busy: Path
@@ -54,9 +52,7 @@ def start(told: Start) -> None:
     """Make this process a worker: loky calls it once, before the first job."""
     global _worker
     _worker = told
-    sweep.current = sweep.Sweep(
-        told.folder, told.jobs, checked=told.checked, workers=told.workers, started=told.started
-    )
+    sweep.current = sweep.Sweep(told.folder, told.jobs, workers=told.workers, started=told.started)
     # out of the terminal's group: Ctrl-C comes from the parent alone, and once
     os.setpgrp()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -13,6 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 import cnnexp
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
+from cnnexp.interrupts import Interrupted
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
@@ -24,7 +25,7 @@ from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
 from cnnexp.training.checkpoints import BEST, FOLDER, checkpoint_callbacks
 from cnnexp.training.compilation import Compile
-from cnnexp.training.loggers import CsvLogger, TensorBoardLogger, TerminalLogger, flatten
+from cnnexp.training.loggers import Board, CsvLogger, Status, TerminalLogger, flatten
 from cnnexp.training.resume import checkpoint_to_go_on_from
 
 log = logging.getLogger(__name__)
@@ -41,7 +42,7 @@ def fit(job: Job) -> None:
         TerminalLogger(config.trainer.max_epochs),
         *_configured_loggers(job),
     ]
-    boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
+    boards = [logger for logger in loggers if isinstance(logger, Board)]
     callbacks: list[L.Callback] = [SeedSteps(config.seed)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [*checkpoint_callbacks(job.folder / FOLDER), StopOnSignal()]
@@ -63,17 +64,19 @@ def fit(job: Job) -> None:
         log.info(
             "%s", f"going on after epoch {len(behind)}" if checkpoint else "nothing was saved yet: from the start"
         )
-        for logger in loggers:
-            if isinstance(logger, (CsvLogger, TensorBoardLogger)):
-                logger.start_again(behind)
-    hyperparameters = _hyperparameters(job)
-    for logger in loggers:
-        logger.log_hyperparams(hyperparameters)
-    for board in boards:
-        board.log_text("settings", f"```yaml\n{OmegaConf.to_yaml(config, resolve=True)}```")
-    # a run that has begun to train keeps its folder, whatever becomes of it
-    (job.folder / FOLDER).mkdir(exist_ok=True)
+    status: Status = "failed"
     try:
+        if config.resume is not None:
+            for logger in loggers:
+                if isinstance(logger, (CsvLogger, Board)):
+                    logger.start_again(behind)
+        hyperparameters = _hyperparameters(job)
+        for logger in loggers:
+            logger.log_hyperparams(hyperparameters)
+        for board in boards:
+            board.log_settings(OmegaConf.to_yaml(config, resolve=True))
+        # a run that has begun to train keeps its folder, whatever becomes of it
+        (job.folder / FOLDER).mkdir(exist_ok=True)
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         for callback in callbacks:
             if isinstance(callback, Compile):
@@ -103,9 +106,13 @@ def fit(job: Job) -> None:
         write_whole(job.folder / "curves.png", picture)
         for board in boards:
             board.log_png("curves", picture, len(model.history))
+        status = "completed"
+    except (Interrupted, KeyboardInterrupt):
+        status = "interrupted"
+        raise
     finally:
         for board in boards:
-            board.close()
+            board.close(status)
     log.info("\n%s", final_table(job.result, job.folder))
 
 

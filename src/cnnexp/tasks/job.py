@@ -82,8 +82,7 @@ def run_job(config: DictConfig) -> float | None:
                 _quiet_terminal()
                 if whole is not None:
                     log.info("%s", whole.announce(job.folder.name, hydra.job.num + 1))
-                if whole is None or not whole.checked:  # all others were checked before they got a folder
-                    check(config)
+                check(config)
             with quiet_threads():
                 instantiate(config.task)(job)
         except (Interrupted, KeyboardInterrupt):

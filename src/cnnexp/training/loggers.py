@@ -11,7 +11,7 @@ import os
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any, Literal, TextIO
 
 import numpy as np
 from lightning.pytorch.loggers.logger import Logger
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
 log = logging.getLogger(__name__)
+
+Status = Literal["completed", "interrupted", "failed"]
 
 COLUMNS = [
     "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds",
@@ -101,7 +103,45 @@ class TerminalLogger(_EpochLogger):
         log.info("%s   %.1f s", "   ".join(parts), row["seconds"])
 
 
-class TensorBoardLogger(Logger):
+def named(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics under the names that every tracker shows them by.
+
+    Of an epoch's row ``train_loss`` is ``train/loss`` and ``val_accuracy`` is ``val/accuracy``; what else is in it
+    was measured while training: ``train/learning_rate``. Other metrics keep their names, and the epoch, which
+    Lightning adds to each, is left out: it is the x axis.
+    """
+    row = "learning_rate" in metrics
+    names = {}
+    for key, value in metrics.items():
+        part, _, rest = key.partition("_")
+        if row and part in ("train", "val"):
+            names[f"{part}/{rest}"] = value
+        elif key != "epoch":
+            names[f"train/{key}" if row else key] = value
+    return names
+
+
+class Board(Logger):
+    """A logger that shows a run to people: settings and pictures too, and a run that was gone on with as one."""
+
+    def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
+        """Go on with a run that has these epochs behind it; called before anything is logged."""
+        raise NotImplementedError
+
+    def log_settings(self, text: str) -> None:
+        """Show all settings, given as YAML."""
+        raise NotImplementedError
+
+    def log_png(self, tag: str, picture: bytes, step: int) -> None:
+        """Show a picture, given as a PNG file's bytes."""
+        raise NotImplementedError
+
+    def close(self, status: Status = "completed") -> None:
+        """End the run; Lightning's ``finalize`` comes after fit and again after test, so it doesn't."""
+        raise NotImplementedError
+
+
+class TensorBoardLogger(Board):
     """Training and validation as sibling runs with the same tags, so that they lie on one chart.
 
     ``<folder>/train`` and ``<folder>/val`` hold ``loss`` and ``accuracy`` (train also ``running_loss``,
@@ -168,20 +208,17 @@ class TensorBoardLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write an epoch's row to the two runs, and anything else to the folder's own."""
-        row = "learning_rate" in metrics
-        for key, value in metrics.items():
-            part, _, tag = key.partition("_")
-            if key == "epoch":
-                continue
-            if row and part in ("train", "val"):
+        for name, value in named(metrics).items():
+            part, _, tag = name.partition("/")
+            if part in ("train", "val"):
                 self._writer(part).add_scalar(tag, value, step)
             else:
-                self._writer("train" if row else "").add_scalar(key, value, step)
+                self._writer("").add_scalar(name, value, step)
         self.save()
 
-    def log_text(self, tag: str, text: str) -> None:
-        """Show a text (Markdown) beside the run."""
-        self._writer("").add_text(tag, text)
+    def log_settings(self, text: str) -> None:
+        """Show all settings, given as YAML, in the Text tab."""
+        self._writer("").add_text("settings", f"```yaml\n{text}```")
 
     def log_png(self, tag: str, picture: bytes, step: int) -> None:
         """Show a picture, given as a PNG file's bytes, beside the run."""
@@ -199,8 +236,8 @@ class TensorBoardLogger(Logger):
         for writer in self._writers.values():
             writer.flush()
 
-    def close(self) -> None:
-        """End the files; Lightning's ``finalize`` comes after fit and again after test, so it doesn't."""
+    def close(self, status: Status = "completed") -> None:
+        """End the files."""
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()

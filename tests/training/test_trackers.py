@@ -1,0 +1,256 @@
+"""Experiment trackers, offline: what the real packages read back of a run is what metrics.csv says."""
+
+import csv
+import json
+import math
+import os
+import shutil
+import signal
+import struct
+import sys
+import zipfile
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+import yaml
+
+from cnnexp.training.callbacks import SeedSteps
+
+# Comet leaves the socket open by which it looks for the machine's address, where there is no network
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+)
+QUICK = ["model=ffnn", "model.hidden=[8]", "trainer.limit_train_batches=3", "data.batch_size=64"]
+STORE = "sqlite:///outputs/mlflow.db"
+
+
+@dataclass
+class Tracked:
+    """A run as its tracker has it; ``metrics`` are values by name and epoch."""
+
+    id: str
+    name: str | None = None
+    group: str | None = None
+    status: str | None = None
+    settings: dict = field(default_factory=dict)
+    metrics: dict = field(default_factory=lambda: defaultdict(dict))
+    files: str = ""
+
+
+def wandb_records(path: Path) -> Iterator:
+    """The records of W&B's file: LevelDB's log format, of protocol buffers, behind a header of seven bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    data, at, whole = path.read_bytes(), 7, b""
+    while at + 7 <= len(data):
+        if 32768 - at % 32768 < 7:  # the rest of a block is padding
+            at += 32768 - at % 32768
+            continue
+        _, length, kind = struct.unpack("<IHB", data[at : at + 7])
+        whole += data[at + 7 : at + 7 + length]
+        at += 7 + length
+        if kind in (1, 4):  # all of a record, or its last part
+            yield Record.FromString(whole)
+            whole = b""
+
+
+def read_wandb(run: Path) -> Tracked:
+    [file] = run.glob("wandb/offline-run-*/run-*.wandb")
+    tracked = Tracked(file.stem.removeprefix("run-"))
+    for record in wandb_records(file):
+        kind = record.WhichOneof("record_type")
+        if kind == "run":
+            tracked.name, tracked.group = record.run.display_name, record.run.run_group or None
+        elif kind == "config":
+            tracked.settings |= {item.key: json.loads(item.value_json) for item in record.config.update}
+        elif kind == "history":
+            row = {
+                item.key or ".".join(item.nested_key): json.loads(item.value_json) for item in record.history.item
+            }
+            for key, value in row.items():
+                tracked.metrics[key][row.get("epoch")] = value
+        elif kind == "exit":
+            tracked.status = "completed" if record.exit.exit_code == 0 else "failed"
+    tracked.files = " ".join(str(path) for path in file.parent.rglob("*"))
+    return tracked
+
+
+def read_mlflow(run: Path) -> Tracked:
+    from mlflow import MlflowClient
+
+    client = MlflowClient(STORE)
+    found = client.get_run((run / "mlflow" / "run_id").read_text().strip())
+    assert found.data.tags["folder"] == str(run)
+    tracked = Tracked(found.info.run_id, found.info.run_name, found.data.tags.get("sweep"))
+    tracked.status = {"FINISHED": "completed", "KILLED": "interrupted"}.get(found.info.status, found.info.status)
+    tracked.settings = {key: yaml.safe_load(value) for key, value in found.data.params.items()}
+    tracked.settings |= {f"tag {key}": value for key, value in found.data.tags.items()}
+    for name in found.data.metrics:
+        for metric in client.get_metric_history(found.info.run_id, name):
+            tracked.metrics[name][metric.step] = metric.value
+    tracked.files = " ".join(artifact.path for artifact in client.list_artifacts(found.info.run_id))
+    return tracked
+
+
+def read_comet(run: Path) -> Tracked:
+    archives = sorted(run.glob("comet/*.zip"), key=lambda path: path.stat().st_mtime)
+    tracked = Tracked("")
+    for archive in archives:
+        with zipfile.ZipFile(archive) as opened:
+            about = json.loads(opened.read("experiment.json"))
+            assert tracked.id in ("", about["offline_id"])
+            tracked.id, tracked.group = about["offline_id"], next(iter(about["tags"]), None)
+            for line in opened.read("messages.json").decode().splitlines():
+                message = json.loads(line)
+                payload = message["payload"]
+                if message["type"] == "metric_msg":
+                    metric = payload["metric"]
+                    tracked.metrics[metric["metricName"]][metric["step"]] = metric["metricValue"]
+                elif message["type"] == "parameter_msg":
+                    parameter = payload.get("param") or payload["params"]
+                    tracked.settings[parameter["paramName"]] = parameter["paramValue"]
+                elif message["type"] == "log_other":
+                    tracked.name = payload["value"] if payload["key"] == "Name" else tracked.name
+                    tracked.status = payload["value"] if payload["key"] == "status" else tracked.status
+                elif message["type"] == "file_upload":
+                    tracked.files += str(payload["additional_params"])
+    return tracked
+
+
+READERS = {"wandb": read_wandb, "mlflow": read_mlflow, "comet": read_comet}
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store of MLflow's with its tables, which take seconds to make, and nothing in them."""
+    mlflow = pytest.importorskip("mlflow")
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    mlflow.MlflowClient(f"sqlite:///{file}")
+    return file
+
+
+@pytest.fixture
+def store(empty_store: Path, folder: Path) -> None:
+    """The store of a folder that was worked in before."""
+    (folder / "outputs").mkdir()
+    shutil.copy(empty_store, folder / "outputs")
+
+
+def only_run(folder: Path) -> Path:
+    [run] = folder.glob("outputs/ffnn-digits/*")
+    return run
+
+
+def assert_same_curves(tracked: Tracked, run: Path, epochs: int) -> None:
+    rows = list(csv.DictReader((run / "metrics.csv").read_text().splitlines()))
+    assert [int(row["epoch"]) for row in rows] == list(range(1, epochs + 1))
+    for name in ("train/loss", "train/accuracy", "val/loss", "val/accuracy", "train/learning_rate"):
+        column = name.replace("/", "_").removeprefix("train_" if "learning" in name else "-")
+        curve = tracked.metrics[name]
+        assert sorted(curve) == list(range(1, epochs + 1)), name
+        for row in rows:
+            assert math.isclose(curve[int(row["epoch"])], float(row[column]), rel_tol=1e-5), name
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tracker", READERS)
+def test_a_run_is_tracked_and_gone_on_with_as_one(tracker, cnnexp, folder, request):
+    pytest.importorskip({"comet": "comet_ml"}.get(tracker, tracker))
+    if tracker == "mlflow":
+        request.getfixturevalue("store")
+    assert cnnexp(*QUICK, f"logger={tracker}", "trainer.max_epochs=2", "optimizer.lr=0.02") == 0
+    run = only_run(folder)
+    first = READERS[tracker](run)
+    assert first.status == "completed"
+    assert first.name == f"ffnn-digits/{run.name}"
+    assert first.group is None
+    assert_same_curves(first, run, epochs=2)
+    expected = {"model": "ffnn", "model.hidden": [8], "optimizer.lr": 0.02, "seed": 0, "trainer.max_epochs": 2}
+    told = {key: yaml.safe_load(str(first.settings[key])) for key in expected}
+    assert told == expected
+    result = json.loads((run / "result.json").read_text())
+    for key in ("test_accuracy", "val_accuracy", "generalization_gap"):
+        assert math.isclose(first.metrics[f"best/{key}"][2], result[key], rel_tol=1e-5)
+    assert "settings.yaml" in first.files
+    assert "curves" in first.files
+    assert "WANDB_MODE" not in os.environ
+
+    assert cnnexp(f"resume={run}", "trainer.max_epochs=3") == 0
+    again = READERS[tracker](run)
+    assert again.id == first.id
+    assert_same_curves(again, run, epochs=3)
+    assert again.status == "completed"
+
+
+@pytest.mark.slow
+def test_each_job_of_a_sweep_is_a_run_of_several_trackers_at_once(cnnexp, folder, store):
+    pytest.importorskip("wandb")
+    arguments = ["trainer.max_epochs=1", "logger=[tensorboard,wandb,mlflow]", "name=study"]
+    assert cnnexp(*QUICK, *arguments, "-m", "seed=0,1") == 0
+    jobs = sorted(folder.glob("outputs/sweeps/study/*/seed-*"))
+    assert [job.name for job in jobs] == ["seed-0", "seed-1"]
+    for job in jobs:
+        assert list(job.glob("tensorboard/val/events*"))
+        for read in (read_wandb, read_mlflow):
+            tracked = read(job)
+            assert (tracked.name, tracked.group) == (job.name, f"study/{job.parent.name}")
+            assert_same_curves(tracked, job, epochs=1)
+
+
+@pytest.mark.slow
+def test_an_interrupted_run_and_one_that_mlflow_does_not_know(cnnexp, folder, store, monkeypatch):
+    begin = SeedSteps.on_train_batch_start
+
+    def interrupt(self, trainer, module, batch, batch_idx):
+        if (trainer.current_epoch, batch_idx) == (1, 1):
+            os.kill(os.getpid(), signal.SIGTERM)
+        begin(self, trainer, module, batch, batch_idx)
+
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    monkeypatch.setattr(SeedSteps, "on_train_batch_start", interrupt)
+    assert cnnexp(*QUICK, "logger=mlflow", "trainer.max_epochs=2") == 143
+    signal.signal(signal.SIGTERM, before)
+    monkeypatch.setattr(SeedSteps, "on_train_batch_start", begin)
+    run = only_run(folder)
+    first = read_mlflow(run)
+    assert first.status == "interrupted"
+
+    elsewhere = "logger.mlflow.tracking_uri=sqlite:///other.db"
+    assert cnnexp(f"resume={run}", elsewhere) == 0
+    assert f"MLflow run {first.id} isn't in sqlite:///other.db: a new run begins" in (run / "run.log").read_text()
+    monkeypatch.setattr(sys.modules[__name__], "STORE", "sqlite:///other.db")
+    second = read_mlflow(run)
+    assert second.id != first.id
+    assert_same_curves(second, run, epochs=2)
+
+
+@pytest.mark.parametrize(
+    ("choice", "package", "sweep"),
+    [
+        ("wandb", "wandb", []),
+        ("mlflow", "mlflow", []),
+        ("comet", "comet_ml", []),
+        ("wandb", "wandb", ["-m", "seed=0,1"]),
+    ],
+)
+def test_a_tracker_that_is_not_installed(choice, package, sweep, cnnexp, folder, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, package, None)  # as if it weren't there
+    assert cnnexp(*QUICK, f"logger={choice}", *sweep) == 2
+    said = capsys.readouterr()
+    assert (
+        said.err
+        == f'cnnexp: logger.{choice}: its package isn\'t installed; type: pip install "cnnexp[{choice}]"\n'
+    )
+    assert not said.out
+    assert not (folder / "outputs").exists()
+
+
+def test_a_store_that_is_none(cnnexp, folder, capsys):
+    pytest.importorskip("mlflow")
+    (folder / "notes.txt").write_text("no database\n" * 100)
+    arguments = ["logger=mlflow", "logger.mlflow.tracking_uri=sqlite:///notes.txt"]
+    assert cnnexp(*QUICK, *arguments, "trainer.max_epochs=1") == 2
+    assert "sqlite:///notes.txt can't be opened" in capsys.readouterr().err
