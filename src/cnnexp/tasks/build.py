@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.utils import instantiate
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.profilers import Profiler
@@ -19,6 +19,7 @@ from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.tables import shown
+from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
 from cnnexp.training.profiler import NoProfiler, profiler_into
@@ -46,7 +47,7 @@ def build_trainer(
         "default_root_dir": folder,
         "callbacks": [*callbacks, *([ProgressBar()] if config.trainer.enable_progress_bar else [])],
         "logger": list(loggers) or False,
-        "plugins": [WholeCheckpointIO()],
+        "plugins": [WholeCheckpointIO(), *_slurm()],
         "enable_checkpointing": any(isinstance(c, L.pytorch.callbacks.Checkpoint) for c in callbacks),
     }
     try:
@@ -57,6 +58,13 @@ def build_trainer(
         return make(**arguments)
     except (MisconfigurationException, ValueError, RuntimeError) as error:
         raise CnnexpError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+def _slurm() -> list[SLURMEnvironment]:
+    """Return Slurm's environment within a Slurm job: started again by whoever started it, not by Lightning."""
+    if "SLURM_NTASKS" not in os.environ or TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def build_data(config: DictConfig) -> ImageDataModule:
@@ -82,32 +90,16 @@ def build_model(
     )
 
 
-def build_optimization(config: DictConfig) -> tuple[Any, Any]:
-    """Return the optimizer and the schedule as functions of what only a run knows.
-
-    Both are tried on a single number first: torch checks their ranges (a negative learning rate) only then.
-    """
-    optimizer = instantiate(config.optimizer, _convert_="all")
-    scheduler = instantiate(config.scheduler, _convert_="all")
-    try:
-        trial = optimizer([torch.nn.Parameter(torch.zeros(1))])
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise CnnexpError(f"optimizer: {error}") from None
-    try:
-        scheduler(trial, epochs=2, steps_per_epoch=10)
-    except (ValueError, TypeError) as error:
-        raise CnnexpError(f"scheduler: {error}") from None
-    return optimizer, scheduler
-
-
 def quiet_lightning() -> None:
     """Leave out Lightning's remarks that a user of this command can do nothing about."""
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
     # a resumed run's folder is not empty, and Classifier itself sees to the batches that are behind it
     # and LeafSpec is Lightning's own matter with torch; nor need every epoch be validated
+    # on a cluster's login node, srun isn't for a run of one process
     for message in (
         "does not have many workers", "smaller than the logging interval", "exists and is not empty",
         "your dataloader is not resumable", "LeafSpec", "could not find the monitored key",
+        "The .srun. command is available",
     ):  # fmt: skip
         warnings.filterwarnings("ignore", f".*{message}")

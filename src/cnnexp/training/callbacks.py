@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from tqdm import tqdm
 
-from cnnexp.interrupts import Interrupted
+from cnnexp.interrupts import Interrupted, stop_signals
 from cnnexp.seeds import mix
 from cnnexp.training.checkpoints import save_last
 
@@ -79,10 +79,11 @@ class SeedSteps(L.Callback):
 
 
 class StopOnSignal(Checkpoint):
-    """Finish the batch in hand and save on the first SIGINT or SIGTERM, stop at once on the second.
+    """Finish the batch in hand and save on the first SIGINT or SIGTERM, stop at once on another SIGINT.
 
-    Validation, which can't be gone on with in the middle, is finished too, and saved with its epoch. Put it last
-    among the callbacks: what it saves must hold what the others did with the batch.
+    So it does on any other signal that `raise_on_signals` was given, such as a cluster's. Validation, which can't
+    be gone on with in the middle, is finished too, and saved with its epoch. Put it last among the callbacks: what
+    it saves must hold what the others did with the batch.
     """
 
     # a Checkpoint, because Lightning lets those come after all others
@@ -93,14 +94,18 @@ class StopOnSignal(Checkpoint):
 
     def _take_over(self) -> None:
         # when a loop starts, not in setup: Lightning puts its own handlers in place between the two
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             if number not in self._before and signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is not None:
+        if self.received is None:
+            self.received = number
+        elif number == signal.SIGINT:
             raise Interrupted(number)
-        self.received = number
+        elif number != signal.SIGTERM:
+            # a cluster sends SIGTERM too, often twice, but its own signal says that the job is to go on
+            self.received = number
 
     def _leave(self) -> None:
         if self.received is not None:
