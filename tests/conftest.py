@@ -41,6 +41,19 @@ def cnnexp(folder: Path) -> Callable[..., int]:
     return lambda *arguments: run(list(arguments))
 
 
+@pytest.fixture(scope="session")
+def two_runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two runs of a tiny CNN on digits, to be copied by whoever lets tasks write into them."""
+    from cnnexp.app import run
+
+    tiny = ["model.channels=[4]", "model.hidden=[]", "trainer.limit_train_batches=2", "trainer.max_epochs=1"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("two"))
+        for seed in range(2):
+            assert run([*tiny, "data.eval_batch_size=2000", f"seed={seed}"]) == 0
+        return (Path("outputs") / "cnn-digits").absolute()
+
+
 @pytest.fixture
 def process(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     """Run a command in a process of its own, as a user does."""

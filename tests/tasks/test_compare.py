@@ -39,6 +39,17 @@ def test_a_sweeps_finished_runs_are_compared_by_its_folder(cnnexp, folder, caplo
     assert "optimizer.lr--1 (failed)" in (made / "run.log").read_text()
 
 
+def test_data_that_were_moved_are_named_for_all_runs(trained, cnnexp, folder, pictures, capsys):
+    moved, tiny = folder / "moved", ["data=image_folder", "data.val_size=0.2", "trainer.max_epochs=1"]
+    moved.symlink_to(pictures)
+    assert cnnexp("-m", "model=ffnn", "model.hidden=[],[4]", *tiny, "data.root=moved", "name=two") == 0
+    moved.rename(folder / "there")
+    compare = ("task=compare", "task.runs=[outputs/sweeps/two/*]", "task.rounds=1")
+    assert cnnexp(*compare) == 2
+    assert "data.root=DIR" in capsys.readouterr().err
+    assert cnnexp(*compare, "data.root=there") == 0
+
+
 def test_what_cant_be_compared_is_refused(trained, cnnexp, folder, pictures, capsys):
     digits = trained("cnn")
     colour = trained("cnn", "data=image_folder", f"data.root={pictures}", "data.val_size=0.2")

@@ -98,6 +98,17 @@ def test_train_and_val_lie_on_one_tensorboard_chart(finished):
     assert above.SummaryMetadata("_hparams_/session_start_info").plugin_data.plugin_name == "hparams"
 
 
+def test_the_curves_go_on_after_the_best_epoch(cnnexp, folder):
+    small = ["model=ffnn", "model.hidden=[]", "trainer.limit_train_batches=2", "trainer.max_epochs=3"]
+    assert cnnexp(*small, "optimizer.lr=1e-12") == 0  # no epoch is better than the first
+    [done] = (folder / "outputs" / "ffnn-digits").iterdir()
+    assert result(done)["best_epoch"] == 1
+    events = EventAccumulator(str(done / "tensorboard"))
+    events.Reload()
+    assert [event.step for event in events.Images("curves")] == [3]
+    assert [event.step for event in events.Scalars("best/val_accuracy")] == [3]
+
+
 def test_the_record_is_resolved_and_checkpoints_have_no_equals_sign(finished):
     record = OmegaConf.load(finished / ".hydra" / "config.yaml")
     assert "${" not in (finished / ".hydra" / "config.yaml").read_text()

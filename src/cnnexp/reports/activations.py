@@ -13,7 +13,7 @@ from cnnexp.reports.mosaic import LABEL, limit_of, show_mosaic, show_picture
 
 BLOCK, SIDE, HEAD = 5.0, 1.6, 0.24  # inches: a network's mosaic, the picture's column, a row's title
 SHORTEST = 3.0  # inches, for the picture and the caption below it
-FEW, WIDE = 8, 16  # channels a row
+FEWEST, FEW, WIDE = 4, 8, 16  # channels a row
 ABOVE, BELOW = "#b2182b", "#2166ac"
 
 
@@ -43,7 +43,7 @@ def draw_activations(
         _height(outputs[number * len(networks)], len(channels[layer])) for number, layer in enumerate(layers)
     ]
     figure = new_figure(SIDE + BLOCK * len(networks), max(SHORTEST, sum(heights) + 0.4))
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(f"{title}; red above 0, blue below", fontsize=10)
     side, main = figure.subfigures(1, 2, squeeze=False, width_ratios=[SIDE, BLOCK * len(networks)])[0]
     _draw_side(side, picture, caption, figure.get_figheight())
     grid = main.subplots(len(layers), len(networks), squeeze=False, height_ratios=heights)
@@ -54,7 +54,7 @@ def draw_activations(
 
 
 def _columns(count: int) -> int:
-    return FEW if count <= FEW else WIDE
+    return max(count, FEWEST) if count <= FEW else WIDE
 
 
 def _height(output: Tensor, shown: int) -> float:

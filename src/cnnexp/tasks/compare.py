@@ -26,6 +26,7 @@ from cnnexp.tasks.figures import save_figures
 from cnnexp.tasks.find_runs import find_runs, require_same_test
 from cnnexp.tasks.job import Job
 from cnnexp.tasks.load import LoadedRun, load_run
+from cnnexp.tasks.typed import typed
 
 log = logging.getLogger(__name__)
 
@@ -58,8 +59,12 @@ def compare(
             f"task.runs names {len(folders)} finished run{'' if len(folders) == 1 else 's'}"
             f"{found if len(folders) < 2 else ''}; task=compare takes 2 to {MOST_RUNS}"
         )
+    loaded = [load_run(folder, job.config.checkpoint) for folder in folders]
+    if typed("data.root"):
+        for run in loaded:
+            run.data.root = job.config.data.root
     rows, pairs = compare_runs(
-        [load_run(folder, job.config.checkpoint) for folder in folders],
+        loaded,
         lambda: build_trainer(job.config, job.folder),
         timed_batch_size,
         rounds,

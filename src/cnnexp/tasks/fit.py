@@ -81,9 +81,11 @@ def fit(job: Job) -> None:
         for callback in callbacks:
             if isinstance(callback, Compile):
                 job.record(compile_seconds=callback.seconds)
-        _raise_unless_finished(model.history)
-        best = best_row(model.history)
-        job.record(**_numbers(model.history, best, data))
+        # of all epochs: the checkpoint that is tested brings its own history, which ends at the best one
+        history = list(model.history)
+        _raise_unless_finished(history)
+        best = best_row(history)
+        job.record(**_numbers(history, best, data))
         [test] = trainer.test(
             model,
             datamodule=data,
@@ -99,13 +101,13 @@ def fit(job: Job) -> None:
                     for key in ("val_accuracy", "train_accuracy", "generalization_gap")
                 }
                 | {f"best/{key}": value for key, value in test.items()},
-                step=len(model.history),
+                step=len(history),
             )
-        figure = draw_curves(model.history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
+        figure = draw_curves(history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
         picture = png(figure)
         write_whole(job.folder / "curves.png", picture)
         for board in boards:
-            board.log_png("curves", picture, len(model.history))
+            board.log_png("curves", picture, len(history))
         status = "completed"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"

@@ -5,6 +5,11 @@ import shlex
 from hydra.core.hydra_config import HydraConfig
 
 
+def typed(key: str) -> bool:
+    """Return whether a key, such as ``data.root``, was given a value on the command line."""
+    return any(override.split("=")[0].lstrip("+~") == key for override in HydraConfig.get().overrides.task)
+
+
 def command_with(*changes: str) -> str:
     """Return the command for training with what was typed for this task, and with changes.
 
