@@ -52,7 +52,6 @@ SMALL = {
 }
 
 ALL = [(page.name, command) for page in PAGES for command in commands(page)]
-CNNEXP = [(page, command) for page, command in ALL if command.startswith("python -m cnnexp")]
 # what is left is installing and testing, which continuous integration does word for word, or a server
 ELSEWHERE = (
     'python -m pip install -e . && python -m cnnexp',
@@ -62,7 +61,15 @@ ELSEWHERE = (
     "python -m bench",
     "python -m bench --quick",
     "python tests/reliability/kill_harness.py --kills 50",
+    # on a real Slurm by tests/cluster/test_slurm.py, with smaller settings
+    'python -m pip install "cnnexp[slurm]"',
+    "python -m cnnexp experiment=overfit_train_size hydra/launcher=slurm_cpu",
+    "python -m cnnexp -m model=cnn,ffnn data=cifar10 hydra/launcher=slurm_gpu hydra.launcher.partition=gpu",
+    'sbatch --time=60 --cpus-per-task=4 --wrap "srun python -m cnnexp data=cifar10 model=cnn"',
 )  # fmt: skip
+CNNEXP = [
+    (page, command) for page, command in ALL if command.startswith("python -m cnnexp") and command not in ELSEWHERE
+]
 
 
 def test_there_is_no_command_that_nothing_runs():
