@@ -13,7 +13,7 @@ import hydra
 from omegaconf import DictConfig
 
 import cnnexp
-from cnnexp.command import recorded, resolvers, sweep
+from cnnexp.command import plugins, recorded, resolvers, sweep
 from cnnexp.command.arguments import check_flags, flags_first
 from cnnexp.command.explain import ANSWERED, explain
 from cnnexp.disk import cant_write
@@ -32,14 +32,15 @@ def config_folder() -> Path:
 
 # an absolute path: a relative one would turn into a package's, once this function is imported from elsewhere
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
-def job(config: DictConfig) -> None:
-    """Do one job: the one of a run, or one of a sweep's."""
+def job(config: DictConfig) -> float | None:
+    """Do one job: the one of a run, or one of a sweep's; return how good it was."""
     from cnnexp.tasks.job import run_job
 
-    run_job(config)
+    return run_job(config)
 
 
 resolvers.register()
+plugins.prefer_files_of(config_folder())
 
 
 def main() -> None:

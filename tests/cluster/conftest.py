@@ -1,5 +1,6 @@
 """A real Slurm: the one that is here, or else one of our own, of one node, for as long as the tests take."""
 
+import contextlib
 import os
 import secrets
 import shutil
@@ -34,7 +35,7 @@ SlurmdLogFile={folder}/slurmd.log
 MpiDefault=none
 ReturnToService=2
 GresTypes=gpu
-NodeName=localhost CPUs={cpus} RealMemory=64000 Gres=gpu:1 State=UNKNOWN
+NodeName=localhost CPUs={cpus} RealMemory=2000 Gres=gpu:1 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 
@@ -69,7 +70,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     (folder / "spool").mkdir()
     (folder / "slurm.conf").write_text(CONFIG.format(folder=folder, ports=free_ports(2), cpus=os.cpu_count()))
     # a device that is counted and not used
-    (folder / "gres.conf").write_text("Name=gpu Count=1\n")
+    (folder / "gres.conf").write_text("Name=gpu File=/dev/zero\n")
     key = folder / "munge.key"
     key.touch(mode=0o600)
     key.write_bytes(secrets.token_bytes(128))
@@ -79,25 +80,38 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         try:
             for number, command in enumerate((
                 ["munged", "--foreground", "--force", f"--socket={folder}/munge.socket", f"--key-file={key}",
-                 f"--pid-file={folder}/munged.pid", f"--log-file={folder}/munged.log", f"--seed-file={folder}/seed"],
+                 f"--pid-file={folder}/munged.pid", f"--seed-file={folder}/seed"],
                 ["slurmctld", "-D", "-c"],
                 ["slurmd", "-D", "-N", "localhost"],
             )):  # fmt: skip
-                log = (folder / f"{number}.log").open("wb")
-                daemons.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
+                with (folder / f"{number}.log").open("wb") as log:
+                    daemons.append(subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True))
                 if not number:
                     until((folder / "munge.socket").exists, 20)
             until(answers, 60)
             yield
         finally:
+            # a daemon that is told to end waits for jobs, and those for daemons that are gone
+            with contextlib.suppress(AssertionError):
+                until(lambda: not in_queue(), 60)
             for daemon in reversed(daemons):
                 daemon.terminate()
-            for daemon in daemons:
-                daemon.wait(timeout=60)
+                try:
+                    daemon.wait(timeout=20)
+                except subprocess.TimeoutExpired:
+                    daemon.kill()
+                    daemon.wait()
+
+
+def in_queue(*options: str) -> str:
+    return subprocess.run(["squeue", "-h", *options], capture_output=True, text=True, check=False).stdout
 
 
 @pytest.fixture(autouse=True)
-def _quiet_folder(folder: Path, slurm: None) -> Iterator[None]:
-    """Leave no job behind."""
+def _leave_no_job(folder: Path, slurm: None) -> Iterator[None]:
+    """Cancel what a test has left running; on somebody's cluster there may be other jobs of theirs."""
     yield
-    subprocess.run(["scancel", "--quiet", "--me"], check=False)
+    for line in in_queue("--format=%A %Z").splitlines():
+        job, _, where = line.partition(" ")
+        if Path(where).is_relative_to(folder):
+            subprocess.run(["scancel", job], check=False)

@@ -70,24 +70,61 @@ MISTAKES = [
     ("scheduler=onecycle scheduler.warmup=2", "scheduler.warmup=2 is not allowed"),
     ("scheduler=step scheduler.every=0", "scheduler.every=0 is not allowed"),
     ("callbacks=[save_every] callbacks.save_every.steps=0", "callbacks.save_every.steps=0 is not allowed"),
+    ("seed=4294967296", "less than 4294967296"),
+    ("data.batch_size=1e9", "valid integer"),
+    ("data.train_eval_size=0", "data.train_eval_size=0 is not allowed"),
+    ("model.hidden=[0]", "item 0: input should be greater than or equal to 1"),
+    ("model.pool=0", "model.pool=0 is not allowed"),
+    ("model=vgg16 model.width=0", "model.width=0 is not allowed"),
+    ("trainer.max_epochs=-1", "the learning-rate schedule needs to know its end"),
+    ("trainer.max_epochs=-3", "trainer:"),
+    ("trainer.max_steps=0", "trainer.max_steps=0 trains nothing"),
+    ("trainer.limit_train_batches=0", "trainer.limit_train_batches=0 trains nothing"),
+    ("trainer.limit_train_batches=1.5", "trainer:"),
+    ("trainer.limit_val_batches=0", "leaves nothing to choose the best epoch by"),
+    ("trainer.accumulate_grad_batches=0", "trainer.accumulate_grad_batches=0 trains nothing"),
+    ("trainer.gradient_clip_val=-1", "trainer.gradient_clip_val=-1 is no length"),
+    ("optimizer.lr=null", "optimizer.lr=null is not allowed"),
+    ("optimizer.lr=nan", "Invalid learning rate: nan"),
+    ("optimizer=sgd optimizer.nesterov=true optimizer.momentum=0", "Nesterov momentum requires a momentum"),
+    ("callbacks=[ema] callbacks.ema.decay=2", "Invalid decay value 2"),
     # what doesn't fit together
     ("model.kernel_size=[3,3,3]", "a list of 3 for 2 convolutions"),
     ("model.kernel_size=40", "40"),
     ("model.channels=[4,4,4,4,4,4]", "leaves nothing of a 28×28 picture"),
     ("data.crop_padding=28", "it can be 0 to 27"),
+    # told by the size of the pictures, which aren't there
+    ("data=cifar10 data.root=nowhere model.channels=[1,2,3,4,5,6]", "leaves nothing of a 32×32 picture"),
+    ("data=cifar10 data.root=nowhere data.crop_padding=32", "it can be 0 to 31"),
+    ("model=airbench data=image_folder data.root=nowhere data.image_size=4", "9×9"),
+    ("model=vgg16 data=image_folder data.root=nowhere data.image_size=4", "VGG16 takes pictures of 8×8 and more"),
+    ("model.padding=same model.stride=2", 'padding="same" needs stride=1'),
+    ("model.padding=[1,1,1]", "a list of 3 for 2 convolutions"),
+    ("data.val_size=1000000", "val_size=1000000: there are"),
+    ("data.train_size=1000000", "train_size=1000000: there are"),
     ("model=airbench data=image_folder data.root={pictures} data.image_size=4 data.val_size=0.3", "9×9"),
     # the machine
     pytest.param("trainer=gpu", "trainer:", marks=NO_GPU),
     pytest.param("data.device=cuda", "data.device=cuda keeps the pictures on the GPU", marks=NO_GPU),
     ("trainer.accelerator=abacus", "trainer:"),
     ("trainer.devices=0", "trainer:"),
+    ("trainer.accelerator=tpu", "trainer: "),
+    ("trainer.accelerator=cpu trainer.devices=[0,1]", "trainer: "),
+    pytest.param("trainer.accelerator=cuda trainer.devices=4", "trainer: ", marks=NO_GPU),
     ("trainer.precision=12", "trainer.precision=12 is not allowed"),
     # runs, checkpoints, pictures
     ("run=nowhere", "there is no such folder"),
     ("resume=nowhere", "nowhere: there is no such folder"),
+    ("model._target_=nowhere.Net", "can't be imported: ModuleNotFoundError(\"No module named 'nowhere'\")"),
+    ("hydra/launcher=joblibb", "did you mean hydra/launcher=joblib?"),
+    ("hydra/sweeper=grids", "did you mean hydra/sweeper=grid?"),
+    ("hydra.run.dir={file}/x", "a part of this path is a file"),
     ("run={empty}", "not a run's folder"),
-    ("resume={empty}", "not a run's folder"),
+    ("run={begun}", "it was killed as it began, with nothing done yet; type its command again"),
+    ("resume={begun}", "it was killed as it began, with nothing done yet; type its command again"),
     ("run={file}", "there is no such folder"),
+    ("run={run} data.root=nowhere data=image_folder", "there is no folder"),
+    ("resume={empty}", "not a run's folder"),
     ("run={run} experiment=mnist_fast", "run= and experiment= each say where the settings come from"),
     ("run={run} optimizer.momentum=1", "optimizer.momentum: no such key"),
     ("resume={run}", "is complete after 1 epochs"),
@@ -134,9 +171,12 @@ def places(folder: Path, finished: Path, every_data_set: Path) -> dict[str, str]
     """Paths that the table's lines name: a finished run among them."""
     (folder / "empty").mkdir()
     (folder / "file").write_text("not what you think")
+    # Hydra's record, which it writes first
+    (folder / "begun" / ".hydra").mkdir(parents=True)
+    (folder / "begun" / ".hydra" / "config.yaml").write_text("seed: 0\ndata:\n  seed: ${seed}\n")
     return {
-        "run": str(finished), "empty": str(folder / "empty"), "file": str(folder / "file"),
-        "pictures": str(every_data_set / "pictures"),
+        "run": str(finished), "file": str(folder / "file"), "empty": str(folder / "empty"),
+        "begun": str(folder / "begun"), "pictures": str(every_data_set / "pictures"),
     }  # fmt: skip
 
 

@@ -93,8 +93,8 @@ def die_at_call(number: int) -> Callable[[], None]:
 
 
 def the_run(folder: Path) -> Path | None:
-    """The run's folder, if the process lived to claim it and to record its settings."""
-    runs = [path for path in folder.glob("outputs/*/*") if (path / ".hydra" / "config.yaml").is_file()]
+    """The run's folder, if the process lived to claim it, to record its settings and to say that it began."""
+    runs = [path for path in folder.glob("outputs/*/*") if (path / "result.json").is_file()]
     return runs[0] if runs else None
 
 

@@ -212,17 +212,28 @@ def test_two_damaged_checkpoints_end_it_with_a_line(finished, cnnexp, capsys):
     [
         (lambda c: c["state_dict"].popitem(), "isn't of this network"),
         (lambda c: c["state_dict"].update({"layers.1.weight": torch.zeros(2, 2)}), "layers.1.weight is (2, 2)"),
+        (
+            lambda c: c["hyper_parameters"].update(image_shape=[1, 36, 36]),
+            "image_shape is (1, 36, 36)",
+        ),
         (lambda c: c.update(cnnexp_version="99.0"), "update cnnexp"),
     ],
 )
-def test_another_networks_checkpoint_is_named(change, said, finished, cnnexp, capsys):
+def test_another_networks_checkpoint_is_passed_over(change, said, finished, cnnexp, capsys):
+    straight = rows(finished)
     path = finished / "checkpoints" / "last.ckpt"
     checkpoint = torch.load(path, weights_only=True)
     change(checkpoint)
     torch.save(checkpoint, path)
     _unfinish(finished)
+    (finished / "checkpoints" / "previous.ckpt").rename(finished / "aside")
     assert cnnexp(f"resume={finished}") == 2
     assert said in capsys.readouterr().err
+    (finished / "aside").rename(finished / "checkpoints" / "previous.ckpt")
+    assert cnnexp(f"resume={finished}") == 0
+    assert said in (finished / "run.log").read_text()
+    assert "going on from previous.ckpt, saved after epoch 2" in (finished / "run.log").read_text()
+    assert rows(finished) == straight
 
 
 def test_a_run_that_saved_nothing_starts_from_its_beginning(finished, cnnexp):

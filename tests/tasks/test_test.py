@@ -27,4 +27,6 @@ def test_pictures_of_other_classes_are_refused(trained, pictures, cnnexp, folder
     for part in ("train", "test"):
         (elsewhere / part / "cat").rename(elsewhere / part / "lion")
     assert cnnexp("task=test", f"run={run}", f"data.root={elsewhere}") == 2
-    assert "the checkpoint's classes (cat, dog) are not those of image_folder (dog, lion)" in capsys.readouterr().err
+    assert (
+        "the checkpoint's classes (cat, dog) are not those of image_folder (dog, lion)" in capsys.readouterr().err
+    )

@@ -45,7 +45,8 @@ def check(config: DictConfig) -> None:
     What stands in conf/ as it was shipped is right, and importing its constructors would take seconds: only groups
     that were typed into are checked, unless the settings come from elsewhere too.
     """
-    from hydra.utils import get_object
+    # hydra.utils.get_object is the same, but for a line of its own in the log
+    from hydra._internal.utils import _locate
 
     typed = _typed_into(config)
     settings: dict[str, Any] = OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[assignment]
@@ -60,9 +61,9 @@ def check(config: DictConfig) -> None:
             continue
         target = node["_target_"]
         try:
-            constructor = get_object(target)
+            constructor = _locate(target)
         except Exception as error:  # whatever importing a user's module may raise
-            reason = str(error).splitlines()[-1]
+            reason = repr(error.__cause__) if error.__cause__ else str(error).splitlines()[-1]
             raise CnnexpError(f"{path}._target_={target} can't be imported: {reason}") from None
         arguments = {key: value for key, value in node.items() if not key.startswith("_")}
         check_arguments(constructor, arguments, f"{path}.")

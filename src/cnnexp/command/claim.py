@@ -12,10 +12,11 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnnexp.command import cluster, sweep
+from cnnexp.command import cluster, plugins, sweep
 from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
 from cnnexp.errors import CnnexpError, Refused
+from cnnexp.runs import write_whole
 
 _made: dict[Path, list[Path]] = {}
 """The folders that this process claimed, and what it had to make above each, the nearest first."""
@@ -58,9 +59,15 @@ class ClaimFolders(Callback):
 
         loader = GlobalHydra.instance().config_loader()
         try:
+            plugins.check_plugins(config)
             cluster.prepare(config)
             jobs = sweep.jobs_of(config, loader)
-            check_jobs(config, jobs, loader)
+            if plugins.is_search(config):
+                from cnnexp.command.search import begin_search
+
+                begin_search(config, loader, lambda: self._claim(config, "hydra.sweep.dir").resolve())
+            else:
+                check_jobs(config, jobs, loader)
             if sweep.current is None:
                 sweep.current = sweep.Sweep(self._claim(config, "hydra.sweep.dir").resolve())
         except Exception as error:
@@ -87,7 +94,9 @@ class ClaimFolders(Callback):
             return
         folder = Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)
         try:
-            OmegaConf.save(settings_of(config), folder / "config.yaml", resolve=True)
+            write_whole(folder / "config.yaml", OmegaConf.to_yaml(settings_of(config), resolve=True).encode())
+            for name in ("hydra.yaml", "overrides.yaml"):  # Hydra doesn't flush what it writes to the disk
+                write_whole(folder / name, (folder / name).read_bytes())
         except OSError as error:  # of which Hydra would make a warning
             raise Refused from error
 

@@ -15,6 +15,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict, read_write
 
 from cnnexp.command import sweep
+from cnnexp.command.arguments import value_of
 from cnnexp.command.resolvers import claim, job_folder
 from cnnexp.command.slurm import LOGS, Ends, check_slurm, last_line, refuse_while_queued
 from cnnexp.errors import CnnexpError, StopSweep
@@ -85,6 +86,9 @@ class Elsewhere:
 
         assert sweep.current is not None
         taken = self.__dict__.setdefault("_names", set())
+        given = value_of("hydra.sweep.subdir", overrides)
+        if given is not None:
+            return given
         of_task = [override for override in overrides if not override.startswith("hydra")]
         parsed = OverridesParser.create().parse_overrides(of_task)
         for override in parsed:
@@ -200,8 +204,6 @@ class Elsewhere:
             sys.exit(interrupted.exit_status)
 
     def _folder(self, overrides: Sequence[str]) -> Path:
-        from cnnexp.command.arguments import value_of
-
         return Path(self.config.hydra.sweep.dir) / str(value_of("hydra.sweep.subdir", overrides))
 
 
@@ -220,5 +222,7 @@ def _outcome(job: Any) -> tuple[JobReturn | None, str]:
             return None, str(outcome._return_value)
     for path in (job.paths.stderr, job.paths.stdout):
         if path.is_file() and (said := path.read_text(errors="replace").strip()):
-            return None, f"{last_line(said)} ({path})"
+            # Slurm's own lines, of memory or time, are followed by others that tell nothing
+            errors = [line for line in said.splitlines() if "error: " in line]
+            return None, f"{last_line(errors[-1] if errors else said)} ({path})"
     return None, f"it left no log in {job.paths.folder}"

@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from hydra.errors import HydraException, OverrideParseException
+from hydra.errors import HydraException, InstantiationException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
 
 # choices that come with a plugin of Hydra's, and the extra that installs it
@@ -56,6 +56,11 @@ def explain(error: BaseException) -> str:
     group_key = re.search(r"Could not override '([^']+)'\.\s+No match in the defaults list", text)
     if group_key:
         return f"{group_key[1]}: no such config group"
+    if isinstance(error, InstantiationException) and error.__cause__ is not None:
+        place = re.search(r"^full_key: (\S+)", text, re.MULTILINE)
+        target = re.search(r"target '([^']+)'", text)
+        where = place[1] if place else target[1].rpartition(".")[2] if target else "settings"
+        return f"{where}: {' '.join(str(error.__cause__).split())}"
     if isinstance(error, OverrideParseException):
         return f"can't read '{error.override}': an override is key=value, lists as key=[1,2]"
     return "\n".join(line for line in text.splitlines() if line.strip())[:600] or type(error).__name__

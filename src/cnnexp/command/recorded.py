@@ -12,9 +12,10 @@ from yaml import YAMLError
 from cnnexp.command.arguments import value_of
 from cnnexp.command.targets import refuse_strangers, trusted_by, trusted_by_this_job
 from cnnexp.errors import CnnexpError, first_line
-from cnnexp.runs import differences
+from cnnexp.runs import RESULT, differences
 
 NAME = "recorded"
+_KILLED = "it was killed as it began, with nothing done yet; type its command again"
 GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "logger", "callbacks")
 
 
@@ -32,6 +33,9 @@ def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> t
         raise CnnexpError(f"{key}={run}: there is no such folder; give a run's, such as outputs/cnn-digits/…")
     if not record.is_file():
         raise CnnexpError(f"{key}={run}: not a run's folder, it has no .hydra/config.yaml")
+    begun = (run / RESULT).is_file()
+    if not begun and not hydra_record.is_file():
+        raise CnnexpError(f"{key}={run}: {_KILLED}")
     try:
         settings: Any = OmegaConf.to_container(OmegaConf.load(record), resolve=False)
         hydra: Any = OmegaConf.to_container(OmegaConf.load(hydra_record), resolve=False)
@@ -43,7 +47,10 @@ def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> t
     if not isinstance(settings, dict) or not all(isinstance(settings.get(group), dict) for group in GROUPS):
         raise CnnexpError(f"{key}={run}: {record} isn't the record of a cnnexp run")
     if "defaults" in settings or "hydra" in settings or _looks_up(settings) or _looks_up(choices):
-        # a run records its values, and nothing that Hydra or a resolver would have to act on
+        # a run records its values, and nothing that Hydra or a resolver would have to act on; Hydra's own record,
+        # which is written first, does
+        if not begun:
+            raise CnnexpError(f"{key}={run}: {_KILLED}")
         raise CnnexpError(f"{key}={run}: {record} was changed by hand: it has more in it than plain values")
     # the task is chosen anew each time
     called = {group: value for group, value in settings.items() if group != "task"}
@@ -137,7 +144,6 @@ def use_record(overrides: Sequence[str]) -> str | None:
             *chosen,
             "_self_",
             {"experiment": None},
-            {"override hydra/sweeper": "grid"},
         ],
         **recorded,
         "resume": None,

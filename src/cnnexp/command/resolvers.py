@@ -72,14 +72,9 @@ def claim(folder: Path) -> Path:
 def claim_job(sweep: str, overrides: str) -> str:
     """Claim a job's folder in a sweep's and return its name; Hydra asks once a job, when the job starts.
 
-    In a sweep that is resumed, the folder that the job had is its folder again.
+    A job that goes on where it was interrupted is told its folder, ``hydra.sweep.subdir``, and doesn't ask.
     """
-    from cnnexp.command.sweep import current
-
-    name = job_folder(overrides)
-    if current is not None and current.resumed and (Path(sweep) / name).is_dir():
-        return name
-    return claim(Path(sweep) / name).name
+    return claim(Path(sweep) / job_folder(overrides)).name
 
 
 def register() -> None:

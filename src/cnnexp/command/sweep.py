@@ -15,6 +15,10 @@ from yaml import YAMLError
 from cnnexp.command.resolvers import job_folder
 from cnnexp.command.targets import refuse_strange_overrides, trusted_by
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.runs import RESULT
+
+OBJECTIVE = "val_accuracy"
+"""What a job's result says of how good its settings are."""
 
 
 @dataclass
@@ -25,6 +29,8 @@ class Sweep:
         folder: where its jobs' folders are.
         jobs: how many jobs it has, None where a sweeper finds that out as it goes.
         resumed: whether it goes on with an earlier one.
+        workers: how many processes share its jobs.
+        started: when, by the clock that all processes share.
         cancel: what cancels the jobs, where they run elsewhere and go on without this process: ``scancel 12``.
         unfinished: those of such jobs that ended without an end, by their folder's name, and why.
     """
@@ -32,19 +38,28 @@ class Sweep:
     folder: Path
     jobs: int | None = None
     resumed: bool = False
+    workers: int = 1
+    started: float = field(default_factory=time.monotonic)
     done: int = 0
     best: tuple[float, str] | None = None
-    started: float = field(default_factory=time.monotonic)
     cancel: str | None = None
     unfinished: dict[str, str] = field(default_factory=dict)
 
-    def announce(self, name: str) -> str:
-        """Return a line for the job that begins: which one, the time left, the best so far."""
-        parts = [f"job {self.done + 1}" + (f" of {self.jobs}" if self.jobs else "")]
-        if self.jobs and self.done:
-            left = (time.monotonic() - self.started) / self.done * (self.jobs - self.done)
+    def announce(self, name: str, number: int) -> str:
+        """Return a line for the job that begins: which one, the time left, the best so far.
+
+        Args:
+            name: the job's.
+            number: the job's, counted from one in the order in which they begin.
+        """
+        parts = [f"job {number}" + (f" of {self.jobs}" if self.jobs else "")]
+        if self.jobs and number > self.workers:
+            done = number - (self.workers + 1) / 2  # those under way are half done, on average
+            left = (time.monotonic() - self.started) / done * (self.jobs - done)
             parts.append(f"{duration(left)} left")
-        return f"{', '.join([*parts, *self._best()])}: {name}"
+        # one of several processes knows its own jobs only
+        best = self._best() if self.workers == 1 else []
+        return f"{', '.join([*parts, *best])}: {name}"
 
     def tell(self, name: str, status: str) -> str:
         """Return a line for a job that has ended elsewhere."""
@@ -64,7 +79,7 @@ class Sweep:
     def finished(self, name: str, result: dict[str, Any]) -> None:
         """Count a job that has ended, well or not."""
         self.done += 1
-        accuracy = result.get("val_accuracy")
+        accuracy = result.get(OBJECTIVE)
         if accuracy is not None and (self.best is None or accuracy > self.best[0]):
             self.best = accuracy, name
 
@@ -103,15 +118,19 @@ def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -
     for job in jobs:
         composed = loader.load_sweep_config(config, list(job))
         folder = current.folder / job_folder(composed.hydra.job.override_dirname)
-        again = _again(folder, composed)
+        again = again_in(folder, composed)
         if again is not None:
             left.append([*job, *again])
     current.jobs = len(left)
     return left
 
 
-def _again(folder: Path, composed: DictConfig) -> list[str] | None:
-    """Return what a job of a resumed sweep is started with beside its own overrides; None if it is complete."""
+def again_in(folder: Path, composed: DictConfig) -> list[str] | None:
+    """Return what a job is started with, beside its own overrides, to go on in its folder; None if it is complete.
+
+    Raises CnnexpError where the job's settings are no longer those that it was started with.
+    """
+    from cnnexp.command.claim import quoted
     from cnnexp.command.recorded import changed_since
 
     changed = changed_since(folder, composed) if has_record(folder) else []
@@ -119,12 +138,15 @@ def _again(folder: Path, composed: DictConfig) -> list[str] | None:
         raise CnnexpError(
             f"{folder.name} was started with another {', '.join(changed)}; start a new sweep for that"
         )
-    return go_on(folder)
+    more = go_on(folder)
+    # said outright, since a folder that is there is another job's for one that asks for its own
+    return [f"hydra.sweep.subdir={quoted(folder.name)}", *more] if more is not None and folder.is_dir() else more
 
 
 def has_record(folder: Path) -> bool:
-    """Whether a job was started in a folder."""
-    return (folder / ".hydra" / "config.yaml").is_file()
+    """Whether a job was started in a folder; one that was killed before it said so has nothing to go on from."""
+    # Hydra's record alone may be half of it
+    return (folder / RESULT).is_file() and (folder / ".hydra" / "config.yaml").is_file()
 
 
 def go_on(folder: Path) -> list[str] | None:
@@ -152,6 +174,11 @@ def arguments_of(folder: Path, typed: Sequence[str]) -> list[str]:
         raise CnnexpError(f"resume={folder}: its record can't be read: {first_line(error)}") from None
     ours = ("hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=")
     both = [override for override in both if not (isinstance(override, str) and override.startswith(ours))]
+    for part in ("launcher", "sweeper"):
+        if any(argument.startswith(f"hydra/{part}=") for argument in typed):  # another one has other keys
+            both = [
+                override for override in both if not str(override).startswith((f"hydra/{part}", f"hydra.{part}."))
+            ]
     refuse_strange_overrides(both, f"resume={folder}", trusted_by(typed))
     rest = [argument for argument in typed if not argument.startswith("resume=") and argument != "-m"]
     # behind the recorded ones: the last of two overrides of one key counts

@@ -65,8 +65,10 @@ def _is_plain(override: str, trusted: Collection[str]) -> bool:
     if "_target_" in override:
         return False
     if key.startswith("hydra"):
-        if key in ("hydra/launcher", "hydra/sweeper"):
+        if key in ("hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler"):
             return re.fullmatch(r"\w+", value) is not None
+        if key == "hydra.sweeper.storage":  # others of Optuna's, such as redis, unpickle what they are sent
+            return re.fullmatch(r"(sqlite|postgresql|mysql)(\+\w+)?://[\w.:/@-]*", value) is not None
         plain = re.fullmatch(r"hydra\.(launcher|sweeper)\.[a-z_]+", key) and re.fullmatch(r"[\w.:/-]*", value)
         return plain is not None
     if key.partition(".")[0] == "task":

@@ -53,6 +53,8 @@ MOST_ROWS = 1000
 """Rows of each table, and so the size of the page; report.csv has them all."""
 
 CAPTIONS = {
+    "search.png": "The search: every trial in its order, how much each parameter matters, and the accuracy "
+    "against each.",
     "curves.png": "Loss of every configuration, a line a seed. Dot: best epoch; shaded: overfits. Of more than "
     f"{MOST_PANELS} configurations {MOST_PANELS} are drawn, evenly from the smallest gap to the largest.",
     "accuracy.png": "Accuracy of the same.",
@@ -62,18 +64,23 @@ CAPTIONS = {
 }
 
 
-def html_page(study: Study, pictures: Mapping[str, bytes], title: str) -> str:
+def html_page(study: Study, pictures: Mapping[str, bytes], title: str, search: Sequence[str] = ()) -> str:
     """Return the page: the answer first, then the leaderboard, the pictures, every run's verdict, the failures.
+
+    A search's sentences, and its picture, ``search.png``, have a section of their own before the leaderboard.
 
     Args:
         study: what to tell.
         pictures: PNG files by name.
         title: the page's heading.
+        search: what a search has found.
     """
+    found = [_figure(name, pictures[name]) for name in ("search.png",) if name in pictures]
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="answer">{escape(headline(study))}</p>',
         _list(findings(study)),
+        *(["<h2>Search</h2>", _list(search), *found] if search else []),
         "<h2>Leaderboard</h2>",
         _leaderboard(study),
         '<p class="faint">Mean ± sample standard deviation over the completed runs of a configuration, at the '
@@ -83,7 +90,7 @@ def html_page(study: Study, pictures: Mapping[str, bytes], title: str) -> str:
     ]
     if pictures:
         parts.append("<h2>Pictures</h2>")
-        parts += [_figure(name, picture) for name, picture in pictures.items()]
+        parts += [_figure(name, picture) for name, picture in pictures.items() if name != "search.png"]
     parts += ["<h2>Every run</h2>", _verdicts(study), f'<p class="faint">{escape(str(study.rule))}</p>']
     bad = [run for run in study.runs if not run.completed]
     if bad:

@@ -12,12 +12,13 @@ from cnnexp.reports.heat_maps import draw_heat_maps
 from cnnexp.reports.leaderboard import csv_text, terminal_width, text_table
 from cnnexp.reports.page import html_page
 from cnnexp.reports.records import read_runs
+from cnnexp.reports.search import draw_search, importances, read_search, told
 from cnnexp.reports.study import Study, study
 from cnnexp.reports.tables import shown
 from cnnexp.runs import write_whole
 
 HTML, CSV = "report.html", "report.csv"
-PICTURES = ("curves.png", "accuracy.png", "gap.png", "heatmap.png")
+PICTURES = ("search.png", "curves.png", "accuracy.png", "gap.png", "heatmap.png")
 
 
 @dataclass(frozen=True)
@@ -28,14 +29,17 @@ class Report:
         study: the runs, judged and grouped.
         files: what was written.
         table: the leaderboard, as wide as the terminal; with all columns where the output is no terminal.
+        search: what a search has found, in sentences; none where the runs are no search's.
     """
 
     study: Study
     files: Sequence[Path]
     table: str
+    search: Sequence[str] = ()
 
     def __str__(self) -> str:
         lines = [self.table, "", headline(self.study), *(f"  {line}" for line in findings(self.study))]
+        lines += [f"  {line}" for line in self.search]
         failed = [run for run in self.study.runs if run.record.status in ("failed", "unreadable")]
         for run in failed[:10]:
             lines.append(f"  {run.record.status}: {run.name}: {(run.record.error or '').partition(chr(10))[0]}")
@@ -59,7 +63,11 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
         OSError: where ``destination`` can't be written to.
     """
     result = study(read_runs(folders))
+    search = read_search(destination)
+    shares = importances(search) if search is not None else {}
+    sentences = told(search, shares) if search is not None else []
     figures = (
+        draw_search(search, shares) if search is not None else None,
         draw_grid(result, "loss"),
         draw_grid(result, "accuracy"),
         draw_against(result),
@@ -67,7 +75,7 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
     )
     pictures = {name: png(figure) for name, figure in zip(PICTURES, figures, strict=True) if figure is not None}
     files = {
-        HTML: html_page(result, pictures, title).encode(),
+        HTML: html_page(result, pictures, title, sentences).encode(),
         CSV: csv_text(result).encode(),
         **pictures,
     }
@@ -76,4 +84,5 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
     for name in PICTURES:  # of an earlier report, which this one doesn't have
         if name not in files:
             (destination / name).unlink(missing_ok=True)
-    return Report(result, [destination / name for name in files], text_table(result, terminal_width()))
+    table = text_table(result, terminal_width())
+    return Report(result, [destination / name for name in files], table, sentences)

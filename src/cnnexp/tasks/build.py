@@ -56,7 +56,8 @@ def build_trainer(
             log.info("profile: %s", shown(folder / "profile"))
         arguments["profiler"] = profiler or NoProfiler()
         return make(**arguments)
-    except (MisconfigurationException, ValueError, RuntimeError) as error:
+    # ImportError: an accelerator whose package isn't there
+    except (MisconfigurationException, ValueError, RuntimeError, TypeError, ImportError) as error:
         raise CnnexpError(f"trainer: {' '.join(str(error).split())}") from None
 
 

@@ -120,6 +120,8 @@ def rehearse(config: DictConfig) -> None:
     """Build what needs neither data nor a folder; raises CnnexpError for what this machine or torch refuses."""
     quiet_lightning()
     build_optimization(config)
+    for node in config.callbacks.values():
+        instantiate(node, _convert_="all")
     trial = config.copy()
     trial.trainer.profiler = None  # torch's begins to record as it is made
     trainer = build_trainer(trial, Path.cwd())
@@ -170,10 +172,19 @@ def _announce(job: Job, data: ImageDataModule, parameters: int, device: str) -> 
 
 
 def _check_length(trainer: L.Trainer) -> None:
-    if trainer.max_epochs is not None and trainer.max_epochs < 1 and trainer.max_epochs != -1:
-        raise CnnexpError(f"trainer.max_epochs={trainer.max_epochs} trains nothing; type 1 or more")
+    if trainer.max_epochs == -1:
+        raise CnnexpError(
+            "trainer.max_epochs=-1: the learning-rate schedule needs to know its end; type the most it may be, "
+            "beside trainer.max_time or trainer.max_steps"
+        )
+    for key in ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches"):
+        value = getattr(trainer, key)
+        if value is not None and value <= 0 and value != -1:
+            raise CnnexpError(f"trainer.{key}={value} trains nothing; type 1 or more")
     if trainer.limit_val_batches == 0:
         raise CnnexpError("trainer.limit_val_batches=0 leaves nothing to choose the best epoch by; type 1 or more")
+    if (trainer.gradient_clip_val or 0) < 0:
+        raise CnnexpError(f"trainer.gradient_clip_val={trainer.gradient_clip_val} is no length; type 1.0, or null")
 
 
 def _check_sizes(config: DictConfig, data: ImageDataModule, trainer: L.Trainer) -> None:

@@ -50,11 +50,14 @@ class Job:
         return {str(key): value for key, value in plain.items()}
 
 
-def run_job(config: DictConfig) -> None:
+def run_job(config: DictConfig) -> float | None:
     """Do the task that the settings name, in the folder that Hydra was given for it.
 
     A job of a sweep that fails says so in its own folder and lets the others go on, but for one that the disk
     failed; a single job raises.
+
+    Returns the validation accuracy, which a search looks for the highest of; None where there is none, or the
+    job failed.
     """
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
@@ -78,7 +81,7 @@ def run_job(config: DictConfig) -> None:
             if in_sweep:
                 _quiet_terminal()
                 if whole is not None:
-                    log.info("%s", whole.announce(job.folder.name))
+                    log.info("%s", whole.announce(job.folder.name, hydra.job.num + 1))
                 check(config)
             with quiet_threads():
                 instantiate(config.task)(job)
@@ -105,9 +108,12 @@ def run_job(config: DictConfig) -> None:
                 raise
         else:
             job.record(status="completed")
+            if whole is not None and whole.workers > 1 and job.result[sweep.OBJECTIVE] is not None:
+                log.info("done: %s: val accuracy %.2f %%", job.folder.name, 100 * job.result[sweep.OBJECTIVE])
         finally:
             if whole is not None:
                 whole.finished(job.folder.name, job.result)
+    return job.result[sweep.OBJECTIVE] if job.result["status"] == "completed" else None
 
 
 def _told(error: Exception, job: Job, whole: sweep.Sweep | None) -> Exception:

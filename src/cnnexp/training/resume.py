@@ -18,17 +18,17 @@ log = logging.getLogger(__name__)
 def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | None, list[dict[str, float]]]:
     """Return the newest whole checkpoint of a run, and the rows of the epochs it has behind it.
 
-    A damaged ``last.ckpt`` is passed over, with a warning, for ``previous.ckpt``. Where nothing was saved yet
-    there is no checkpoint: the run starts from its beginning.
+    A ``last.ckpt`` that is damaged, or isn't of this network, is passed over, with a warning, for
+    ``previous.ckpt``. Where nothing was saved yet there is no checkpoint: the run starts from its beginning.
 
     Args:
         folder: the run's ``checkpoints/``.
         model: the network that is to go on.
 
     Raises:
-        CnnexpError: where both are damaged, or hold another network or a newer version's.
+        CnnexpError: where neither will do, with what is wrong with them.
     """
-    damaged: list[str] = []
+    passed_over: list[str] = []
     for name in (LAST, PREVIOUS):
         path = folder / name
         if not path.is_file():
@@ -37,14 +37,19 @@ def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | No
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             history = list(checkpoint["history"])
         except Exception as error:  # torch raises nearly anything for a file that isn't whole
-            damaged.append(f"{path} can't be read ({first_line(error)[:120]})")
+            passed_over.append(f"{path} can't be read ({first_line(error)[:120]})")
             continue
-        check_fits(path, checkpoint, model)
-        for text in damaged:
+        try:
+            check_fits(path, checkpoint, model)
+        except CnnexpError as error:
+            passed_over.append(str(error))
+            continue
+        for text in passed_over:
             log.warning("%s; going on from %s, saved after epoch %d", text, name, len(history))
         return path, history
-    if damaged:
-        raise CnnexpError(f"{'; '.join(damaged)}; nothing to go on from. Train again with run={folder.parent}")
+    if passed_over:
+        tried = " (previous.ckpt won't do either)" if len(passed_over) > 1 else ""
+        raise CnnexpError(f"{passed_over[0]};\nnothing to go on from{tried}. Train again with run={folder.parent}")
     return None, []
 
 
@@ -57,6 +62,10 @@ def check_fits(path: Path, checkpoint: dict[str, Any], model: Classifier) -> Non
         )
     theirs = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     mine = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    # convolutions alone are as large whatever the pictures
+    recorded = checkpoint.get("hyper_parameters") or {}
+    if "image_shape" in recorded:
+        theirs["image_shape"], mine["image_shape"] = tuple(recorded["image_shape"]), tuple(model.image_shape)
     if theirs != mine:
         name = next(name for name in (*mine, *theirs) if mine.get(name) != theirs.get(name))
         raise CnnexpError(

@@ -1,0 +1,128 @@
+"""A sweep's jobs in several processes of one machine: each knows of the sweep, and at a signal all end alike.
+
+A worker is told to stop as a single run is: its job saves and says that it was interrupted. The process that
+started the workers waits for that, and only then ends itself and them.
+"""
+
+import multiprocessing
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import Any, NoReturn
+
+from omegaconf import DictConfig
+
+from cnnexp.command import sweep
+from cnnexp.interrupts import Interrupted
+
+PATIENCE = 2
+"""Signals that are waited for: the first one's save, the second one's end; a third ends everything at once."""
+
+
+@dataclass(frozen=True)
+class Start:
+    """What a worker is told as it starts.
+
+    Args:
+        folder: the sweep's.
+        jobs: how many it has.
+        workers: how many processes there are.
+        started: when the sweep began.
+        busy: a folder where a worker has a file, named by its process, while it is at a job.
+        parent: the process that started it.
+    """
+
+    folder: Path
+    jobs: int | None
+    workers: int
+    started: float
+    busy: Path
+    parent: int
+
+
+_worker: Start | None = None  # where this process is one
+
+
+def start(told: Start) -> None:
+    """Make this process a worker: loky calls it once, before the first job."""
+    global _worker
+    _worker = told
+    sweep.current = sweep.Sweep(told.folder, told.jobs, workers=told.workers, started=told.started)
+    # out of the terminal's group: Ctrl-C comes from the parent alone, and once
+    os.setpgrp()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+
+
+def _stop(number: int, frame: FrameType | None) -> None:
+    if not _mark().exists():
+        _wait_for_the_end()
+    raise Interrupted(number)
+
+
+def _mark() -> Path:
+    assert _worker is not None
+    return _worker.busy / str(os.getpid())
+
+
+def _wait_for_the_end() -> NoReturn:
+    """Take no other job: a worker that ended by itself would have the others killed, whatever they are at."""
+    assert _worker is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    _mark().unlink(missing_ok=True)
+    while os.getppid() == _worker.parent:
+        time.sleep(0.1)
+    os._exit(1)
+
+
+class InWorker:
+    """A job's function, as it is called in a worker; where there is only one process, in that one."""
+
+    def __init__(self, function: Callable[[DictConfig], Any]) -> None:
+        self.function = function
+
+    def __call__(self, config: DictConfig) -> Any:
+        """Do a job, and no other one after a signal."""
+        if _worker is None:
+            return self.function(config)
+        try:
+            _mark().touch()
+            return self.function(config)
+        except Interrupted:
+            _wait_for_the_end()
+        finally:
+            _mark().unlink(missing_ok=True)
+
+
+@contextmanager
+def ended_together(busy: Path) -> Iterator[None]:
+    """Pass SIGINT and SIGTERM on to the workers, wait until none is ``busy``, and raise Interrupted."""
+    received = 0
+
+    def pass_on(number: int, frame: FrameType | None) -> None:
+        nonlocal received
+        received += 1
+        for worker in multiprocessing.active_children():
+            if worker.pid is not None:
+                os.kill(worker.pid, number)
+        while received <= PATIENCE and any(
+            (busy / str(worker.pid)).exists() for worker in multiprocessing.active_children()
+        ):
+            time.sleep(0.05)
+        raise Interrupted(number)
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    for number, handler in before.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, pass_on)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,78 @@
+"""The launcher of ``hydra/launcher=joblib``, here because Hydra takes plugins from this namespace alone."""
+
+import os
+import shutil
+import tempfile
+import weakref
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from hydra.core.utils import JobReturn
+from hydra.plugins.launcher import Launcher
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
+from pydantic import AfterValidator
+from pydantic_core import PydanticCustomError
+
+
+def _some(n_jobs: int) -> int:
+    if n_jobs == 0:
+        raise PydanticCustomError("n_jobs", "type 2 for two jobs at once, -1 for one a core")
+    return n_jobs
+
+
+class CnnexpJoblibLauncher(Launcher):
+    """Hydra's joblib launcher, with workers that know of the sweep and end as a single run does.
+
+    joblib gives each worker its share of the cores (OMP_NUM_THREADS and its like), unless they are set already.
+
+    Args:
+        n_jobs: jobs at once; -1 for one a core, -2 for one less.
+    """
+
+    NEEDS = "hydra_plugins.hydra_joblib_launcher", "joblib"
+
+    def __init__(self, n_jobs: Annotated[int, AfterValidator(_some)] = -1) -> None:
+        self.n_jobs = n_jobs
+        # lasts as long as the launcher: by it joblib sees that the workers of one batch will do for the next
+        self._busy: Path | None = None
+        self._workers = 1
+
+    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
+        """Take what Hydra gives every launcher."""
+        self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
+
+    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
+        """Run jobs, several at once, and return what each returned."""
+        from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
+        from joblib import effective_n_jobs
+
+        from cnnexp.command import sweep, workers
+
+        if not job_overrides:
+            return []
+        if self._busy is None:
+            self._busy = Path(tempfile.mkdtemp(prefix="cnnexp-"))
+            weakref.finalize(self, shutil.rmtree, self._busy, ignore_errors=True)
+            # more than there are jobs would take cores from those that work
+            self._workers = min(effective_n_jobs(self.n_jobs), len(job_overrides))
+        options: dict[str, Any] = {"n_jobs": self._workers, "batch_size": 1}
+        if sweep.current is not None and self._workers != 1:
+            started = workers.Start(
+                folder=sweep.current.folder,
+                jobs=sweep.current.jobs,
+                workers=self._workers,
+                started=sweep.current.started,
+                busy=self._busy,
+                parent=os.getpid(),
+            )
+            options |= {"initializer": workers.start, "initargs": (started,)}
+        launcher = JoblibLauncher(**options)
+        launcher.setup(
+            hydra_context=self.hydra_context,
+            task_function=workers.InWorker(self.task_function),
+            config=self.config,
+        )
+        with workers.ended_together(self._busy):
+            return launcher.launch(job_overrides, initial_job_idx)

@@ -1,0 +1,97 @@
+"""Several jobs at once on one machine: the results of one after the other, and an end that all share."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
+TWO = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
+
+
+def the_sweep(folder: Path, name: str = "adhoc") -> Path:
+    [sweep] = folder.glob(f"outputs/sweeps/{name}/*")
+    return sweep
+
+
+def statuses(sweep: Path) -> dict[str, str]:
+    return {
+        path.parent.name: json.loads(path.read_text())["status"] for path in sorted(sweep.glob("*/result.json"))
+    }
+
+
+@pytest.mark.slow
+def test_jobs_at_once_are_the_jobs_one_after_the_other_and_a_failure_is_the_failed_ones_own(cnnexp, folder, capfd):
+    swept = ["model.dropout=0.2", "-m", "optimizer.lr=0.001,-1,0.01"]
+    assert cnnexp(*QUICK, *TWO, *swept) == 1
+    printed = capfd.readouterr()
+    assert all(f"job {number} of 3" in printed.out for number in (1, 2, 3))
+    assert "done: optimizer.lr-0.01: val accuracy" in printed.out
+    assert "1 failed" in printed.err
+    assert "Invalid learning rate" in printed.err
+    together = the_sweep(folder)
+    assert (together / "report.html").exists()
+
+    assert cnnexp(*QUICK, "name=serial", *swept) == 1
+    serial = the_sweep(folder, "serial")
+    assert statuses(together) == statuses(serial)
+    for job in ("optimizer.lr-0.001", "optimizer.lr-0.01"):
+        one, other = (
+            torch.load(sweep / job / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+            for sweep in (together, serial)
+        )
+        assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_a_signal_to_the_parent_alone_ends_the_jobs_too(cnnexp, folder):
+    command = [sys.executable, "-m", "cnnexp", *TWO, "-m", "seed=0,1,2", *QUICK, "trainer.max_epochs=2000"]
+    with subprocess.Popen(
+        command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    ) as parent:  # fmt: skip
+        assert parent.stdout is not None
+        assert parent.stderr is not None
+        for _ in range(2):  # both have begun
+            assert "job" in parent.stdout.readline()
+        os.kill(parent.pid, signal.SIGTERM)
+        rest, errors = parent.stdout.read(), parent.stderr.read()
+    assert parent.returncode == 143
+    sweep = the_sweep(folder)
+    # not only read so by others, since nobody holds its lock any more: it says so itself
+    assert statuses(sweep) == {"seed-0": "interrupted", "seed-1": "interrupted"}
+    assert "Traceback" not in rest + errors
+    assert f"go on with: python -m cnnexp resume={sweep.relative_to(folder)}" in errors
+
+    # what is left may be done one after the other
+    assert cnnexp(f"resume={sweep}", "trainer.max_epochs=2", "hydra/launcher=basic") == 0
+    assert statuses(sweep) == dict.fromkeys(["seed-0", "seed-1", "seed-2"], "completed")
+
+
+@pytest.mark.slow
+def test_fail_fast_ends_the_other_jobs(cnnexp, folder, capfd):
+    swept = ["-m", "optimizer.lr=0.001,-1,0.01,0.02", "trainer.max_epochs=2000", "fail_fast=true"]
+    assert cnnexp(*QUICK, *TWO, *swept) == 1
+    assert "1 failed" in capfd.readouterr().err
+    assert statuses(the_sweep(folder))["optimizer.lr--1"] == "failed"
+    assert "completed" not in statuses(the_sweep(folder)).values()
+
+
+def test_none_at_once_is_refused(cnnexp, folder, capsys):
+    assert cnnexp("hydra/launcher=joblib", "hydra.launcher.n_jobs=0", "-m", "seed=0,1") == 2
+    assert "n_jobs=0 is not allowed: type 2 for two jobs at once" in capsys.readouterr().err
+    assert not (folder / "outputs").exists()
+
+
+def test_a_plugin_that_is_not_installed_is_named(cnnexp, folder, capsys, monkeypatch):
+    from hydra_plugins.cnnexp_joblib import CnnexpJoblibLauncher
+
+    monkeypatch.setattr(CnnexpJoblibLauncher, "NEEDS", ("hydra_plugins.not_installed", "joblib"))
+    assert cnnexp("hydra/launcher=joblib", "-m", "seed=0,1") == 2
+    assert 'pip install "cnnexp[joblib]"' in capsys.readouterr().err
+    assert not (folder / "outputs").exists()
