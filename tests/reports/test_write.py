@@ -7,6 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 from run_folders import FITTING, OVERFITTING, make_run
 
+from cnnexp.reports import page
 from cnnexp.reports.against import draw_against
 from cnnexp.reports.curves import TRAIN, VAL
 from cnnexp.reports.findings import findings, headline
@@ -141,10 +142,10 @@ def test_the_page_needs_nothing_else_and_escapes_everything(tmp_path):
     make_run(tmp_path / "failed", ["data.train_size=2"], [], "failed", error="RuntimeError: <b>bold</b>\nmore")
     report = write_report(sweep_runs(tmp_path), tmp_path, "<b>title</b>")
     text = (tmp_path / "report.html").read_text()
-    page = Page(text)
-    assert page.open == []
-    assert page.outside == []
-    assert page.pictures == 2
+    parsed = Page(text)
+    assert parsed.open == []
+    assert parsed.outside == []
+    assert parsed.pictures == 2
     assert not re.search(r"url\(|@import|https?:", text)
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
@@ -154,6 +155,18 @@ def test_the_page_needs_nothing_else_and_escapes_everything(tmp_path):
     assert answer < board < runs < failures
     assert "&lt;b&gt;bold&lt;/b&gt;" in text
     assert "failed: failed: RuntimeError: <b>bold</b>" in str(report)
+
+
+def test_a_page_has_so_many_rows_and_says_where_the_others_are(tmp_path, monkeypatch):
+    monkeypatch.setattr(page, "MOST_ROWS", 3)
+    sweep(tmp_path, SIZES)
+    make_run(tmp_path / "failed", ["data.train_size=2"], [], "failed", error="RuntimeError: no")
+    write_report(sweep_runs(tmp_path), tmp_path, "many")
+    text = (tmp_path / "report.html").read_text()
+    assert "… and 1 more configurations in report.csv." in text
+    assert "… and 4 more runs in report.csv." in text
+    assert len(re.findall("<tr><td", text)) == 3 + 3 + 1
+    assert len((tmp_path / "report.csv").read_text().splitlines()) == 1 + 7
 
 
 def test_a_report_replaces_the_earlier_one_and_leaves_nothing_else(tmp_path):

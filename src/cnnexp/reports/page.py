@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from html import escape
 
 from cnnexp.reports.findings import findings, headline
+from cnnexp.reports.grid import MOST_PANELS
 from cnnexp.reports.leaderboard import header, row
 from cnnexp.reports.study import Study
 
@@ -48,10 +49,14 @@ pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .8re
 }
 """
 
+MOST_ROWS = 1000
+"""Rows of each table, and so the size of the page; report.csv has them all."""
+
 CAPTIONS = {
     "search.png": "The search: every trial in its order, how much each parameter matters, and the accuracy "
     "against each.",
-    "curves.png": "Loss of every configuration, a line a seed. Dot: best epoch; shaded: overfits.",
+    "curves.png": "Loss of every configuration, a line a seed. Dot: best epoch; shaded: overfits. Of more than "
+    f"{MOST_PANELS} configurations {MOST_PANELS} are drawn, evenly from the smallest gap to the largest.",
     "accuracy.png": "Accuracy of the same.",
     "gap.png": "The generalization gap (clean training accuracy less validation accuracy), and the accuracies, "
     "against what is swept.",
@@ -89,8 +94,9 @@ def html_page(study: Study, pictures: Mapping[str, bytes], title: str, search: S
     parts += ["<h2>Every run</h2>", _verdicts(study), f'<p class="faint">{escape(str(study.rule))}</p>']
     bad = [run for run in study.runs if not run.completed]
     if bad:
-        rows = [[run.name, run.record.status, run.record.error or ""] for run in bad]
-        parts += ["<h2>Not completed</h2>", _table(["run", "status", "error"], rows, texts=3, last_wraps=True)]
+        rows = [[run.name, run.record.status, run.record.error or ""] for run in bad[:MOST_ROWS]]
+        table = _table(["run", "status", "error"], rows, texts=3, last_wraps=True)
+        parts += ["<h2>Not completed</h2>", table + _more(len(bad), "runs")]
     body = "\n".join(parts)
     return (
         '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -101,18 +107,25 @@ def html_page(study: Study, pictures: Mapping[str, bytes], title: str, search: S
 
 def _leaderboard(study: Study) -> str:
     columns = header(study)
-    cells = [row(study, configuration) for configuration in study.configurations]
-    return _table(
+    shown = study.configurations[:MOST_ROWS]
+    table = _table(
         [title for _, title in columns],
-        cells,
+        [row(study, configuration) for configuration in shown],
         texts=len(study.swept) or 1,
         also_text=[key for key, _ in columns].index("verdict"),
     )
+    return table + _more(len(study.configurations), "configurations")
 
 
 def _verdicts(study: Study) -> str:
-    rows = [[run.name, run.record.status, run.verdict.text] for run in study.runs]
-    return _table(["run", "status", "verdict"], rows, texts=3, last_wraps=True)
+    rows = [[run.name, run.record.status, run.verdict.text] for run in study.runs[:MOST_ROWS]]
+    table = _table(["run", "status", "verdict"], rows, texts=3, last_wraps=True)
+    return table + _more(len(study.runs), "runs")
+
+
+def _more(count: int, things: str) -> str:
+    left = count - MOST_ROWS
+    return f'\n<p class="faint">… and {left} more {things} in report.csv.</p>' if left > 0 else ""
 
 
 def _table(

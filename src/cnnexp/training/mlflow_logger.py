@@ -1,5 +1,6 @@
 """MLflow."""
 
+import contextlib
 import io
 import logging
 import os
@@ -7,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from filelock import FileLock
 from lightning.pytorch import loggers
 from lightning.pytorch.loggers.logger import rank_zero_experiment
 from lightning.pytorch.utilities.rank_zero import rank_zero_only
@@ -47,19 +49,23 @@ class MLFlowLogger(Tracker, loggers.MLFlowLogger):
     ) -> None:
         self.folder = Path(folder)
         title, sweep = name_and_group(self.folder.parent)
+        opened: contextlib.AbstractContextManager = contextlib.nullcontext()
         tags = {"folder": str(self.folder.parent), **({"sweep": sweep} if sweep else {}), **(tags or {})}
         if tracking_uri.startswith(_SQLITE):
             # what stays on this machine has nothing to report to anybody
             os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
             file = Path(tracking_uri.removeprefix(_SQLITE))
             file.parent.mkdir(parents=True, exist_ok=True)
+            # jobs that start together would make its tables at once, which MLflow fails at
+            opened = FileLock(file.with_name(f".{file.name}.lock"))
             others.setdefault("artifact_location", str(file.absolute().with_name("mlartifacts")))
         logging.getLogger("mlflow").setLevel(logging.WARNING)  # that it makes its tables
         try:
-            super().__init__(
-                experiment_name, run_name=run_name or title, tracking_uri=tracking_uri, tags=tags,
-                run_id=self.recorded_id, **others,
-            )  # fmt: skip
+            with opened:
+                super().__init__(
+                    experiment_name, run_name=run_name or title, tracking_uri=tracking_uri, tags=tags,
+                    run_id=self.recorded_id, **others,
+                )  # fmt: skip
         except Exception as error:  # SQLAlchemy's, or MLflow's own: the store isn't one, or is newer
             raise CnnexpError(f"logger=mlflow: {tracking_uri} can't be opened: {first_line(error)}") from error
 
