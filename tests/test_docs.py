@@ -45,6 +45,8 @@ SMALL = {
     "data.train_size=100,400": ["data.train_size=50,100"],
     "data.train_size=50,200,1000": ["data.train_size=50,100", "seed=0"],
     "-m optimizer.lr=": ["optimizer.lr=0.001,0.01", "seed=0"],
+    "experiment=search_": ["hydra.sweeper.n_trials=2"],
+    "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=2"],
     "experiment=mnist_fast": ["data.val_size=0.2"],
     "experiment=cifar10_fast": ["data.val_size=0.2", "trainer.max_epochs=2"],
     "task=batch_size_find": ["task.steps=2", "task.largest=16"],
