@@ -12,13 +12,15 @@ import hydra
 from omegaconf import DictConfig
 
 import cnnexp
-from cnnexp.command import recorded, resolvers, sweep
+from cnnexp.command import ranks, recorded, resolvers, sweep
 from cnnexp.command.arguments import check_flags, flags_first
 from cnnexp.command.explain import ANSWERED, explain
 from cnnexp.errors import CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
 
 FAILED, MISTAKE = 1, 2
+
+_typed: list[str] | None = None
 
 
 def config_folder() -> Path:
@@ -34,6 +36,9 @@ def job(config: DictConfig) -> None:
     """Do one job: the one of a run, or one of a sweep's."""
     from cnnexp.tasks.job import run_job
 
+    # Hydra has read what we put together; Lightning starts further processes of a run by typing the same again
+    if _typed is not None:
+        sys.argv = _typed
     run_job(config)
 
 
@@ -50,8 +55,10 @@ def run(arguments: list[str]) -> int:
     if "--version" in arguments:
         print(f"cnnexp {cnnexp.__version__}")
         return 0
+    global _typed
     typed, sweep.current = sys.argv, None
-    give_signals_back = raise_on_signals()
+    _typed = [typed[0], *arguments]
+    give_signals_back, put_environment_back = raise_on_signals(), ranks.begin()
     # errors come to us as they are; otherwise Hydra prints them itself and exits with 1
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -83,6 +90,8 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Interrupted as interrupted:
+        if ranks.started_by_lightning():
+            return 0
         print(f"interrupted by {interrupted}", file=sys.stderr)
         if sweep.current is not None:
             where = os.path.relpath(sweep.current.folder)
@@ -90,11 +99,14 @@ def run(arguments: list[str]) -> int:
             print(f"report of what there is: python -m cnnexp task=report run={where}", file=sys.stderr)
         return interrupted.exit_status
     finally:
-        # Lightning starts further processes of a run by typing the same command again
         sys.argv = typed
+        put_environment_back()
         give_signals_back()
 
 
 def _say(text: str) -> int:
-    print(f"cnnexp: {text}", file=sys.stderr)
-    return MISTAKE
+    who = "cnnexp" if ranks.is_first() else f"cnnexp, process {ranks.number}"
+    print(f"{who}: {text}", file=sys.stderr)
+    # Lightning kills the first process at once where one that it started reports an error, even one that both
+    # have met with, and that the first is about to report
+    return 0 if ranks.started_by_lightning() else MISTAKE

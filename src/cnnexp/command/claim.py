@@ -9,7 +9,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnnexp.command import sweep
+from cnnexp.command import ranks, sweep
 from cnnexp.command.explain import ANSWERED
 from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
@@ -29,15 +29,16 @@ class ClaimFolders(Callback):
                 # what only Lightning and torch know to refuse, while there is no folder yet
                 from cnnexp.tasks.fit import rehearse
 
-                rehearse(config)
-            if config.resume is not None:
-                resume(config)
-                return
-            folder = self._claim(config, "hydra.run.dir")
+                folder = ranks.meet(rehearse(config), lambda: self._own_folder(config))
+            else:
+                ranks.refuse_typed(config)
+                folder = self._own_folder(config)
         except (CnnexpError, OSError) as error:
             raise Refused from error
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(folder)
+            if not ranks.is_first():
+                ranks.follow(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim the folder of a sweep, and name its jobs by what is swept."""
@@ -78,6 +79,12 @@ class ClaimFolders(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Let go of the job's settings, which Hydra would keep in memory for every job until a sweep's end."""
         job_return.cfg = job_return.hydra_cfg = None
+
+    def _own_folder(self, config: DictConfig) -> Path:
+        if config.resume is None:
+            return self._claim(config, "hydra.run.dir")
+        resume(config)
+        return Path(config.hydra.run.dir)
 
     @staticmethod
     def _claim(config: DictConfig, key: str) -> Path:
@@ -131,7 +138,9 @@ def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]] | None, loader:
     from cnnexp.command.check import check
 
     for job in jobs or ():
-        check(loader.load_sweep_config(config, list(job)))
+        composed = loader.load_sweep_config(config, list(job))
+        check(composed)
+        ranks.refuse_in_sweep(composed)
 
 
 def quoted(text: str) -> str:

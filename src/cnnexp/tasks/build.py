@@ -15,6 +15,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig
 
+from cnnexp.command import ranks
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classifier
@@ -22,6 +23,7 @@ from cnnexp.reports.tables import shown
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
 from cnnexp.training.profiler import NoProfiler, profiler_into
+from cnnexp.training.sync_batchnorm import SyncBatchNorm
 
 log = logging.getLogger(__name__)
 
@@ -46,11 +48,11 @@ def build_trainer(
         "default_root_dir": folder,
         "callbacks": [*callbacks, *([ProgressBar()] if config.trainer.enable_progress_bar else [])],
         "logger": list(loggers) or False,
-        "plugins": [WholeCheckpointIO()],
+        "plugins": [WholeCheckpointIO(), *([SyncBatchNorm()] if config.trainer.sync_batchnorm else [])],
         "enable_checkpointing": any(isinstance(c, L.pytorch.callbacks.Checkpoint) for c in callbacks),
     }
     try:
-        if profiler is None and configured is not None:
+        if profiler is None and configured is not None and ranks.is_first():
             profiler = profiler_into(configured, folder / "profile")
             log.info("profile: %s", shown(folder / "profile"))
         arguments["profiler"] = profiler or NoProfiler()
@@ -105,9 +107,11 @@ def quiet_lightning() -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
     # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
     # a resumed run's folder is not empty, and Classifier itself sees to the batches that are behind it
+    # what is logged is the same in all processes, having been added up already
     # and LeafSpec is Lightning's own matter with torch; nor need every epoch be validated
     for message in (
         "does not have many workers", "smaller than the logging interval", "exists and is not empty",
         "your dataloader is not resumable", "LeafSpec", "could not find the monitored key",
+        "recommended to use `self.log",
     ):  # fmt: skip
         warnings.filterwarnings("ignore", f".*{message}")

@@ -10,6 +10,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import cnnexp
+from cnnexp.command import ranks
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.reports.curves import draw_curves
@@ -33,24 +34,29 @@ def fit(job: Job) -> None:
     config = job.config
     # what can be wrong is found before the data are read
     build_optimization(config)
-    loggers = [
-        CsvLogger(job.folder / "metrics.csv"),
-        TerminalLogger(config.trainer.max_epochs),
-        *_configured_loggers(job),
-    ]
+    loggers = (
+        []
+        if not job.writes
+        else [
+            CsvLogger(job.folder / "metrics.csv"),
+            TerminalLogger(config.trainer.max_epochs),
+            *_configured_loggers(job),
+        ]
+    )
     boards = [logger for logger in loggers if isinstance(logger, TensorBoardLogger)]
     callbacks: list[L.Callback] = [SeedSteps(config.seed)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [*checkpoint_callbacks(job.folder / FOLDER), StopOnSignal()]
     trainer = build_trainer(config, job.folder, callbacks, loggers)
     _check_length(trainer)
+    ranks.refuse_to_start_in_sweep(trainer)
 
     data = build_data(config)
     data.prepare_data()
     data.setup("fit")
     model = build_model(config, data.image_shape, data.classes)
     device = str(trainer.strategy.root_device)
-    job.record(parameters=model.parameter_count, device=device)
+    job.record(parameters=model.parameter_count, device=device, processes=trainer.world_size)
     _announce(job, data, model.parameter_count, device)
 
     checkpoint = None
@@ -92,22 +98,26 @@ def fit(job: Job) -> None:
             )
         figure = draw_curves(model.history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
         picture = png(figure)
-        (job.folder / "curves.png").write_bytes(picture)
+        if job.writes:
+            (job.folder / "curves.png").write_bytes(picture)
         for board in boards:
             board.log_png("curves", picture, len(model.history))
     finally:
         for board in boards:
             board.close()
+        ranks.wait_for_others(trainer)
     log.info("\n%s", final_table(job.result, job.folder))
 
 
-def rehearse(config: DictConfig) -> None:
+def rehearse(config: DictConfig) -> L.Trainer:
     """Build what needs neither data nor a folder; raises CnnexpError for what this machine or torch refuses."""
     quiet_lightning()
     build_optimization(config)
     trial = config.copy()
     trial.trainer.profiler = None  # torch's begins to record as it is made
-    _check_length(build_trainer(trial, Path.cwd()))
+    trainer = build_trainer(trial, Path.cwd())
+    _check_length(trainer)
+    return trainer
 
 
 def _numbers(

@@ -1,5 +1,6 @@
 """One job from its start to its end: its lock, its log, its result.json, and what becomes of an error."""
 
+import contextlib
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,7 +13,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import runs
-from cnnexp.command import sweep
+from cnnexp.command import ranks, sweep
 from cnnexp.command.check import check
 from cnnexp.errors import CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted
@@ -27,17 +28,22 @@ NUMBERS = (
 
 @dataclass
 class Job:
-    """What a task gets: its settings, the names of the choices behind them, and the folder it may write."""
+    """What a task gets: its settings, the names of the choices behind them, and the folder it may write.
+
+    Of several processes of one job only the first may write (``writes``).
+    """
 
     config: DictConfig
     choices: Mapping[str, Any]
     folder: Path
     result: dict[str, Any] = field(default_factory=dict)
+    writes: bool = True
 
     def record(self, **values: Any) -> None:
         """Put values into result.json at once, so that they outlive what comes after."""
         self.result |= values
-        runs.write_json(self.folder / runs.RESULT, self.result)
+        if self.writes:
+            runs.write_json(self.folder / runs.RESULT, self.result)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -55,8 +61,10 @@ def run_job(config: DictConfig) -> None:
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
     whole = sweep.current
-    job = Job(config, dict(hydra.runtime.choices), Path(hydra.runtime.output_dir))
-    with runs.held(job.folder):
+    job = Job(config, dict(hydra.runtime.choices), Path(hydra.runtime.output_dir), writes=ranks.is_first())
+    if job.choices["task"] != "fit":
+        ranks.use_one_process(config)
+    with runs.held(job.folder) if job.writes else contextlib.nullcontext():
         # what was measured before stays until there is something newer
         known = (runs.read_json(job.folder / runs.RESULT) or {}) if config.resume is not None else {}
         job.result = {**dict.fromkeys(NUMBERS), **known}
