@@ -58,6 +58,8 @@ def build_trainer(
         arguments["profiler"] = profiler or NoProfiler()
         return make(**arguments)
     except (MisconfigurationException, ValueError, RuntimeError) as error:
+        if config.trainer.strategy == "fsdp" and not torch.cuda.is_available():
+            raise CnnexpError("trainer=fsdp needs NVIDIA GPUs, and there is none here; type trainer=ddp") from None
         raise CnnexpError(f"trainer: {' '.join(str(error).split())}") from None
 
 
@@ -104,14 +106,16 @@ def build_optimization(config: DictConfig) -> tuple[Any, Any]:
 
 def quiet_lightning() -> None:
     """Leave out Lightning's remarks that a user of this command can do nothing about."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for package in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(package).setLevel(logging.WARNING)
     # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
     # a resumed run's folder is not empty, and Classifier itself sees to the batches that are behind it
+    # averaging has no part in the test
     # what is logged is the same in all processes, having been added up already
     # and LeafSpec is Lightning's own matter with torch; nor need every epoch be validated
     for message in (
         "does not have many workers", "smaller than the logging interval", "exists and is not empty",
         "your dataloader is not resumable", "LeafSpec", "could not find the monitored key",
-        "recommended to use `self.log",
+        "recommended to use `self.log", "callbacks used to create the checkpoint",
     ):  # fmt: skip
         warnings.filterwarnings("ignore", f".*{message}")

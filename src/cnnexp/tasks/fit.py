@@ -7,6 +7,7 @@ from typing import Any
 
 import lightning as L
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import WeightAveraging
 from omegaconf import DictConfig, OmegaConf
 
 import cnnexp
@@ -57,7 +58,8 @@ def fit(job: Job) -> None:
     model = build_model(config, data.image_shape, data.classes)
     device = str(trainer.strategy.root_device)
     job.record(parameters=model.parameter_count, device=device, processes=trainer.world_size)
-    _announce(job, data, model.parameter_count, device)
+    where = device if trainer.world_size == 1 else f"{device}, {trainer.world_size} processes"
+    _announce(job, data, model.parameter_count, where)
 
     checkpoint = None
     if config.resume is not None:
@@ -79,6 +81,8 @@ def fit(job: Job) -> None:
         _raise_unless_finished(model.history)
         best = best_row(model.history)
         job.record(**_numbers(model.history, best, data))
+        # once it has trained, Lightning's averaging would have the test take the weights that aren't averaged
+        trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
         [test] = trainer.test(
             model,
             datamodule=data,

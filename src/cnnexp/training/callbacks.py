@@ -10,7 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from tqdm import tqdm
 
-from cnnexp.distributed import AGREE_EVERY, highest
+from cnnexp.distributed import AGREE_EVERY, highest, several
 from cnnexp.interrupts import Interrupted
 from cnnexp.seeds import mix
 from cnnexp.training.checkpoints import save_last
@@ -95,9 +95,11 @@ class StopOnSignal(Checkpoint):
     def __init__(self) -> None:
         self.received: int | None = None
         self._own: int | None = None
+        self._several = False
         self._before: dict[int, Any] = {}
 
     def _take_over(self) -> None:
+        self._several = several()
         # when a loop starts, not in setup: Lightning puts its own handlers in place between the two
         for number in (signal.SIGINT, signal.SIGTERM):
             if number not in self._before and signal.getsignal(number) != signal.SIG_IGN:
@@ -110,7 +112,7 @@ class StopOnSignal(Checkpoint):
 
     def _ask(self, trainer: L.Trainer, batch_idx: int | None = None) -> None:
         """Take note of a signal, at a point that is the same for all processes."""
-        if trainer.world_size == 1:
+        if not self._several:
             self.received = self._own
         elif batch_idx is None or (batch_idx + 1) % AGREE_EVERY == 0:
             self.received = highest(self._own or 0, trainer.strategy.root_device) or None
