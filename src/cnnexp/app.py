@@ -90,7 +90,7 @@ def run(arguments: list[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
     except Interrupted as interrupted:
-        if ranks.started_by_lightning():
+        if ranks.leaves_the_status_to_another():
             return 0
         print(f"interrupted by {interrupted}", file=sys.stderr)
         if sweep.current is not None:
@@ -107,6 +107,4 @@ def run(arguments: list[str]) -> int:
 def _say(text: str) -> int:
     who = "cnnexp" if ranks.is_first() else f"cnnexp, process {ranks.number}"
     print(f"{who}: {text}", file=sys.stderr)
-    # Lightning kills the first process at once where one that it started reports an error, even one that both
-    # have met with, and that the first is about to report
-    return 0 if ranks.started_by_lightning() else MISTAKE
+    return 0 if ranks.leaves_the_status_to_another() else MISTAKE

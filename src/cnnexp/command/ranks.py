@@ -32,6 +32,7 @@ _SEVERAL = ("ddp", "fsdp", "deepspeed")
 number = 0
 """This process's rank, once ``meet`` has found it out."""
 
+_launched = False  # by Lightning, as a further process of the command that was typed
 _store: Any = None  # lives as long as the process: the first one's serves the others
 
 
@@ -45,8 +46,8 @@ def begin() -> Callable[[], None]:
 
     Lightning notes the addresses of a job's processes there, which the next job must not take for its own.
     """
-    global number
-    number = 0
+    global number, _launched
+    number, _launched = 0, FOLDER in os.environ
     before = {name: os.environ.get(name) for name in (FOLDER, *_LIGHTNINGS)}
 
     def put_back() -> None:
@@ -59,9 +60,18 @@ def begin() -> Callable[[], None]:
     return put_back
 
 
-def started_by_lightning() -> bool:
-    """Return whether this process is a further one, which Lightning started for the one that was typed."""
-    return number > 0 and FOLDER in os.environ
+def leaves_the_status_to_another() -> bool:
+    """Return whether this process, having met an error or a signal, should end as if it had not.
+
+    Lightning kills the first process at once where one that it started reports an error, even one that all have
+    met with and that the first is about to report. What goes wrong before they have met is reported: the first
+    would wait for ever.
+    """
+    if not _launched:
+        return False
+    from cnnexp.distributed import several
+
+    return several()
 
 
 def meet(trainer: "L.Trainer", claim: Callable[[], Path]) -> Path:
