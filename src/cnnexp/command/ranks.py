@@ -88,6 +88,11 @@ def meet(trainer: "L.Trainer", claim: Callable[[], Path]) -> Path:
     number = trainer.global_rank
     environment = getattr(trainer.strategy, "cluster_environment", None)
     if trainer.world_size == 1 or environment is None:
+        if (started := _started_by_torchrun()) > 1:
+            raise CnnexpError(
+                f"torchrun started {started} processes, but trainer.devices and trainer.num_nodes ask for one; type "
+                "trainer=ddp\ntrainer.devices=… with as many, or python -m cnnexp"
+            )
         return claim()
     _check(trainer, environment)
     if FOLDER in os.environ:
@@ -220,8 +225,7 @@ def _refuse() -> None:
 def refuse_typed(config: DictConfig) -> None:
     """Raise CnnexpError where several processes are typed for a task that is done by one."""
     task = config.hydra.runtime.choices.task
-    started = int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
-    if started > 1:
+    if (started := _started_by_torchrun()) > 1:
         raise CnnexpError(
             f"task={task} is done by one process, but torchrun started {started}; leave torchrun out"
         )
@@ -232,6 +236,10 @@ def refuse_typed(config: DictConfig) -> None:
             f"task={task} is done by one process; leave {', '.join(sorted(keys))} out, or type trainer.devices=1 "
             "trainer.num_nodes=1"
         )
+
+
+def _started_by_torchrun() -> int:
+    return int(os.environ.get("WORLD_SIZE", 1)) if "TORCHELASTIC_RUN_ID" in os.environ else 1
 
 
 def use_one_process(config: DictConfig) -> None:
