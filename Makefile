@@ -9,7 +9,7 @@ install:  ## Install cnnexp in this environment, with what the tests need
 	python -m pip install -e ".[test]"
 
 test:  ## Run all tests
-	python -m pytest
+	python -m pytest -n 2 --dist loadfile
 
 quick:  ## Run the tests that take no more than a few seconds each
 	python -m pytest -m "not slow"

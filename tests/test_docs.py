@@ -46,7 +46,7 @@ CNNEXP = [(page, command) for page, command in ALL if command.startswith("python
 # what is left is installing and testing, which continuous integration does word for word, or a server
 ELSEWHERE = (
     'python -m pip install -e . && python -m cnnexp',
-    'python -m pip install -e ".[test]" && python -m pytest',
+    'python -m pip install -e ".[test]" && python -m pytest -n 2 --dist loadfile',
     "tensorboard --logdir outputs",
     "make help",
     "python -m bench",

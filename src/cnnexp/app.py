@@ -4,6 +4,7 @@ Nothing heavy is imported before the settings are composed: ``--help``, ``--cfg 
 answered without torch.
 """
 
+import contextlib
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ import cnnexp
 from cnnexp.command import ranks, recorded, resolvers, sweep
 from cnnexp.command.arguments import check_flags, flags_first
 from cnnexp.command.explain import ANSWERED, explain
+from cnnexp.disk import cant_write
 from cnnexp.errors import CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
 
@@ -77,21 +79,35 @@ def run(arguments: list[str]) -> int:
         cause = refused.__cause__
         if isinstance(cause, ANSWERED):
             return _say(explain(cause))
-        return _say(f"{cause}" if isinstance(cause, CnnexpError) else f"can't write there: {cause}")
+        if isinstance(cause, CnnexpError):
+            return _say(str(cause), cause.exit_status)
+        if isinstance(cause, OSError):
+            return _say(f"can't write there: {cause}")
+        assert cause is not None
+        raise cause from None
     except StopSweep:
         assert sweep.current is not None
-        sweep.end(sweep.current)
+        with contextlib.suppress(OSError):  # the disk that stopped it may leave no room for the report
+            sweep.end(sweep.current)
         return FAILED
     except CnnexpError as error:
-        return _say(str(error))
+        return _say(str(error), error.exit_status)
     except ANSWERED as error:
         return _say(explain(error))
     except BrokenPipeError:  # the reader, `head` for example, has seen enough; Python flushes once more at exit
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED
+    except OSError as error:
+        told = cant_write(error)
+        if told is None:
+            raise
+        return _say(str(told), told.exit_status)
     except Interrupted as interrupted:
         if ranks.leaves_the_status_to_another():
             return 0
+        if sweep.current is not None and sweep.current.cancel:
+            print(sweep.current.stopped_waiting(str(interrupted)), file=sys.stderr)
+            return interrupted.exit_status
         print(f"interrupted by {interrupted}", file=sys.stderr)
         if sweep.current is not None:
             where = os.path.relpath(sweep.current.folder)
@@ -104,7 +120,7 @@ def run(arguments: list[str]) -> int:
         give_signals_back()
 
 
-def _say(text: str) -> int:
+def _say(text: str, status: int = MISTAKE) -> int:
     who = "cnnexp" if ranks.is_first() else f"cnnexp, process {ranks.number}"
     print(f"{who}: {text}", file=sys.stderr)
-    return 0 if ranks.leaves_the_status_to_another() else MISTAKE
+    return 0 if ranks.leaves_the_status_to_another() else status

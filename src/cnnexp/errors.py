@@ -4,8 +4,16 @@
 class CnnexpError(Exception):
     """A mistake in what was asked for, told in a line or two: what is wrong, what is allowed, what to type.
 
-    The command line prints the text without a traceback and exits with status 2.
+    The command line prints the text without a traceback and exits with ``exit_status``.
     """
+
+    exit_status = 2
+
+
+class CantWrite(CnnexpError):
+    """The disk got full, or a folder was taken away, while a run was at work: nothing was typed wrong."""
+
+    exit_status = 1
 
 
 class Refused(BaseException):

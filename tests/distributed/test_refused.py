@@ -14,8 +14,8 @@ TORCHRUN = {
     ("typed", "environment", "said"),
     [
         ("-m trainer=ddp trainer.devices=2 seed=0,1", {}, "Type one run a command"),
-        ("-m trainer=ddp seed=0,1", {}, "trainer.devices=1 trainer.num_nodes=1, or hydra/launcher=submitit_slurm"),
-        ("-m trainer.devices=1,2", {}, "can't be one of a local sweep"),
+        ("-m trainer=ddp seed=0,1", {}, "or trainer.devices=1 trainer.num_nodes=1"),
+        ("-m trainer.devices=1,2", {}, "can't be one of a sweep"),
         ("trainer=ddp trainer.num_nodes=2", {}, "nothing starts a process on the other nodes. Type srun"),
         ("trainer=ddp trainer.devices=3", TORCHRUN, "(3 * 1) does not match the world size (2)"),
         ("", TORCHRUN, "torchrun started 2 processes, but trainer.devices and trainer.num_nodes ask for one"),

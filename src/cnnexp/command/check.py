@@ -32,9 +32,14 @@ def general(
 
 
 def check(config: DictConfig) -> None:
-    """Raise CnnexpError for the first setting that its constructor's signature doesn't allow."""
+    """Raise CnnexpError for the first setting that its constructor's signature doesn't allow.
+
+    What stands in conf/ as it was shipped is right, and importing its constructors would take seconds: only groups
+    that were typed into are checked, unless the settings come from elsewhere too.
+    """
     from hydra.utils import get_object
 
+    typed = _typed_into(config)
     settings: dict[str, Any] = OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[assignment]
     missing = sorted(_missing(settings))
     if missing:
@@ -42,6 +47,8 @@ def check(config: DictConfig) -> None:
     groups = {key: value for key, value in settings.items() if isinstance(value, Mapping)}
     check_arguments(general, {key: value for key, value in settings.items() if key not in groups}, "")
     for path, node in _constructors(groups, ""):
+        if typed is not None and path.partition(".")[0] not in typed:
+            continue
         target = node["_target_"]
         try:
             constructor = get_object(target)
@@ -50,6 +57,24 @@ def check(config: DictConfig) -> None:
             raise CnnexpError(f"{path}._target_={target} can't be imported: {reason}") from None
         arguments = {key: value for key, value in node.items() if not key.startswith("_")}
         check_arguments(constructor, arguments, f"{path}.")
+
+
+def _typed_into(config: DictConfig) -> set[str] | None:
+    """Return the groups that an override changes a value of; None where the shipped conf/ isn't all there is."""
+    from cnnexp.app import config_folder
+
+    if "hydra" not in config or config.hydra.job.config_name != "config":
+        return None
+    folders = {source.path for source in config.hydra.runtime.config_sources if source.schema == "file"}
+    if folders != {str(config_folder())}:
+        return None
+    # a task's own arguments may be what another setting is, such as run
+    typed = {"task"} if any(not str(key).startswith("_") for key in config.task) else set()
+    for override in config.hydra.overrides.task:
+        key, _, value = override.lstrip("+~").partition("=")
+        if "." in key or value.startswith("{"):
+            typed.add(key.partition(".")[0])
+    return typed
 
 
 def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any], prefix: str) -> None:

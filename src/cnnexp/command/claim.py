@@ -1,5 +1,7 @@
 """A folder for each run and each sweep, claimed before anything is written, and never shared."""
 
+import contextlib
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,11 +11,15 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnnexp.command import ranks, sweep
-from cnnexp.command.explain import ANSWERED
+from cnnexp.command import cluster, ranks, sweep
 from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
 from cnnexp.errors import CnnexpError, Refused
+
+_made: dict[Path, list[Path]] = {}
+"""The folders that this process claimed, and what it had to make above each, the nearest first."""
+
+_SAYS_NOTHING = {".hydra", "run.log", "result.json"}
 
 
 class ClaimFolders(Callback):
@@ -24,16 +30,21 @@ class ClaimFolders(Callback):
         from cnnexp.command.check import check
 
         try:
+            cluster.refuse_single_run(config)
             check(config)
             if config.hydra.runtime.choices.task == "fit":
-                # what only Lightning and torch know to refuse, while there is no folder yet
+                # what only torch and Lightning know to refuse, while there is no folder yet; torch alone is there
+                # in half the time
+                from cnnexp.tasks.optimization import build_optimization
+
+                build_optimization(config)
                 from cnnexp.tasks.fit import rehearse
 
                 folder = ranks.meet(rehearse(config), lambda: self._own_folder(config))
             else:
                 ranks.refuse_typed(config)
                 folder = self._own_folder(config)
-        except (CnnexpError, OSError) as error:
+        except Exception as error:  # a bug too: Hydra would make a warning of it, and go on
             raise Refused from error
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(folder)
@@ -47,11 +58,12 @@ class ClaimFolders(Callback):
 
         loader = GlobalHydra.instance().config_loader()
         try:
+            cluster.prepare(config)
             jobs = sweep.jobs_of(config, loader)
             check_jobs(config, jobs, loader)
             if sweep.current is None:
                 sweep.current = sweep.Sweep(self._claim(config, "hydra.sweep.dir").resolve())
-        except (CnnexpError, OSError, *ANSWERED) as error:
+        except Exception as error:
             raise Refused from error
         folder = sweep.current.folder
         sweep.current.jobs = None if jobs is None else len(jobs)
@@ -74,7 +86,10 @@ class ClaimFolders(Callback):
                 note_resume(Path(config.resume), config)
             return
         folder = Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)
-        OmegaConf.save(settings_of(config), folder / "config.yaml", resolve=True)
+        try:
+            OmegaConf.save(settings_of(config), folder / "config.yaml", resolve=True)
+        except OSError as error:  # of which Hydra would make a warning
+            raise Refused from error
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Let go of the job's settings, which Hydra would keep in memory for every job until a sweep's end."""
@@ -89,10 +104,27 @@ class ClaimFolders(Callback):
     @staticmethod
     def _claim(config: DictConfig, key: str) -> Path:
         folder = Path(OmegaConf.select(config, key))
+        missing = [parent for parent in folder.absolute().parents if not parent.exists()]
         try:
-            return claim(folder)
+            claimed = claim(folder)
+            _made[claimed.resolve()] = missing
+            return claimed
         except FileExistsError:  # a file stands where a folder above ours should be
             raise CnnexpError(f"{folder}: a part of this path is a file, not a folder") from None
+
+
+def give_back(folder: Path) -> None:
+    """Remove a run's folder if this process made it and there is nothing in it but how the run began.
+
+    A mistake that is found only once the data are there then leaves no more behind than one that is found before.
+    """
+    missing = _made.pop(folder.resolve(), None)
+    if missing is None or not {path.name for path in folder.iterdir()} <= _SAYS_NOTHING:
+        return
+    shutil.rmtree(folder)
+    with contextlib.suppress(OSError):  # somebody else's run is in it by now
+        for parent in missing:
+            parent.rmdir()
 
 
 def resume(config: DictConfig) -> None:

@@ -2,11 +2,17 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from hydra.errors import HydraException, OverrideParseException
 from omegaconf.errors import OmegaConfBaseException
+
+# choices that come with a plugin of Hydra's, and the extra that installs it
+EXTRAS = {
+    "hydra/launcher/submitit_slurm": "slurm",
+    "hydra/launcher/submitit_local": "slurm",
+}
 
 
 def nearest(key: str, allowed: Iterable[str], prefix: str = "") -> str:
@@ -31,25 +37,35 @@ def explain(error: BaseException) -> str:
             if text:
                 return text
     text = str(error)
+    plugin = re.search(r"Could not (?:find|load) '([^']+)'", text)
+    if plugin and plugin[1] in EXTRAS:
+        extra = EXTRAS[plugin[1]]
+        group, _, choice = plugin[1].rpartition("/")
+        return f'{group}={choice}: its plugin isn\'t installed; type: pip install "cnnexp[{extra}]"'
     option = re.search(r"Could not find '(\S+)/([^/']+)'\s+Available options in '[^']+':((?:\n\t\S+)*)", text)
     if option:
         group, wrong, listed = option.groups()
-        names = [name for name in listed.split() if not name.startswith("_")]
-        close = difflib.get_close_matches(wrong, names, n=1)
-        hint = f"did you mean {group}={close[0]}? " if close else ""
-        return f"{group}={wrong}: there is no such {group}; {hint}Allowed: {', '.join(names)}"
+        return _unknown_choice(group, wrong, listed.split(), f"{group}=%s")
     unloaded = re.search(r"Could not load '([^'/]+)/([^']+)'", text)
     if unloaded:
         group, wrong = unloaded.groups()
         folders = [Path(folder) / group for folder in re.findall(r"path=file://(\S+)", text)]
-        names = sorted({file.stem for folder in folders for file in folder.glob("[!_]*.yaml")})
-        return f"{group}={wrong}: there is no such {group}{nearest(wrong, names, f'{group}=')}"
+        names = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
+        # a group of which several may be chosen
+        return _unknown_choice(group, wrong, names, f"{group}=[%s]")
     group_key = re.search(r"Could not override '([^']+)'\.\s+No match in the defaults list", text)
     if group_key:
         return f"{group_key[1]}: no such config group"
     if isinstance(error, OverrideParseException):
         return f"can't read '{error.override}': an override is key=value, lists as key=[1,2]"
     return "\n".join(line for line in text.splitlines() if line.strip())[:600] or type(error).__name__
+
+
+def _unknown_choice(group: str, wrong: str, there: Sequence[str], typed: str) -> str:
+    names = [name for name in there if not name.startswith("_")]
+    close = difflib.get_close_matches(wrong, names, n=1)
+    hint = f"did you mean {typed % close[0]}? " if close else ""
+    return f"{typed % wrong}: there is no such {group.rstrip('s')}; {hint}Allowed: {', '.join(names)}"
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str | None:

@@ -90,8 +90,8 @@ def meet(trainer: "L.Trainer", claim: Callable[[], Path]) -> Path:
     if trainer.world_size == 1 or environment is None:
         if (started := _started_by_torchrun()) > 1:
             raise CnnexpError(
-                f"torchrun started {started} processes, but trainer.devices and trainer.num_nodes ask for one; type "
-                "trainer=ddp\ntrainer.devices=… with as many, or python -m cnnexp"
+                f"torchrun started {started} processes, but trainer.devices and trainer.num_nodes ask for one; "
+                "type trainer=ddp\ntrainer.devices=… with as many, or python -m cnnexp"
             )
         return claim()
     _check(trainer, environment)
@@ -197,28 +197,24 @@ def asks_for_several(trainer: DictConfig) -> bool:
 
 
 def refuse_in_sweep(config: DictConfig) -> None:
-    """Raise CnnexpError for a job of several processes in a sweep whose launcher runs it in the sweep's own."""
-    launcher = str(config.hydra.launcher._target_).rpartition(".")[2]
-    fits = config.hydra.runtime.choices.task == "fit"
-    if fits and launcher != "SlurmLauncher" and asks_for_several(config.trainer):
+    """Raise CnnexpError for a job of several processes in a sweep."""
+    if config.hydra.runtime.choices.task == "fit" and asks_for_several(config.trainer):
         _refuse()
 
 
 def refuse_to_start_in_sweep(trainer: "L.Trainer") -> None:
-    """Raise CnnexpError where Lightning would start further processes by typing a sweep's command again."""
+    """Raise CnnexpError in a sweep's job that turns out to need several processes."""
     from hydra.core.hydra_config import HydraConfig
     from hydra.types import RunMode
 
-    environment = getattr(trainer.strategy, "cluster_environment", None)
-    here = environment is not None and not environment.creates_processes_externally
-    if trainer.world_size > 1 and here and HydraConfig.get().mode == RunMode.MULTIRUN:
+    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
         _refuse()
 
 
 def _refuse() -> None:
     raise CnnexpError(
-        "a job of several processes can't be one of a local sweep: each would start the whole sweep again. "
-        "Type one run a command,\nor trainer.devices=1 trainer.num_nodes=1, or hydra/launcher=submitit_slurm"
+        "a job of several processes can't be one of a sweep: each would start the whole sweep again.\n"
+        "Type one run a command (without -m), or trainer.devices=1 trainer.num_nodes=1"
     )
 
 

@@ -54,12 +54,15 @@ def claim(folder: Path) -> Path:
 
     Raises OSError where the folder can't be made for another reason than that it is there.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     number = 1
     while True:
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        # each time: another process may just have given back its own, and what was empty above it
+        folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             candidate.mkdir()
+        except FileNotFoundError:
+            continue
         except FileExistsError:
             number += 1
         else:

@@ -1,5 +1,6 @@
 """A sweep as a whole: its jobs, what is left of them, how far it is, and how it ended."""
 
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -24,6 +25,8 @@ class Sweep:
         folder: where its jobs' folders are.
         jobs: how many jobs it has, None where a sweeper finds that out as it goes.
         resumed: whether it goes on with an earlier one.
+        cancel: what cancels the jobs, where they run elsewhere and go on without this process: ``scancel 12``.
+        unfinished: those of such jobs that ended without an end, by their folder's name, and why.
     """
 
     folder: Path
@@ -32,6 +35,8 @@ class Sweep:
     done: int = 0
     best: tuple[float, str] | None = None
     started: float = field(default_factory=time.monotonic)
+    cancel: str | None = None
+    unfinished: dict[str, str] = field(default_factory=dict)
 
     def announce(self, name: str) -> str:
         """Return a line for the job that begins: which one, the time left, the best so far."""
@@ -39,9 +44,22 @@ class Sweep:
         if self.jobs and self.done:
             left = (time.monotonic() - self.started) / self.done * (self.jobs - self.done)
             parts.append(f"{duration(left)} left")
-        if self.best:
-            parts.append(f"best val accuracy so far {self.best[0]:.2%} ({self.best[1]})")
-        return f"{', '.join(parts)}: {name}"
+        return f"{', '.join([*parts, *self._best()])}: {name}"
+
+    def tell(self, name: str, status: str) -> str:
+        """Return a line for a job that has ended elsewhere."""
+        count = f"{self.done}" + (f" of {self.jobs}" if self.jobs else "")
+        return f"{', '.join([f'{count} ended', *self._best()])}: {name} {status}"
+
+    def _best(self) -> list[str]:
+        return [f"best val accuracy so far {self.best[0]:.2%} ({self.best[1]})"] if self.best else []
+
+    def stopped_waiting(self, signal: str) -> str:
+        """Return what there is to know as this process ends and the jobs go on."""
+        return (
+            f"{signal}: no longer waiting, but the jobs go on; to cancel them: {self.cancel}\n"
+            f"report, now or later: python -m cnnexp task=report run={os.path.relpath(self.folder)}"
+        )
 
     def finished(self, name: str, result: dict[str, Any]) -> None:
         """Count a job that has ended, well or not."""
@@ -94,17 +112,28 @@ def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -
 
 def _again(folder: Path, composed: DictConfig) -> list[str] | None:
     """Return what a job of a resumed sweep is started with beside its own overrides; None if it is complete."""
-    from cnnexp import runs
-    from cnnexp.command.claim import quoted
     from cnnexp.command.recorded import changed_since
 
-    if not (folder / ".hydra" / "config.yaml").is_file():
-        return []
-    changed = changed_since(folder, composed)
+    changed = changed_since(folder, composed) if has_record(folder) else []
     if changed:
         raise CnnexpError(
             f"{folder.name} was started with another {', '.join(changed)}; start a new sweep for that"
         )
+    return go_on(folder)
+
+
+def has_record(folder: Path) -> bool:
+    """Whether a job was started in a folder."""
+    return (folder / ".hydra" / "config.yaml").is_file()
+
+
+def go_on(folder: Path) -> list[str] | None:
+    """Return the overrides that make a job go on in its folder: none before its first start, None if complete."""
+    from cnnexp import runs
+    from cnnexp.command.claim import quoted
+
+    if not has_record(folder):
+        return []
     if (runs.read_result(folder) or {}).get("status") == "completed":
         return None
     return [f"resume={quoted(str(folder))}", "hydra.output_subdir=null"]
@@ -134,13 +163,21 @@ def end(sweep: Sweep) -> int:
     from cnnexp.reports.records import sweep_runs
     from cnnexp.reports.write import write_report
 
-    folders = sweep_runs(sweep.folder)
-    if not folders:
-        return 0
-    report = write_report(folders, sweep.folder, f"{sweep.folder.parent.name} {sweep.folder.name}")
-    print(report)
-    records = [run.record for run in report.study.runs if run.record.status == "failed"]
-    failed = [f"{record.folder.name}: {str(record.error).splitlines()[0]}" for record in records]
+    failed: list[str] = []
+    if folders := sweep_runs(sweep.folder):
+        report = write_report(folders, sweep.folder, f"{sweep.folder.parent.name} {sweep.folder.name}")
+        print(report)
+        records = [run.record for run in report.study.runs if run.record.status == "failed"]
+        failed = [f"{record.folder.name}: {str(record.error).splitlines()[0]}" for record in records]
     if failed:
         print(f"{len(failed)} failed in {sweep.folder}:", *failed, sep="\n  ", file=sys.stderr)
-    return len(failed)
+    left = [f"{name}: {why}" for name, why in sweep.unfinished.items()]
+    if left:
+        where = os.path.relpath(sweep.folder)
+        print(
+            f"{len(left)} didn't finish; python -m cnnexp resume={where} goes on:",
+            *left,
+            sep="\n  ",
+            file=sys.stderr,
+        )
+    return len(failed) + len(left)

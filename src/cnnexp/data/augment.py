@@ -26,6 +26,15 @@ def draw(pictures: int, generator: torch.Generator) -> Tensor:
     return torch.rand(pictures, DRAWS, generator=generator, device=generator.device)
 
 
+def check_padding(padding: int, height: int, width: int) -> None:
+    """Raise CnnexpError for pictures that are too small to be shifted so far."""
+    if not 0 <= padding < min(height, width):
+        raise CnnexpError(
+            f"crop_padding={padding} does not fit pictures of {height}x{width}: "
+            f"it can be 0 to {min(height, width) - 1}"
+        )
+
+
 def random_crop(pictures: Tensor, padding: int, draws: Tensor) -> Tensor:
     """Shift each picture by up to ``padding`` pixels either way; its own reflection fills the edges.
 
@@ -37,11 +46,7 @@ def random_crop(pictures: Tensor, padding: int, draws: Tensor) -> Tensor:
         draws: in [0, 1), shape (batch, 2), for the row and the column.
     """
     batch, channels, height, width = pictures.shape
-    if not 0 <= padding < min(height, width):
-        raise CnnexpError(
-            f"crop_padding={padding} does not fit pictures of {height}x{width}: "
-            f"it can be 0 to {min(height, width) - 1}"
-        )
+    check_padding(padding, height, width)
     rows, columns = (draws * (2 * padding + 1)).long().unbind(1)
     # (groups, height, width, unit): whole pixels, or single values where channels are planes of their own
     last = _is_channels_last(pictures)

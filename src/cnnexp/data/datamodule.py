@@ -9,10 +9,10 @@ import torch
 from annotated_types import Ge, Interval
 from torch import Tensor
 
-from cnnexp.data.augment import Augmentation, to_float
+from cnnexp.data.augment import Augmentation, check_padding, to_float
 from cnnexp.data.loader import BatchLoader
 from cnnexp.data.picture_folder import OnCorrupt
-from cnnexp.data.sources import Source, load_source
+from cnnexp.data.sources import SHAPES, Source, load_source
 from cnnexp.data.split import split
 from cnnexp.data.statistics import mean_and_std, picture_brightness
 from cnnexp.errors import CnnexpError
@@ -104,6 +104,23 @@ class ImageDataModule(L.LightningDataModule):
         self._moved: dict[str, tuple[Tensor, Tensor]] = {}
 
     # what the data is
+
+    @property
+    def known_shape(self) -> tuple[tuple[int, int, int], int]:
+        """``image_shape`` and ``classes`` as far as they are known without reading the data.
+
+        Of a picture folder only the side is; its channels and classes are made up.
+        """
+        return SHAPES.get(self.dataset, ((3, self.image_size, self.image_size), 2))
+
+    def check(self, device: torch.device) -> None:
+        """Raise CnnexpError for what can't be done, whatever is in the pictures, with training on ``device``."""
+        if self.device == "cuda" and device.type != "cuda":
+            raise CnnexpError(
+                f"data.device=cuda keeps the pictures on the GPU, but training runs on the {device.type}; "
+                "type data.device=auto, or train on a GPU"
+            )
+        check_padding(self.crop_padding, *self.known_shape[0][1:])
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -311,11 +328,7 @@ class ImageDataModule(L.LightningDataModule):
     def _place(self, part: str) -> tuple[Tensor, Tensor]:
         """Return a part's pictures and labels, on the device where they are to lie."""
         source, device = self._source, self._training_device()
-        if self.device == "cuda" and device.type != "cuda":
-            raise CnnexpError(
-                f"data.device=cuda keeps the pictures on the GPU, but training runs on the {device.type}; "
-                "type data.device=auto, or train on a GPU"
-            )
+        self.check(device)
         if part == "train":
             pictures, labels = source.train_pictures, source.train_labels
         else:

@@ -14,8 +14,9 @@ from annotated_types import Ge
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer, quiet_lightning
+from cnnexp.tasks.build import build_data, build_model, build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
+from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import SeedSteps
 
 log = logging.getLogger(__name__)

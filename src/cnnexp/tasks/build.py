@@ -10,6 +10,7 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
+from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.profilers import Profiler
@@ -20,6 +21,7 @@ from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.tables import shown
+from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
 from cnnexp.training.profiler import NoProfiler, profiler_into
@@ -48,7 +50,7 @@ def build_trainer(
         "default_root_dir": folder,
         "callbacks": [*callbacks, *([ProgressBar()] if config.trainer.enable_progress_bar else [])],
         "logger": list(loggers) or False,
-        "plugins": [WholeCheckpointIO(), *([SyncBatchNorm()] if config.trainer.sync_batchnorm else [])],
+        "plugins": [WholeCheckpointIO(), *_slurm(), *([SyncBatchNorm()] if config.trainer.sync_batchnorm else [])],
         "enable_checkpointing": any(isinstance(c, L.pytorch.callbacks.Checkpoint) for c in callbacks),
     }
     try:
@@ -61,6 +63,13 @@ def build_trainer(
         if config.trainer.strategy == "fsdp" and not torch.cuda.is_available():
             raise CnnexpError("trainer=fsdp needs NVIDIA GPUs, and there is none here; type trainer=ddp") from None
         raise CnnexpError(f"trainer: {' '.join(str(error).split())}") from None
+
+
+def _slurm() -> list[SLURMEnvironment]:
+    """Return Slurm's environment within a Slurm job: started again by whoever started it, not by Lightning."""
+    if "SLURM_NTASKS" not in os.environ or TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def build_data(config: DictConfig) -> ImageDataModule:
@@ -86,24 +95,6 @@ def build_model(
     )
 
 
-def build_optimization(config: DictConfig) -> tuple[Any, Any]:
-    """Return the optimizer and the schedule as functions of what only a run knows.
-
-    Both are tried on a single number first: torch checks their ranges (a negative learning rate) only then.
-    """
-    optimizer = instantiate(config.optimizer, _convert_="all")
-    scheduler = instantiate(config.scheduler, _convert_="all")
-    try:
-        trial = optimizer([torch.nn.Parameter(torch.zeros(1))])
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise CnnexpError(f"optimizer: {error}") from None
-    try:
-        scheduler(trial, epochs=2, steps_per_epoch=10)
-    except (ValueError, TypeError) as error:
-        raise CnnexpError(f"scheduler: {error}") from None
-    return optimizer, scheduler
-
-
 def quiet_lightning() -> None:
     """Leave out Lightning's remarks that a user of this command can do nothing about."""
     for package in ("lightning.pytorch", "lightning.fabric"):
@@ -113,9 +104,11 @@ def quiet_lightning() -> None:
     # averaging has no part in the test
     # what is logged is the same in all processes, having been added up already
     # and LeafSpec is Lightning's own matter with torch; nor need every epoch be validated
+    # on a cluster's login node, srun isn't for a run of one process
     for message in (
         "does not have many workers", "smaller than the logging interval", "exists and is not empty",
         "your dataloader is not resumable", "LeafSpec", "could not find the monitored key",
         "recommended to use `self.log", "callbacks used to create the checkpoint",
+        "The .srun. command is available",
     ):  # fmt: skip
         warnings.filterwarnings("ignore", f".*{message}")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import WeightAveraging
 from omegaconf import DictConfig, OmegaConf
@@ -18,8 +19,10 @@ from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
 from cnnexp.reports.verdicts import best_row
-from cnnexp.tasks.build import build_data, build_model, build_optimization, build_trainer, quiet_lightning
+from cnnexp.runs import write_whole
+from cnnexp.tasks.build import build_data, build_model, build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
+from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
 from cnnexp.training.checkpoints import BEST, FOLDER, checkpoint_callbacks
 from cnnexp.training.compilation import Compile
@@ -51,8 +54,9 @@ def fit(job: Job) -> None:
     trainer = build_trainer(config, job.folder, callbacks, loggers)
     _check_length(trainer)
     ranks.refuse_to_start_in_sweep(trainer)
-
     data = build_data(config)
+    _check_sizes(config, data, trainer)
+
     data.prepare_data()
     data.setup("fit")
     model = build_model(config, data.image_shape, data.classes)
@@ -64,7 +68,9 @@ def fit(job: Job) -> None:
     checkpoint = None
     if config.resume is not None:
         checkpoint, behind = checkpoint_to_go_on_from(job.folder / FOLDER, model)
-        log.info("going on after epoch %d" if checkpoint else "nothing was saved yet: from the start", len(behind))
+        log.info(
+            "%s", f"going on after epoch {len(behind)}" if checkpoint else "nothing was saved yet: from the start"
+        )
         for logger in loggers:
             if isinstance(logger, (CsvLogger, TensorBoardLogger)):
                 logger.start_again(behind)
@@ -73,6 +79,8 @@ def fit(job: Job) -> None:
         logger.log_hyperparams(hyperparameters)
     for board in boards:
         board.log_text("settings", f"```yaml\n{OmegaConf.to_yaml(config, resolve=True)}```")
+    # a run that has begun to train keeps its folder, whatever becomes of it
+    (job.folder / FOLDER).mkdir(exist_ok=True)
     try:
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         for callback in callbacks:
@@ -103,7 +111,7 @@ def fit(job: Job) -> None:
         figure = draw_curves(model.history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
         picture = png(figure)
         if job.writes:
-            (job.folder / "curves.png").write_bytes(picture)
+            write_whole(job.folder / "curves.png", picture)
         for board in boards:
             board.log_png("curves", picture, len(model.history))
     finally:
@@ -121,6 +129,7 @@ def rehearse(config: DictConfig) -> L.Trainer:
     trial.trainer.profiler = None  # torch's begins to record as it is made
     trainer = build_trainer(trial, Path.cwd())
     _check_length(trainer)
+    _check_sizes(config, build_data(config), trainer)
     return trainer
 
 
@@ -171,6 +180,18 @@ def _check_length(trainer: L.Trainer) -> None:
         raise CnnexpError(f"trainer.max_epochs={trainer.max_epochs} trains nothing; type 1 or more")
     if trainer.limit_val_batches == 0:
         raise CnnexpError("trainer.limit_val_batches=0 leaves nothing to choose the best epoch by; type 1 or more")
+
+
+def _check_sizes(config: DictConfig, data: ImageDataModule, trainer: L.Trainer) -> None:
+    """Raise CnnexpError for what the pictures' size alone rules out, which is known without them."""
+    data.check(trainer.strategy.root_device)
+    try:
+        with torch.device("meta"):  # where a network of any size takes no memory and no time
+            build_model(config, *data.known_shape)
+    except CnnexpError:
+        raise
+    except Exception as error:  # a network of one's own, that can't be built there, may well be right
+        log.debug("not tried beforehand: %s", error)
 
 
 def _raise_unless_finished(history: Sequence[Mapping[str, float]]) -> None:

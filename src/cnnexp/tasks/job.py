@@ -2,7 +2,8 @@
 
 import contextlib
 import logging
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -13,9 +14,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import runs
-from cnnexp.command import ranks, sweep
+from cnnexp.command import claim, ranks, sweep
 from cnnexp.command.check import check
-from cnnexp.errors import CnnexpError, Refused, StopSweep
+from cnnexp.disk import cant_write, quiet_threads, reserve
+from cnnexp.errors import CantWrite, CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted
 
 log = logging.getLogger(__name__)
@@ -56,7 +58,8 @@ class Job:
 def run_job(config: DictConfig) -> None:
     """Do the task that the settings name, in the folder that Hydra was given for it.
 
-    A job of a sweep that fails says so in its own folder and lets the others go on; a single job raises.
+    A job of a sweep that fails says so in its own folder and lets the others go on, but for one that the disk
+    failed; a single job raises.
     """
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
@@ -64,7 +67,7 @@ def run_job(config: DictConfig) -> None:
     job = Job(config, dict(hydra.runtime.choices), Path(hydra.runtime.output_dir), writes=ranks.is_first())
     if job.choices["task"] != "fit":
         ranks.use_one_process(config)
-    with runs.held(job.folder) if job.writes else contextlib.nullcontext():
+    with _kept_from_others(job) as room:
         # what was measured before stays until there is something newer
         known = (runs.read_json(job.folder / runs.RESULT) or {}) if config.resume is not None else {}
         job.result = {**dict.fromkeys(NUMBERS), **known}
@@ -85,19 +88,27 @@ def run_job(config: DictConfig) -> None:
                     log.info("%s", whole.announce(job.folder.name))
                 if whole is None or whole.jobs is None:  # all others were checked before they got a folder
                     check(config)
-            instantiate(config.task)(job)
+            with quiet_threads():
+                instantiate(config.task)(job)
         except (Interrupted, KeyboardInterrupt):
             job.record(status="interrupted")
             raise
-        except Exception as error:
-            job.record(status="failed", error=f"{type(error).__name__}: {error}")
-            # to the log file only: what ends a single job is shown as its process ends
-            _log_to_file(error)
+        except Exception as raised:
+            error = _told(raised, job, whole)
+            with contextlib.suppress(OSError):  # what went wrong is shown, even where it can't be written down
+                if room is not None:
+                    room.unlink(missing_ok=True)
+                job.record(status="failed", error=f"{type(error).__name__}: {error}")
+                # to the log file only: what ends a single job is shown as its process ends
+                _log_to_file(raised)
             if in_sweep:
-                log.error("failed: %s", error)
-                if config.fail_fast:
+                with contextlib.suppress(OSError):
+                    log.error("failed: %s", error)
+                if config.fail_fast or isinstance(error, CantWrite):
                     raise StopSweep from error
             elif isinstance(error, CnnexpError):
+                if config.resume is None and not isinstance(error, CantWrite):
+                    claim.give_back(job.folder)
                 raise Refused from error
             else:
                 raise
@@ -106,6 +117,25 @@ def run_job(config: DictConfig) -> None:
         finally:
             if whole is not None:
                 whole.finished(job.folder.name, job.result)
+
+
+def _told(error: Exception, job: Job, whole: sweep.Sweep | None) -> Exception:
+    """Return an error as it is shown: what the disk refused says what to do about it."""
+    if isinstance(error, CnnexpError):
+        return error
+    goes_on = job.choices["task"] == "fit"
+    folder = os.path.relpath(job.folder if whole is None else whole.folder)
+    return cant_write(error, job.folder, f"python -m cnnexp resume={folder}" if goes_on else "") or error
+
+
+@contextlib.contextmanager
+def _kept_from_others(job: Job) -> Iterator[Path | None]:
+    """Hold the folder's lock, and the file that keeps some room, where this process is the one that writes."""
+    if not job.writes:
+        yield None
+        return
+    with runs.held(job.folder), reserve(job.folder / ".hydra") as room:
+        yield room
 
 
 def _quiet_terminal() -> None:

@@ -3,22 +3,25 @@
 import logging
 
 from cnnexp.reports.tables import final_table
-from cnnexp.tasks.build import build_data, build_trainer, quiet_lightning
+from cnnexp.tasks.build import build_trainer, quiet_lightning
 from cnnexp.tasks.job import Job
-from cnnexp.tasks.load import load_run
+from cnnexp.tasks.load import load_for
 from cnnexp.training.callbacks import StopOnSignal
 
 log = logging.getLogger(__name__)
 
 
 def test(job: Job) -> None:
-    """Test the checkpoint that ``checkpoint`` names on the test set of the run that ``run`` names."""
+    """Test the checkpoint that ``checkpoint`` names on the test set of the run that ``run`` names.
+
+    Another ``data.root`` tests it on other pictures of the same classes, prepared as those it was trained on.
+    """
     quiet_lightning()
-    loaded = load_run(job.config.run, job.config.checkpoint)
+    loaded = load_for(job)
     # what the command line changes (another data.root, another precision) is in the job's settings
     loaded.model.test_time_augmentation = job.config.model.get("test_time_augmentation", "none")
     trainer = build_trainer(job.config, job.folder, [StopOnSignal()])
-    [numbers] = trainer.test(loaded.model, datamodule=build_data(job.config), verbose=False)
+    [numbers] = trainer.test(loaded.model, datamodule=loaded.data, verbose=False)
     job.record(
         **numbers,
         parameters=loaded.model.parameter_count,

@@ -11,7 +11,7 @@ from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from tqdm import tqdm
 
 from cnnexp.distributed import AGREE_EVERY, highest, several
-from cnnexp.interrupts import Interrupted
+from cnnexp.interrupts import Interrupted, stop_signals
 from cnnexp.seeds import mix
 from cnnexp.training.checkpoints import save_last
 
@@ -82,10 +82,11 @@ class SeedSteps(L.Callback):
 
 
 class StopOnSignal(Checkpoint):
-    """Finish the batch in hand and save on the first SIGINT or SIGTERM, stop at once on the second.
+    """Finish the batch in hand and save on the first SIGINT or SIGTERM, stop at once on another SIGINT.
 
-    Validation, which can't be gone on with in the middle, is finished too, and saved with its epoch. Put it last
-    among the callbacks: what it saves must hold what the others did with the batch.
+    So it does on any other signal that `raise_on_signals` was given, such as a cluster's. Validation, which can't
+    be gone on with in the middle, is finished too, and saved with its epoch. Put it last among the callbacks: what
+    it saves must hold what the others did with the batch.
 
     Of several processes one may get the signal: all stop at the next batch at which they ask each other.
     """
@@ -101,14 +102,18 @@ class StopOnSignal(Checkpoint):
     def _take_over(self) -> None:
         self._several = several()
         # when a loop starts, not in setup: Lightning puts its own handlers in place between the two
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in stop_signals():
             if number not in self._before and signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self._own is not None:
+        if self._own is None:
+            self._own = number
+        elif number == signal.SIGINT:
             raise Interrupted(number)
-        self._own = number
+        elif number != signal.SIGTERM:
+            # a cluster sends SIGTERM too, often twice, but its own signal says that the job is to go on
+            self._own = number
 
     def _ask(self, trainer: L.Trainer, batch_idx: int | None = None) -> None:
         """Take note of a signal, at a point that is the same for all processes."""

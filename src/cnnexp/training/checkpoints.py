@@ -31,7 +31,8 @@ class WholeCheckpointIO(TorchCheckpointIO):
     ) -> None:
         """Write ``checkpoint`` to ``path``; raises OSError (disk full, not allowed) with ``path`` untouched."""
         target = Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
+        # not what is above it: a run whose folder was taken away is to end, not to go on in a new one
+        target.parent.mkdir(exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
             with temporary.open("wb") as file:

@@ -3,9 +3,11 @@
 All are Lightning loggers, because a logger is what gets the row whole. The x axis is the epoch, from one.
 """
 
+import contextlib
 import csv
 import io
 import logging
+import os
 import struct
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -54,9 +56,14 @@ class CsvLogger(_EpochLogger):
 
     def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
         """Append a row; what wasn't measured is an empty cell."""
-        new = not self.path.exists()
-        with self.path.open("a", newline="") as file:
-            self._write(file, [{**row, "epoch": epoch}], header=new)
+        before = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("a", newline="") as file:
+                self._write(file, [{**row, "epoch": epoch}], header=not before)
+        except OSError:  # the disk may have taken a part of the row
+            with contextlib.suppress(OSError):
+                os.truncate(self.path, before)
+            raise
 
     def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
         """Write the file anew with the epochs that a checkpoint has behind it."""

@@ -1,0 +1,80 @@
+"""A disk that gets full, or a folder that can no longer be written, while a run is at work."""
+
+import contextlib
+import errno
+import os
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+from cnnexp.errors import CantWrite
+
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_ROOM = 32 * 1024
+
+
+@contextlib.contextmanager
+def reserve(folder: Path) -> Iterator[Path]:
+    """Keep a little room while a run is at work, and yield the file that holds it.
+
+    Once that is removed there is room on a full disk for the line in ``run.log`` and the status in
+    ``result.json``.
+    """
+    room = folder / ".reserve"
+    # at random: file systems that compress would keep no room for zeros
+    room.write_bytes(os.urandom(_ROOM))
+    try:
+        yield room
+    finally:
+        with contextlib.suppress(OSError):
+            room.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def quiet_threads() -> Iterator[None]:
+    """Leave out the traceback of a thread that met a full disk: who waits for the thread is told of it too."""
+    before = threading.excepthook
+
+    def hook(args: threading.ExceptHookArgs) -> None:
+        if args.exc_value is None or cant_write(args.exc_value) is None:
+            before(args)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = before
+
+
+def cant_write(error: BaseException, folder: Path | None = None, again: str = "") -> CantWrite | None:
+    """Return what to say of an error that came of the disk; None for any other error.
+
+    Args:
+        error: what was raised, perhaps because of or after the disk's own error.
+        folder: what is written to; any trouble with a file inside of it counts.
+        again: the command that goes on with what was begun, once there is room.
+    """
+    seen: set[int] = set()
+    part: BaseException | None = error
+    while part is not None and id(part) not in seen:
+        if isinstance(part, OSError) and (part.errno in (*_FULL, errno.EROFS) or _inside(part, folder)):
+            return CantWrite(_told(part, folder, again))
+        seen.add(id(part))
+        part = part.__cause__ or part.__context__
+    return None
+
+
+def _inside(error: OSError, folder: Path | None) -> bool:
+    if folder is None or not isinstance(error.filename, (str, os.PathLike)):
+        return False
+    return Path(error.filename).absolute().is_relative_to(folder.absolute())
+
+
+def _told(error: OSError, folder: Path | None, again: str) -> str:
+    where = os.path.relpath(error.filename or folder or ".")
+    reason = error.strerror or type(error).__name__
+    if folder is not None and not folder.is_dir():
+        return f"can't write {where}: {reason}. The run's folder was taken away while it was at work"
+    todo = "make room" if error.errno in _FULL else "make it writable"
+    then = f", then go on with: {again}" if again else ", then type the same again"
+    return f"can't write {where}: {reason}. What was saved before is whole;\n{todo}{then}"
