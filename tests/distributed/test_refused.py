@@ -19,7 +19,7 @@ TORCHRUN = {
         ("trainer=ddp trainer.num_nodes=2", {}, "nothing starts a process on the other nodes. Type srun"),
         ("trainer=ddp trainer.devices=3", TORCHRUN, "(3 * 1) does not match the world size (2)"),
         ("", TORCHRUN, "torchrun started 2 processes, but trainer.devices and trainer.num_nodes ask for one"),
-        ("task=summary", TORCHRUN, "task=summary is done by one process, torchrun started 2"),
+        ("task=summary", TORCHRUN, "task=summary is done by one process, but torchrun started 2"),
         ("task=summary trainer=ddp trainer.devices=2", {}, "leave trainer, trainer.devices out"),
         pytest.param("trainer=fsdp", {}, "needs NVIDIA GPUs", marks=needs_no_gpu),
         pytest.param("trainer=fsdp trainer.accelerator=cpu", {}, "type trainer=ddp", marks=needs_no_gpu),
