@@ -42,7 +42,6 @@ SMALL = {
 }
 
 ALL = [(page.name, command) for page in PAGES for command in commands(page)]
-CNNEXP = [(page, command) for page, command in ALL if command.startswith("python -m cnnexp")]
 # what is left is installing and testing, which continuous integration does word for word, or a server
 ELSEWHERE = (
     'python -m pip install -e . && python -m cnnexp',
@@ -52,7 +51,17 @@ ELSEWHERE = (
     "python -m bench",
     "python -m bench --quick",
     "python tests/reliability/kill_harness.py --kills 50",
+    # tests/distributed/test_several.py: two processes by Lightning, on two hosts by torchrun, as srun starts them,
+    # and gone on with
+    "python -m cnnexp trainer=ddp trainer.devices=2",
+    "torchrun --nnodes=2 --nproc_per_node=1 --node_rank=0 --master_addr=HOST --master_port=29400 "
+    "-m cnnexp trainer=ddp trainer.num_nodes=2",
+    "srun --nodes=2 --ntasks-per-node=1 --kill-on-bad-exit=1 python -m cnnexp trainer=ddp trainer.num_nodes=2",
+    "python -m cnnexp resume=outputs/cnn-digits/2026-01-31_12-00-00 trainer.devices=2 trainer.max_epochs=10",
 )  # fmt: skip
+CNNEXP = [
+    (page, command) for page, command in ALL if command.startswith("python -m cnnexp") and command not in ELSEWHERE
+]
 
 
 def test_there_is_no_command_that_nothing_runs():
