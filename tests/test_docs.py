@@ -68,6 +68,13 @@ ELSEWHERE = (
     "python -m cnnexp experiment=overfit_train_size hydra/launcher=slurm_cpu",
     "python -m cnnexp -m model=cnn,ffnn data=cifar10 hydra/launcher=slurm_gpu hydra.launcher.partition=gpu",
     'sbatch --time=60 --cpus-per-task=4 --wrap "srun python -m cnnexp data=cifar10 model=cnn"',
+    # tests/distributed/test_several.py: two processes by Lightning, on two hosts by torchrun, as srun starts them,
+    # and gone on with
+    "python -m cnnexp trainer=ddp trainer.devices=2",
+    "torchrun --nnodes=2 --nproc_per_node=1 --node_rank=0 --master_addr=HOST --master_port=29400 "
+    "-m cnnexp trainer=ddp trainer.num_nodes=2",
+    "srun --nodes=2 --ntasks-per-node=1 --kill-on-bad-exit=1 python -m cnnexp trainer=ddp trainer.num_nodes=2",
+    "python -m cnnexp resume=outputs/cnn-digits/2026-01-31_12-00-00 trainer.devices=2 trainer.max_epochs=10",
 )  # fmt: skip
 CNNEXP = [
     (page, command) for page, command in ALL if command.startswith("python -m cnnexp") and command not in ELSEWHERE

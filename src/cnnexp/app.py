@@ -13,7 +13,7 @@ import hydra
 from omegaconf import DictConfig
 
 import cnnexp
-from cnnexp.command import plugins, recorded, resolvers, sweep
+from cnnexp.command import plugins, ranks, recorded, resolvers, sweep
 from cnnexp.command.arguments import check_flags, flags_first
 from cnnexp.command.explain import ANSWERED, explain
 from cnnexp.disk import cant_write
@@ -21,6 +21,8 @@ from cnnexp.errors import CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
 
 FAILED, MISTAKE = 1, 2
+
+_typed: list[str] | None = None
 
 
 def config_folder() -> Path:
@@ -36,6 +38,9 @@ def job(config: DictConfig) -> float | None:
     """Do one job: the one of a run, or one of a sweep's; return how good it was."""
     from cnnexp.tasks.job import run_job
 
+    # Hydra has read what we put together; Lightning starts further processes of a run by typing the same again
+    if _typed is not None:
+        sys.argv = _typed
     return run_job(config)
 
 
@@ -53,8 +58,10 @@ def run(arguments: list[str]) -> int:
     if "--version" in arguments:
         print(f"cnnexp {cnnexp.__version__}")
         return 0
+    global _typed
     typed, sweep.current = sys.argv, None
-    give_signals_back = raise_on_signals()
+    _typed = [typed[0], *arguments]
+    give_signals_back, put_environment_back = raise_on_signals(), ranks.begin()
     # errors come to us as they are; otherwise Hydra prints them itself and exits with 1
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
@@ -97,6 +104,8 @@ def run(arguments: list[str]) -> int:
             raise
         return _say(str(told), told.exit_status)
     except Interrupted as interrupted:
+        if ranks.leaves_the_status_to_another():
+            return 0
         if sweep.current is not None and sweep.current.cancel:
             print(sweep.current.stopped_waiting(str(interrupted)), file=sys.stderr)
             return interrupted.exit_status
@@ -107,11 +116,12 @@ def run(arguments: list[str]) -> int:
             print(f"report of what there is: python -m cnnexp task=report run={where}", file=sys.stderr)
         return interrupted.exit_status
     finally:
-        # Lightning starts further processes of a run by typing the same command again
         sys.argv = typed
+        put_environment_back()
         give_signals_back()
 
 
 def _say(text: str, status: int = MISTAKE) -> int:
-    print(f"cnnexp: {text}", file=sys.stderr)
-    return status
+    who = "cnnexp" if ranks.is_first() else f"cnnexp, process {ranks.number}"
+    print(f"{who}: {text}", file=sys.stderr)
+    return 0 if ranks.leaves_the_status_to_another() else status

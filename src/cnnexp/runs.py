@@ -18,7 +18,7 @@ from cnnexp.errors import CnnexpError
 RESULT = "result.json"
 FREE_TO_CHANGE = (
     "name", "run", "resume", "fail_fast", "logger", "trainer.max_epochs", "trainer.accelerator", "trainer.devices",
-    "data.root", "data.num_workers",
+    "trainer.num_nodes", "trainer.strategy", "data.root", "data.num_workers",
 )  # fmt: skip
 """Settings that don't make it another experiment: a resume may change them."""
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")

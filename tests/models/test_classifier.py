@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from cnnexp import CNN, FFNN, CnnexpError
+from cnnexp.models.metrics import LossAndAccuracy
 from cnnexp.models.tta import weighted_views
 
 SHAPE, CLASSES = (1, 4, 4), 3
@@ -227,3 +228,13 @@ def test_matching_data_are_taken():
     run = trainer()
     run.fit(CNN(list(SHAPE), CLASSES, channels=[2], hidden=[]), data)
     assert run.global_step == 3
+
+
+def test_the_numbers_are_means_over_pictures_however_many_batches_they_came_in():
+    draw = torch.Generator().manual_seed(2)
+    logits, labels = torch.randn(200, 3, generator=draw), torch.randint(3, (200,), generator=draw)
+    found = LossAndAccuracy(3)
+    for batch in zip(logits.split(3), labels.split(3), strict=True):  # 64 batches and 3 more
+        found.add(*batch)
+    assert found.compute()["loss"] == pytest.approx(F.cross_entropy(logits, labels).item(), rel=1e-6)
+    assert found.compute()["accuracy"] == pytest.approx(logits.argmax(1).eq(labels).double().mean().item())

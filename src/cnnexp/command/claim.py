@@ -12,7 +12,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnnexp.command import cluster, plugins, sweep
+from cnnexp.command import cluster, plugins, ranks, sweep
 from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
 from cnnexp.errors import CnnexpError, Refused
@@ -42,15 +42,16 @@ class ClaimFolders(Callback):
                 build_optimization(config)
                 from cnnexp.tasks.fit import rehearse
 
-                rehearse(config)
-            if config.resume is not None:
-                resume(config)
-                return
-            folder = self._claim(config, "hydra.run.dir")
+                folder = ranks.meet(rehearse(config), lambda: self._own_folder(config))
+            else:
+                ranks.refuse_typed(config)
+                folder = self._own_folder(config)
         except Exception as error:  # a bug too: Hydra would make a warning of it, and go on
             raise Refused from error
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(folder)
+            if not ranks.is_first():
+                ranks.follow(config)
 
     def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Claim the folder of a sweep, and name its jobs by what is swept."""
@@ -103,6 +104,12 @@ class ClaimFolders(Callback):
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
         """Let go of the job's settings, which Hydra would keep in memory for every job until a sweep's end."""
         job_return.cfg = job_return.hydra_cfg = None
+
+    def _own_folder(self, config: DictConfig) -> Path:
+        if config.resume is None:
+            return self._claim(config, "hydra.run.dir")
+        resume(config)
+        return Path(config.hydra.run.dir)
 
     @staticmethod
     def _claim(config: DictConfig, key: str) -> Path:
@@ -185,7 +192,9 @@ def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]] | None, loader:
         choices = tuple(override for override in job if is_group(override.partition("=")[0].lstrip("+~")))
         new = {(choices, override) for override in ("", *job)} - seen
         if new:
-            check(loader.load_sweep_config(config, list(job)))
+            composed = loader.load_sweep_config(config, list(job))
+            check(composed)
+            ranks.refuse_in_sweep(composed)
             seen |= new
 
 

@@ -52,14 +52,15 @@ class BatchLoader:
     epoch it is by ``loader.batch_sampler.set_epoch(epoch)``, or every pass is the same. The last batch may be
     smaller.
 
-    On several devices each takes its part of every batch, so that ``batch_size`` counts the pictures of a
-    step whatever their number; every picture is met exactly once an epoch.
+    Of several processes each takes its part of every batch, so that ``batch_size`` counts the pictures of a
+    step whatever their number; every picture is met exactly once an epoch. Of a last batch smaller than the
+    number of processes some get nothing: an empty batch, so that all take the same number of steps.
 
     Args:
         pictures: uint8, shape (N, channels, height, width), on the CPU or on ``device``.
         labels: int64, shape (N,), where the pictures are.
         indices: which pictures, in their order when not shuffled; int64.
-        batch_size: pictures a step, over all devices.
+        batch_size: pictures a step, over all processes.
         shuffle: a new order each epoch.
         augmentation: what is done to the pictures, if anything.
         mean: of each channel of [0, 1] pictures; with ``std``, pictures are standardised.
@@ -70,7 +71,7 @@ class BatchLoader:
         world_size: number of processes that share the batches.
 
     Raises:
-        CnnexpError: when a batch could leave a device with nothing.
+        CnnexpError: for batches smaller than the number of processes.
     """
 
     # Lightning sets the epoch through batch_sampler.sampler; an attribute `sampler` of our own would make it
@@ -91,10 +92,10 @@ class BatchLoader:
         rank: int = 0,
         world_size: int = 1,
     ) -> None:
-        if batch_size < world_size or len(indices) < world_size:
+        if batch_size < world_size:
             raise CnnexpError(
-                f"batches of {batch_size} out of {len(indices)} pictures can't be shared by {world_size} "
-                f"devices: batch_size must be {max(world_size, 1)} at least, and so must the number of pictures"
+                f"batches of {batch_size} can't be shared by {world_size} processes; type data.batch_size="
+                f"{world_size} or more (and data.eval_batch_size), or fewer trainer.devices"
             )
         self.batch_size = batch_size
         self.batch_sampler = EpochSampler()
@@ -117,16 +118,18 @@ class BatchLoader:
 
     def __len__(self) -> int:
         """Return the number of batches of an epoch."""
-        full, left = divmod(len(self._indices), self.batch_size)
-        return full + (left >= self._world_size if full else left > 0)
+        return -(-len(self._indices) // self.batch_size)
+
+    def whole_size(self, number: int) -> int:
+        """Return how many pictures the batch of that number has, over all processes."""
+        return min(self.batch_size, len(self._indices) - number * self.batch_size)
 
     @property
     def batch_sizes(self) -> list[int]:
-        """The sizes that this device's batches have: the usual one, and the last one's if that is another."""
-        last = len(self._indices) - (len(self) - 1) * self.batch_size
-        whole = [self.batch_size] if len(self) > 1 else []
-        parts = [-((self._rank - size) // self._world_size) for size in (*whole, last)]
-        return list(dict.fromkeys(parts))
+        """The sizes that this process's batches have: the usual one, and the last one's if that is another."""
+        wholes = [self.whole_size(number) for number in (0, len(self) - 1)] if len(self) else []
+        parts = [-((self._rank - size) // self._world_size) for size in wholes]
+        return [size for size in dict.fromkeys(parts) if size]
 
     def __iter__(self) -> Iterator[Batch]:
         """Yield an epoch's batches: float pictures (n, channels, height, width) and labels (n,)."""
@@ -139,7 +142,7 @@ class BatchLoader:
         if self._stored.device.type != self._device.type:
             chosen = self._one_ahead(chosen)
         for number, (pictures, labels, coins, start, whole) in enumerate(chosen, skipped):
-            if self._augmentation:
+            if self._augmentation and len(pictures):
                 generator.manual_seed(mix(self._seed, epoch, number, _AUGMENTATION))
                 # drawn for the whole batch, so that a picture gets the same on any number of devices
                 draws = draw(whole, generator)[start : start + len(pictures)]
@@ -147,15 +150,14 @@ class BatchLoader:
             yield to_float(pictures, self._mean, self._std), labels
 
     def _shards(self, epoch: int, skipped: int) -> Iterator[_Shard]:
-        """Yield this device's part of each batch."""
+        """Yield this process's part of each batch."""
         order = self._indices
         if self._shuffle:
             generator = torch.Generator().manual_seed(mix(self._seed, epoch))
             order = order[torch.randperm(len(order), generator=generator).to(order.device)]
-        batches = len(self)
-        for number in range(skipped, batches):
+        for number in range(skipped, len(self)):
             first = number * self.batch_size
-            whole = order[first:] if number == batches - 1 else order[first : first + self.batch_size]
+            whole = order[first : first + self.batch_size]
             size, start = len(whole), 0
             if self._world_size > 1:
                 parts = whole.tensor_split(self._world_size)

@@ -139,6 +139,12 @@ class Airbench(Classifier):
         if self.trainer.world_size == 1:
             self._let_bias_learn(self.current_epoch < self.whitening_bias_epochs)
 
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """On several devices, leave the bias out of the step instead."""
+        if self.trainer.world_size > 1 and self.current_epoch >= self.whitening_bias_epochs:
+            assert self.whitening.bias is not None
+            self.whitening.bias.grad = None
+
     def _let_bias_learn(self, learns: bool) -> None:
         assert self.whitening.bias is not None
         self.whitening.bias.requires_grad_(learns)

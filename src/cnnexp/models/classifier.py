@@ -9,12 +9,13 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
-from lightning.pytorch.plugins.precision import MixedPrecision, Precision
+from lightning.pytorch.plugins.precision import FSDPPrecision, MixedPrecision, Precision
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 import cnnexp
+from cnnexp.distributed import several, share_buffers, summed
 from cnnexp.errors import CnnexpError
 from cnnexp.models.metrics import LossAndAccuracy
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
@@ -30,6 +31,8 @@ SchedulerFactory: TypeAlias = Callable[..., dict[str, Any]]
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
+_CHECK_EVERY = 64
+"""Batches after which several processes see together whether the loss is still finite."""
 _LIGHTNING_NOTES = frozenset({"_current_fx_name"})
 """Attributes that Lightning writes dozens of times a step; see ``Classifier.__setattr__``."""
 
@@ -82,6 +85,8 @@ class Classifier(L.LightningModule):
         self._epoch_metrics: dict[str, float] = {}
         self._so_far: dict[str, Any] | None = None
         self._in_epoch = False
+        self._several = False
+        self._whole_size: Callable[[int], int] | None = None
         self._seconds = 0.0
         self._clock = 0.0
 
@@ -140,9 +145,16 @@ class Classifier(L.LightningModule):
         """Return the mean cross-entropy of a batch."""
         pictures, labels = batch
         logits = self(pictures)
-        if self.running.add(logits, labels):
+        updated = self.running.add(logits, labels)
+        if self._several:  # at the same steps in all processes, so that all stop
+            updated = (batch_idx + 1) % _CHECK_EVERY == 0
+        if updated:
             self._check_finite(batch_idx)
-        return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        if self._whole_size is None:
+            return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
+        # DDP takes the mean of the processes' gradients, but their parts of a batch needn't be equal
+        total = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="sum")
+        return total * (self.trainer.world_size / self._whole_size(batch_idx))
 
     def on_train_epoch_end(self) -> None:
         """Log all of the epoch's numbers at once: one row an epoch, whatever the logger."""
@@ -168,7 +180,7 @@ class Classifier(L.LightningModule):
                 "seconds": self._seconds + time.perf_counter() - self._clock,
                 "running": self.running.so_far(),
                 # between two steps of the optimizer, where gradients are accumulated
-                "gradients": [parameter.grad for parameter in self.parameters()],
+                "gradients": [self._gradient(parameter) for parameter in self.parameters()],
             }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -178,6 +190,9 @@ class Classifier(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Go on in the middle of an epoch, where the checkpoint was made there."""
+        self._several = several()
+        # other loaders than ours are taken to give every process the same number of pictures
+        self._whole_size = getattr(self.trainer.train_dataloader, "whole_size", None) if self._several else None
         so_far, self._so_far = self._so_far, None
         if so_far is None:
             return
@@ -198,6 +213,8 @@ class Classifier(L.LightningModule):
         # here and not at the end, because Lightning's weight averaging has its weights in place from before
         # this hook until before on_validation_epoch_end
         self.evaluated.reset()
+        # without sync_batchnorm each process has averages of its own; those of the first are what is saved
+        share_buffers(self)
         if self._in_fit():
             self._stop_clock()
             make = getattr(getattr(self.trainer, "datamodule", None), "train_eval_dataloader", None)
@@ -206,7 +223,8 @@ class Classifier(L.LightningModule):
                 with self.trainer.precision_plugin.val_step_context():
                     for batch in make():
                         pictures, labels = self.transfer_batch_to_device(batch, self.device, 0)
-                        self.clean.add(self(pictures), labels)
+                        # not self(…): weights that are shared out are put together by what Lightning wraps us in
+                        self.clean.add(cast(Any, self.trainer.model)(pictures), labels)
                 self._epoch_metrics |= {f"train_{k}": v for k, v in self.clean.compute().items()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -295,6 +313,10 @@ class Classifier(L.LightningModule):
                 "float16 gradients can't be clipped for a fused optimizer; type optimizer.fused=false, or "
                 "trainer.precision=bf16-mixed"
             )
+        if isinstance(precision, FSDPPrecision) and gradient_clip_algorithm in (None, "norm"):
+            # each process holds a part of every gradient: the norm is of all parts together
+            cast(Any, self.trainer.model).clip_grad_norm_(gradient_clip_val)
+            return
         self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
@@ -312,12 +334,21 @@ class Classifier(L.LightningModule):
 
     def _check_finite(self, batch_idx: int) -> None:
         """Stop a training that has diverged, before a checkpoint is made of it."""
-        if not self.running.is_finite():
+        finite = self.running.is_finite()
+        if self._several:
+            finite = self.trainer.strategy.reduce_boolean_decision(finite, all=True)
+        if not finite:
             rate = self.trainer.optimizers[0].param_groups[0]["lr"]
             raise CnnexpError(
                 f"the loss is no longer finite: epoch {self.current_epoch + 1}, by step {batch_idx + 1}, at "
                 f"learning rate {rate:g}; lower optimizer.lr, or clip: trainer.gradient_clip_val=1.0"
             )
+
+    def _gradient(self, parameter: Tensor) -> Tensor | None:
+        """Return the gradient of what was met since the optimizer's last step, over all processes."""
+        if parameter.grad is None or isinstance(self.trainer.precision_plugin, FSDPPrecision):
+            return None
+        return summed(parameter.grad) / self.trainer.world_size if self._several else parameter.grad
 
     def _in_fit(self) -> bool:
         return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking

@@ -1,13 +1,16 @@
 """Loss and accuracy over many batches, without a device synchronisation in any of them."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import MeanMetric
+from torchmetrics import SumMetric
 from torchmetrics.classification import MulticlassAccuracy
+
+from cnnexp.distributed import several, summed
 
 _MOST_BATCHES = 64
 """Reducing this many batches at once costs a small network nearly nothing a step; see docs/performance.md."""
@@ -18,14 +21,16 @@ _MOST_LOGITS = 1 << 20
 class LossAndAccuracy(nn.Module):
     """The mean cross-entropy and the accuracy of everything added since the last ``reset``.
 
-    Logits are kept as they come and reduced a few dozen batches at a time. The sums are torchmetrics', which
-    also adds them up over processes.
+    Logits are kept as they come and reduced a few dozen batches at a time. Where several processes hold a part of
+    the batches each, ``compute`` is of all of them, however unequal the parts; the others must call it too.
     """
 
     def __init__(self, classes: int) -> None:
         super().__init__()
-        self.loss = MeanMetric(nan_strategy="disable")
-        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False)
+        # we add them up over processes ourselves, all sums at once
+        # a sum: torchmetrics' MeanMetric drops its weights where it doesn't look for NaN (1.9)
+        self.loss = SumMetric(nan_strategy="disable", sync_on_compute=False)
+        self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False, sync_on_compute=False)
         self._logits: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._most = max(1, min(_MOST_BATCHES, _MOST_LOGITS // max(1, classes)))
@@ -45,7 +50,7 @@ class LossAndAccuracy(nn.Module):
 
     def is_finite(self) -> bool:
         """Return whether all that was added is finite; waits for the device."""
-        return bool(self.loss.mean_value.isfinite()) and all(
+        return bool(self.loss.sum_value.isfinite()) and all(
             bool(logits.isfinite().all()) for logits in self._logits
         )
 
@@ -56,16 +61,29 @@ class LossAndAccuracy(nn.Module):
         labels = torch.cat(self._labels)
         self._logits.clear()
         self._labels.clear()
-        self.loss.update(F.cross_entropy(logits, labels), weight=len(labels))
+        if not len(labels):  # of a last batch smaller than the number of processes, this one got nothing
+            return
+        self.loss.update(F.cross_entropy(logits, labels, reduction="sum"))
         self.accuracy.update(logits, labels)
 
     def compute(self) -> dict[str, float]:
         """Return ``{"loss": nats, "accuracy": share of right answers}``; waits for the device."""
         self._reduce()
-        return {"loss": _shortest(self.loss.compute()), "accuracy": _shortest(self.accuracy.compute())}
+        # true positives and false negatives: the right answers and the wrong ones
+        states = (self.loss.sum_value, self.accuracy.tp, self.accuracy.fn)
+        sums = [cast(Tensor, state).sum() for state in states]
+        if not several():  # not every device has double precision
+            sums = [value.cpu() for value in sums]
+        loss, right, wrong = summed(torch.stack([value.double() for value in sums]))
+        return {"loss": _shortest(loss / (right + wrong)), "accuracy": _shortest(right / (right + wrong))}
 
     def so_far(self) -> dict[str, Any]:
-        """Return everything added so far as tensors and lists, to go on from elsewhere to the same last bit."""
+        """Return everything added so far as tensors and lists, to go on from elsewhere to the same last bit.
+
+        Of several processes that is the sums over all of them.
+        """
+        if several():
+            self._reduce()
         return {
             "sums": [_copies(metric.metric_state) for metric in (self.loss, self.accuracy)],
             "updates": [metric.update_count for metric in (self.loss, self.accuracy)],
@@ -75,8 +93,10 @@ class LossAndAccuracy(nn.Module):
         }
 
     def go_on_from(self, so_far: Mapping[str, Any]) -> None:
-        """Take back what ``so_far`` gave."""
+        """Take back what ``so_far`` gave; of several processes the first takes it for all."""
         self.reset()
+        if several() and dist.get_rank() > 0:
+            return
         for metric, sums, updates in zip(
             (self.loss, self.accuracy), so_far["sums"], so_far["updates"], strict=True
         ):
@@ -95,7 +115,7 @@ class LossAndAccuracy(nn.Module):
 
 
 def _copies(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {name: value.clone() for name, value in state.items()}
+    return {name: summed(value).clone() for name, value in state.items()}
 
 
 def _shortest(number: Tensor) -> float:

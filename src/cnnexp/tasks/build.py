@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import torch
 from hydra.utils import instantiate
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -15,6 +16,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig
 
+from cnnexp.command import ranks
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classifier
@@ -23,6 +25,7 @@ from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
 from cnnexp.training.profiler import NoProfiler, profiler_into
+from cnnexp.training.sync_batchnorm import SyncBatchNorm
 
 log = logging.getLogger(__name__)
 
@@ -47,17 +50,19 @@ def build_trainer(
         "default_root_dir": folder,
         "callbacks": [*callbacks, *([ProgressBar()] if config.trainer.enable_progress_bar else [])],
         "logger": list(loggers) or False,
-        "plugins": [WholeCheckpointIO(), *_slurm()],
+        "plugins": [WholeCheckpointIO(), *_slurm(), *([SyncBatchNorm()] if config.trainer.sync_batchnorm else [])],
         "enable_checkpointing": any(isinstance(c, L.pytorch.callbacks.Checkpoint) for c in callbacks),
     }
     try:
-        if profiler is None and configured is not None:
+        if profiler is None and configured is not None and ranks.is_first():
             profiler = profiler_into(configured, folder / "profile")
             log.info("profile: %s", shown(folder / "profile"))
         arguments["profiler"] = profiler or NoProfiler()
         return make(**arguments)
     # ImportError: an accelerator whose package isn't there
     except (MisconfigurationException, ValueError, RuntimeError, TypeError, ImportError) as error:
+        if config.trainer.strategy == "fsdp" and not torch.cuda.is_available():
+            raise CnnexpError("trainer=fsdp needs NVIDIA GPUs, and there is none here; type trainer=ddp") from None
         raise CnnexpError(f"trainer: {' '.join(str(error).split())}") from None
 
 
@@ -93,14 +98,18 @@ def build_model(
 
 def quiet_lightning() -> None:
     """Leave out Lightning's remarks that a user of this command can do nothing about."""
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for package in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(package).setLevel(logging.WARNING)
     # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
     # a resumed run's folder is not empty, and Classifier itself sees to the batches that are behind it
+    # averaging has no part in the test
+    # what is logged is the same in all processes, having been added up already
     # and LeafSpec is Lightning's own matter with torch; nor need every epoch be validated
     # on a cluster's login node, srun isn't for a run of one process
     for message in (
         "does not have many workers", "smaller than the logging interval", "exists and is not empty",
         "your dataloader is not resumable", "LeafSpec", "could not find the monitored key",
+        "recommended to use `self.log", "callbacks used to create the checkpoint",
         "The .srun. command is available",
     ):  # fmt: skip
         warnings.filterwarnings("ignore", f".*{message}")

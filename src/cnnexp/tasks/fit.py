@@ -8,9 +8,11 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import instantiate
+from lightning.pytorch.callbacks import WeightAveraging
 from omegaconf import DictConfig, OmegaConf
 
 import cnnexp
+from cnnexp.command import ranks
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
@@ -37,17 +39,22 @@ def fit(job: Job) -> None:
     config = job.config
     # what can be wrong is found before the data are read
     build_optimization(config)
-    loggers = [
-        CsvLogger(job.folder / "metrics.csv"),
-        TerminalLogger(config.trainer.max_epochs),
-        *_configured_loggers(job),
-    ]
+    loggers = (
+        []
+        if not job.writes
+        else [
+            CsvLogger(job.folder / "metrics.csv"),
+            TerminalLogger(config.trainer.max_epochs),
+            *_configured_loggers(job),
+        ]
+    )
     boards = [logger for logger in loggers if isinstance(logger, Board)]
     callbacks: list[L.Callback] = [SeedSteps(config.seed)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [*checkpoint_callbacks(job.folder / FOLDER), StopOnSignal()]
     trainer = build_trainer(config, job.folder, callbacks, loggers)
     _check_length(trainer)
+    ranks.refuse_to_start_in_sweep(trainer)
     data = build_data(config)
     _check_sizes(config, data, trainer)
 
@@ -55,8 +62,9 @@ def fit(job: Job) -> None:
     data.setup("fit")
     model = build_model(config, data.image_shape, data.classes)
     device = str(trainer.strategy.root_device)
-    job.record(parameters=model.parameter_count, device=device)
-    _announce(job, data, model.parameter_count, device)
+    job.record(parameters=model.parameter_count, device=device, processes=trainer.world_size)
+    where = device if trainer.world_size == 1 else f"{device}, {trainer.world_size} processes"
+    _announce(job, data, model.parameter_count, where)
 
     checkpoint = None
     if config.resume is not None:
@@ -86,6 +94,8 @@ def fit(job: Job) -> None:
         _raise_unless_finished(history)
         best = best_row(history)
         job.record(**_numbers(history, best, data))
+        # once it has trained, Lightning's averaging would have the test take the weights that aren't averaged
+        trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
         [test] = trainer.test(
             model,
             datamodule=data,
@@ -105,7 +115,8 @@ def fit(job: Job) -> None:
             )
         figure = draw_curves(history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
         picture = png(figure)
-        write_whole(job.folder / "curves.png", picture)
+        if job.writes:
+            write_whole(job.folder / "curves.png", picture)
         for board in boards:
             board.log_png("curves", picture, len(history))
         status = "completed"
@@ -115,10 +126,11 @@ def fit(job: Job) -> None:
     finally:
         for board in boards:
             board.close(status)
+        ranks.wait_for_others(trainer)
     log.info("\n%s", final_table(job.result, job.folder))
 
 
-def rehearse(config: DictConfig) -> None:
+def rehearse(config: DictConfig) -> L.Trainer:
     """Build what needs neither data nor a folder; raises CnnexpError for what this machine or torch refuses."""
     quiet_lightning()
     build_optimization(config)
@@ -129,6 +141,7 @@ def rehearse(config: DictConfig) -> None:
     trainer = build_trainer(trial, Path.cwd())
     _check_length(trainer)
     _check_sizes(config, build_data(config), trainer)
+    return trainer
 
 
 def _numbers(

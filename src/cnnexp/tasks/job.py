@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import runs
-from cnnexp.command import claim, sweep
+from cnnexp.command import claim, ranks, sweep
 from cnnexp.command.check import check
 from cnnexp.disk import cant_write, quiet_threads, reserve
 from cnnexp.errors import CantWrite, CnnexpError, Refused, StopSweep
@@ -30,17 +30,22 @@ NUMBERS = (
 
 @dataclass
 class Job:
-    """What a task gets: its settings, the names of the choices behind them, and the folder it may write."""
+    """What a task gets: its settings, the names of the choices behind them, and the folder it may write.
+
+    Of several processes of one job only the first may write (``writes``).
+    """
 
     config: DictConfig
     choices: Mapping[str, Any]
     folder: Path
     result: dict[str, Any] = field(default_factory=dict)
+    writes: bool = True
 
     def record(self, **values: Any) -> None:
         """Put values into result.json at once, so that they outlive what comes after."""
         self.result |= values
-        runs.write_json(self.folder / runs.RESULT, self.result)
+        if self.writes:
+            runs.write_json(self.folder / runs.RESULT, self.result)
 
     @property
     def settings(self) -> dict[str, Any]:
@@ -62,8 +67,10 @@ def run_job(config: DictConfig) -> float | None:
     hydra = HydraConfig.get()
     in_sweep = hydra.mode == RunMode.MULTIRUN
     whole = sweep.current
-    job = Job(config, dict(hydra.runtime.choices), Path(hydra.runtime.output_dir))
-    with runs.held(job.folder), reserve(job.folder / ".hydra") as room:
+    job = Job(config, dict(hydra.runtime.choices), Path(hydra.runtime.output_dir), writes=ranks.is_first())
+    if job.choices["task"] != "fit":
+        ranks.use_one_process(config)
+    with _kept_from_others(job) as room:
         # what was measured before stays until there is something newer
         known = (runs.read_json(job.folder / runs.RESULT) or {}) if config.resume is not None else {}
         job.result = {**dict.fromkeys(NUMBERS), **known}
@@ -91,7 +98,8 @@ def run_job(config: DictConfig) -> float | None:
         except Exception as raised:
             error = _told(raised, job, whole)
             with contextlib.suppress(OSError):  # what went wrong is shown, even where it can't be written down
-                room.unlink(missing_ok=True)
+                if room is not None:
+                    room.unlink(missing_ok=True)
                 job.record(status="failed", error=f"{type(error).__name__}: {error}")
                 # to the log file only: what ends a single job is shown as its process ends
                 _log_to_file(raised)
@@ -123,6 +131,16 @@ def _told(error: Exception, job: Job, whole: sweep.Sweep | None) -> Exception:
     goes_on = job.choices["task"] == "fit"
     folder = os.path.relpath(job.folder if whole is None else whole.folder)
     return cant_write(error, job.folder, f"python -m cnnexp resume={folder}" if goes_on else "") or error
+
+
+@contextlib.contextmanager
+def _kept_from_others(job: Job) -> Iterator[Path | None]:
+    """Hold the folder's lock, and the file that keeps some room, where this process is the one that writes."""
+    if not job.writes:
+        yield None
+        return
+    with runs.held(job.folder), reserve(job.folder / ".hydra") as room:
+        yield room
 
 
 def _quiet_terminal() -> None:

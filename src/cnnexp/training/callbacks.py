@@ -10,6 +10,7 @@ import torch
 from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from tqdm import tqdm
 
+from cnnexp.distributed import AGREE_EVERY, highest, several
 from cnnexp.interrupts import Interrupted, stop_signals
 from cnnexp.seeds import mix
 from cnnexp.training.checkpoints import save_last
@@ -60,7 +61,8 @@ class ProgressBar(TQDMProgressBar):
 class SeedSteps(L.Callback):
     """Make what a step draws at random (dropout) a function of the seed, the epoch and the batch.
 
-    Then nothing depends on what ran before, and a checkpoint needs no state of a random number generator.
+    Then nothing depends on what ran before, and a checkpoint needs no state of a random number generator. Of
+    several processes each draws its own.
     """
 
     def __init__(self, seed: int) -> None:
@@ -71,7 +73,8 @@ class SeedSteps(L.Callback):
     ) -> None:
         """Seed the generator of the device of training."""
         # the generator's own method: torch.manual_seed visits every backend and costs 90 times as much
-        seed = mix(self.seed, trainer.current_epoch, batch_idx)
+        rank = trainer.global_rank
+        seed = mix(self.seed, trainer.current_epoch, batch_idx, *([rank] if rank else []))
         if pl_module.device.type == "cuda":
             torch.cuda.default_generators[pl_module.device.index or 0].manual_seed(seed)
         else:
@@ -84,28 +87,40 @@ class StopOnSignal(Checkpoint):
     So it does on any other signal that `raise_on_signals` was given, such as a cluster's. Validation, which can't
     be gone on with in the middle, is finished too, and saved with its epoch. Put it last among the callbacks: what
     it saves must hold what the others did with the batch.
+
+    Of several processes one may get the signal: all stop at the next batch at which they ask each other.
     """
 
     # a Checkpoint, because Lightning lets those come after all others
 
     def __init__(self) -> None:
         self.received: int | None = None
+        self._own: int | None = None
+        self._several = False
         self._before: dict[int, Any] = {}
 
     def _take_over(self) -> None:
+        self._several = several()
         # when a loop starts, not in setup: Lightning puts its own handlers in place between the two
         for number in stop_signals():
             if number not in self._before and signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.received is None:
-            self.received = number
+        if self._own is None:
+            self._own = number
         elif number == signal.SIGINT:
             raise Interrupted(number)
         elif number != signal.SIGTERM:
             # a cluster sends SIGTERM too, often twice, but its own signal says that the job is to go on
-            self.received = number
+            self._own = number
+
+    def _ask(self, trainer: L.Trainer, batch_idx: int | None = None) -> None:
+        """Take note of a signal, at a point that is the same for all processes."""
+        if not self._several:
+            self.received = self._own
+        elif batch_idx is None or (batch_idx + 1) % AGREE_EVERY == 0:
+            self.received = highest(self._own or 0, trainer.strategy.root_device) or None
 
     def _leave(self) -> None:
         if self.received is not None:
@@ -123,16 +138,23 @@ class StopOnSignal(Checkpoint):
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save and leave training if a signal came; after an epoch's last batch, with the epoch."""
-        if self.received is not None and batch_idx + 1 < trainer.num_training_batches:
+        if batch_idx + 1 == trainer.num_training_batches:
+            return
+        self._ask(trainer, batch_idx)
+        if self.received is not None:
             save_last(trainer)
             self._leave()
 
-    def on_train_epoch_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_train_epoch_end(self, trainer: L.Trainer, *args: Any, **kwargs: Any) -> None:
         """Leave training if a signal came; the epoch is saved."""
+        self._ask(trainer)
         self._leave()
 
-    def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
+    def on_test_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
         """Leave the test if a signal came."""
+        self._ask(trainer, batch_idx)
         self._leave()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from cnnexp.distributed import AGREE_EVERY, highest
 from cnnexp.errors import CnnexpError
 
 FOLDER = "checkpoints"
@@ -88,10 +89,17 @@ class SaveEvery(Checkpoint):
         """Save if it is time; the epoch's last batch is saved with the epoch."""
         done = batch_idx + 1
         due = self.steps is not None and done % self.steps == 0
-        due = due or (self.minutes is not None and time.monotonic() - self._saved >= 60 * self.minutes)
+        due = due or self._time_is_up(trainer, batch_idx)
         if due and done < trainer.num_training_batches:
             save_last(trainer)
             self._saved = time.monotonic()
+
+    def _time_is_up(self, trainer: L.Trainer, batch_idx: int) -> bool:
+        if self.minutes is None or (trainer.world_size > 1 and batch_idx % AGREE_EVERY):
+            return False
+        over = time.monotonic() - self._saved >= 60 * self.minutes
+        # a checkpoint is made by all processes together, whose clocks needn't agree
+        return bool(highest(over, trainer.strategy.root_device))
 
 
 class KeptCheckpoint(ModelCheckpoint):
