@@ -138,10 +138,8 @@ class StopOnSignal(Checkpoint):
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Save and leave training if a signal came; after an epoch's last batch, with the epoch."""
-        if batch_idx + 1 == trainer.num_training_batches:
-            return
         self._ask(trainer, batch_idx)
-        if self.received is not None:
+        if self.received is not None and batch_idx + 1 < trainer.num_training_batches:
             save_last(trainer)
             self._leave()
 
