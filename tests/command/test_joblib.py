@@ -50,7 +50,7 @@ def test_jobs_at_once_are_the_jobs_one_after_the_other_and_a_failure_is_the_fail
 
 @pytest.mark.slow
 def test_a_signal_to_the_parent_alone_ends_the_jobs_too(cnnexp, folder):
-    command = [sys.executable, "-m", "cnnexp", *TWO, "-m", "seed=0,1,2", *QUICK, "trainer.max_epochs=2000"]
+    command = [sys.executable, "-m", "cnnexp", *TWO, "-m", "seed=0,1,2", *QUICK, "trainer.max_epochs=500"]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
@@ -75,7 +75,7 @@ def test_a_signal_to_the_parent_alone_ends_the_jobs_too(cnnexp, folder):
 
 @pytest.mark.slow
 def test_fail_fast_ends_the_other_jobs(cnnexp, folder, capfd):
-    swept = ["-m", "optimizer.lr=0.001,-1,0.01,0.02", "trainer.max_epochs=2000", "fail_fast=true"]
+    swept = ["-m", "optimizer.lr=0.001,-1,0.01,0.02", "trainer.max_epochs=500", "fail_fast=true"]
     assert cnnexp(*QUICK, *TWO, *swept) == 1
     assert "1 failed" in capfd.readouterr().err
     assert statuses(the_sweep(folder))["optimizer.lr--1"] == "failed"

@@ -186,7 +186,7 @@ def test_two_processes_share_a_study_and_its_folder(folder):
 
 @pytest.mark.slow
 def test_trials_at_once_that_were_interrupted_are_finished_one_after_the_other(cnnexp, folder):
-    at_once = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.max_epochs=2000"]
+    at_once = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2", "trainer.max_epochs=500"]
     command = [sys.executable, "-m", "cnnexp", *OPTUNA, *QUICK, RATE, "hydra.sweeper.n_trials=3", *at_once]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, text=True, start_new_session=True,
