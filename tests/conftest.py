@@ -1,6 +1,7 @@
 """What several test files need: an empty folder to work in, and the command as a function and as a process."""
 
 import os
+import signal
 import subprocess
 import sys
 import tarfile
@@ -10,6 +11,9 @@ from pathlib import Path
 # before torch is imported, here and in the processes that tests start: networks this small gain nothing from
 # threads, and on a busy machine threads that wait for each other make a step a hundred times as slow
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# a shell starts what it runs in the background with Ctrl-C ignored, and what tests start would inherit it
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 import numpy as np
 import pytest

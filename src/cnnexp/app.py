@@ -46,6 +46,7 @@ def job(config: DictConfig) -> float | None:
 
 resolvers.register()
 plugins.prefer_files_of(config_folder())
+plugins.copy_lightly()
 
 
 def main() -> None:

@@ -6,20 +6,13 @@ import tempfile
 import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
+from annotated_types import Ge
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
-from pydantic import AfterValidator
-from pydantic_core import PydanticCustomError
-
-
-def _some(n_jobs: int) -> int:
-    if n_jobs == 0:
-        raise PydanticCustomError("n_jobs", "type 2 for two jobs at once, -1 for one a core")
-    return n_jobs
 
 
 class CnnexpJoblibLauncher(Launcher):
@@ -28,12 +21,12 @@ class CnnexpJoblibLauncher(Launcher):
     joblib gives each worker its share of the cores (OMP_NUM_THREADS and its like), unless they are set already.
 
     Args:
-        n_jobs: jobs at once; -1 for one a core, -2 for one less.
+        n_jobs: jobs at once; -1 for one a core.
     """
 
     NEEDS = "hydra_plugins.hydra_joblib_launcher", "joblib"
 
-    def __init__(self, n_jobs: Annotated[int, AfterValidator(_some)] = -1) -> None:
+    def __init__(self, n_jobs: Literal[-1] | Annotated[int, Ge(1)] = -1) -> None:
         self.n_jobs = n_jobs
         # lasts as long as the launcher: by it joblib sees that the workers of one batch will do for the next
         self._busy: Path | None = None

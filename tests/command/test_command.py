@@ -91,17 +91,12 @@ def test_a_failing_job_lets_the_others_go_on_and_the_sweep_ends_with_1(cnnexp, f
 @pytest.fixture
 def start(folder: Path) -> Iterator[Callable[..., tuple[subprocess.Popen, Path]]]:
     """Start a long run and wait until it has finished an epoch; it ends with the test at the latest."""
-    # a shell starts what it runs in the background with SIGINT ignored, and that is inherited
-    code = (
-        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-        "from cnnexp.app import main; main()"
-    )
     children: list[subprocess.Popen] = []
     pause = threading.Event()
 
     def started(*arguments: str) -> tuple[subprocess.Popen, Path]:
         child = subprocess.Popen(
-            [sys.executable, "-c", code, "trainer.max_epochs=100000", *QUICK[:2], *arguments],
+            [sys.executable, "-m", "cnnexp", "trainer.max_epochs=100000", *QUICK[:2], *arguments],
             cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
         )  # fmt: skip
         children.append(child)

@@ -22,7 +22,7 @@ MISTAKES = [
     ("task=evaluate", "there is no such task"),
     ("logger=tensorbord", "did you mean logger=tensorboard?"),
     ("callbacks=[emma]", "no such callback; did you mean callbacks=[ema]? Allowed: compile"),
-    ("logger=[tensorbord]", "no such logger; did you mean logger=[tensorboard]? Allowed: none"),
+    ("logger=[tensorbord]", "no such logger; did you mean logger=[tensorboard]? Allowed: comet"),
     ("callbacks=[ema,earlystopping]", "did you mean callbacks=[early_stopping]?"),
     ("experiment=notebook_cnn", "did you mean experiment=notebook_cnn_"),
     ("experiment=overfit", "did you mean experiment=overfit_"),

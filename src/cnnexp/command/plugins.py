@@ -1,5 +1,6 @@
 """Hydra's launchers and sweepers: which file sets one up, whether it is installed, whether it is used right."""
 
+from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,24 @@ def prefer_files_of(folder: Path) -> None:
     stored = ConfigStore.instance().repo.get("hydra", {})
     for file in (folder / "hydra").glob("*/*.yaml"):
         stored.get(file.parent.name, {}).pop(file.name, None)
+
+
+def copy_lightly() -> None:
+    """Let Hydra's copies of its store of settings share the settings.
+
+    It copies all that plugins have stored each time it composes or lists a group, a hundred times for ``--help``;
+    what it takes from a store it copies once more.
+    """
+
+    def tree(part: Any) -> Any:
+        return {key: tree(value) for key, value in part.items()} if isinstance(part, dict) else part
+
+    def copied(store: ConfigStore, memo: Any) -> ConfigStore:
+        another = copy(store)
+        another.repo = tree(store.repo)
+        return another
+
+    ConfigStore.__deepcopy__ = copied  # type: ignore[attr-defined]
 
 
 def check_plugins(config: DictConfig) -> None:
