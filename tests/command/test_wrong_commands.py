@@ -104,7 +104,7 @@ MISTAKES = [
     ("data.train_size=1000000", "train_size=1000000: there are"),
     ("model=airbench data=image_folder data.root={pictures} data.image_size=4 data.val_size=0.3", "9×9"),
     # the machine
-    pytest.param("trainer=gpu", "trainer:", marks=NO_GPU),
+    pytest.param("trainer=gpu", "no GPU here that torch can use; type trainer=auto", marks=NO_GPU),
     pytest.param("data.device=cuda", "data.device=cuda keeps the pictures on the GPU", marks=NO_GPU),
     ("trainer.accelerator=abacus", "trainer:"),
     ("trainer.devices=0", "trainer:"),

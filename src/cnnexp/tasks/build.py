@@ -63,7 +63,12 @@ def build_trainer(
     except (MisconfigurationException, ValueError, RuntimeError, TypeError, ImportError) as error:
         if config.trainer.strategy == "fsdp" and not torch.cuda.is_available():
             raise CnnexpError("trainer=fsdp needs NVIDIA GPUs, and there is none here; type trainer=ddp") from None
-        raise CnnexpError(f"trainer: {' '.join(str(error).split())}") from None
+        told = f"trainer: {' '.join(str(error).split())}"
+        if "No supported gpu" in told:
+            told = (
+                "trainer: there is no GPU here that torch can use; type trainer=auto, or trainer=cpu"
+            )
+        raise CnnexpError(told) from None
 
 
 def _slurm() -> list[SLURMEnvironment]:
