@@ -65,9 +65,7 @@ def build_trainer(
             raise CnnexpError("trainer=fsdp needs NVIDIA GPUs, and there is none here; type trainer=ddp") from None
         told = f"trainer: {' '.join(str(error).split())}"
         if "No supported gpu" in told:
-            told = (
-                "trainer: there is no GPU here that torch can use; type trainer=auto, or trainer=cpu"
-            )
+            told = "trainer: there is no GPU here that torch can use; type trainer=auto, or trainer=cpu"
         raise CnnexpError(told) from None
 
 
