@@ -76,7 +76,7 @@ def test_a_search_ends_with_its_best_trial_and_what_mattered(cnnexp, folder, cap
     assert cnnexp(*OPTUNA, *QUICK, "optimizer.lr=0.0001,0.01", "hydra.sweeper.n_trials=4") == 0
     printed = capsys.readouterr().out
     assert "job 4 of 4" in printed
-    assert "Search search: 4 of 4 trials done." in printed
+    assert "Study search: 4 of 4 trials done." in printed
     sweep = the_sweep(folder)
     found = results(sweep)
     assert len(found) == 4

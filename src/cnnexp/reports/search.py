@@ -166,7 +166,7 @@ def told(search: Search, shares: Mapping[str, float]) -> list[str]:
     states = [trial.state for trial in search.trials]
     over = len(states) - states.count("RUNNING") - states.count("WAITING")
     failed = f", {states.count('FAIL')} failed" if "FAIL" in states else ""
-    lines = [f"Search {search.study}: {over} of {search.n_trials} trials done{failed}."]
+    lines = [f"Study {search.study}: {over} of {search.n_trials} trials done{failed}."]
     best = search.best
     if best is not None and best.value is not None:
         settings = ", ".join(f"{names[key]}={shown_value(key, value)}" for key, value in best.params.items())
@@ -207,7 +207,7 @@ def draw_search(search: Search, shares: Mapping[str, float]) -> Figure | None:
         axes.set_xlabel(plain(names[key]), fontsize=9)
         if number % 3 == 0:
             axes.set_ylabel("validation accuracy, %", fontsize=9)
-    figure.suptitle(plain(f"Search {search.study}; later trials are darker"), fontsize=10)
+    figure.suptitle(plain(f"Study {search.study}; later trials are darker"), fontsize=10)
     return figure
 
 

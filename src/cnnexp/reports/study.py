@@ -107,9 +107,15 @@ class Configuration:
         return self.numbers[key].mean if key in self.numbers else None
 
 
+def _place(configuration: Configuration) -> tuple[float, float]:
+    accuracy, loss = configuration.mean("val_accuracy"), configuration.mean("val_loss")
+    # a small validation set gives many the same accuracy
+    return math.inf if accuracy is None else -accuracy, math.inf if loss is None else loss
+
+
 @dataclass(frozen=True)
 class Study:
-    """All runs, and the configurations among them, the highest validation accuracy first.
+    """All runs, and the configurations among them: highest validation accuracy first, then lowest validation loss.
 
     ``swept`` are the keys of the settings that differ.
     """
@@ -145,7 +151,7 @@ def study(records: Sequence[RunRecord], rule: Rule = Rule()) -> Study:  # noqa: 
         alone = "" if record.settings else str(record.folder)
         groups.setdefault((hashable(values), alone), []).append(run)
     configurations = [_configuration(members, swept, names) for members in groups.values()]
-    configurations.sort(key=lambda c: (c.mean("val_accuracy") is None, -(c.mean("val_accuracy") or 0.0)))
+    configurations.sort(key=_place)
     return Study(swept, runs, configurations, rule)
 
 
