@@ -85,8 +85,8 @@ def html_page(study: Study, pictures: Mapping[str, bytes], title: str, search: S
         _leaderboard(study),
         '<p class="faint">Mean ± sample standard deviation over the completed runs of a configuration, at the '
         "epoch of the best validation accuracy; the highest validation accuracy first, then the lowest validation "
-        "loss. Accuracies in per cent, gap in percentage points, losses in nats. Training accuracy and loss are clean: measured after the "
-        "epoch, in eval mode, without augmentation.</p>",
+        "loss. Accuracies in per cent, gap in percentage points, losses in nats. Training accuracy and loss are "
+        "clean: measured after the epoch, in eval mode, without augmentation.</p>",
     ]
     if pictures:
         parts.append("<h2>Pictures</h2>")

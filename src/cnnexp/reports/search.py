@@ -1,6 +1,7 @@
 """What a search has found: its best trial, the importance of what it searched, and a picture of both."""
 
 import json
+import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
@@ -84,6 +85,8 @@ def quiet_optuna() -> Any:
     """Return the package, without its log; raises ImportError where it isn't installed."""
     # SQLAlchemy 1.4, which Optuna 2 needs, warns of SQLAlchemy 2
     os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
+    # nor is it our business how Optuna's database is set up
+    logging.getLogger("alembic").setLevel(logging.WARNING)
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
