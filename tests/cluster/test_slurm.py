@@ -80,7 +80,7 @@ def test_a_preempted_job_whose_command_was_ended_comes_to_the_same_bits(cnnexp, 
     settings = [*SMALL, "trainer.max_epochs=15"]
     waiting, job = start(folder, *settings, *SMALL_JOBS, "-m", "seed=3", launcher, "hydra.launcher.mem_gb=1")
     waiting.send_signal(signal.SIGTERM)
-    _, error = waiting.communicate(timeout=30)
+    _, error = waiting.communicate(timeout=120)
     assert waiting.returncode == 143
     assert f"SIGTERM: no longer waiting, but the jobs go on; to cancel them: scancel {job}" in error
     sweep = the_sweep(folder).relative_to(folder)

@@ -62,7 +62,7 @@ def test_ctrl_c_ends_the_waiting_and_not_the_jobs(cnnexp, folder, capsys):
     waiting = start(folder, *SMALL, "trainer.max_epochs=3", "-m", "seed=0,1", LOCAL)
     assert "2 jobs started" in waiting.stdout.readline()
     os.killpg(waiting.pid, signal.SIGINT)
-    _, error = waiting.communicate(timeout=60)
+    _, error = waiting.communicate(timeout=180)
     assert waiting.returncode == 130
     sweep = the_sweep(folder).relative_to(folder)
     first, second = error.splitlines()
@@ -98,7 +98,7 @@ def test_a_launcher_without_its_plugin_names_what_to_install(launcher, folder):
         "import sys; sys.modules['hydra_plugins.hydra_submitit_launcher'] = None\n"
         f"from cnnexp.app import run; sys.exit(run(['-m', 'hydra/launcher={launcher}']))"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=180)
     assert done.returncode == 2
     assert 'its plugin isn\'t installed; type: pip install "cnnexp[slurm]"' in done.stderr
     assert list(folder.iterdir()) == []

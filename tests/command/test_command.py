@@ -55,7 +55,7 @@ def test_a_reader_that_stops_early_sees_no_traceback(folder):
     assert child.stderr is not None
     assert child.stderr.read() == ""
     child.stderr.close()
-    assert child.wait(timeout=60) == 1
+    assert child.wait(timeout=180) == 1
 
 
 def test_a_users_own_configs_are_choices_too(cnnexp, folder, capsys):
@@ -119,7 +119,7 @@ def start(folder: Path) -> Iterator[Callable[..., tuple[subprocess.Popen, Path]]
 def test_an_interrupted_run_says_so_and_keeps_its_last_checkpoint(number, status, sweep, start):
     child, run = start(*(["-m", "seed=0,1"] if sweep else []))
     child.send_signal(number)
-    output, _ = child.communicate(timeout=60)
+    output, _ = child.communicate(timeout=180)
     assert child.returncode == status, output
     assert json.loads((run / "result.json").read_text())["status"] == "interrupted"
     assert (run / "checkpoints" / "last.ckpt").exists()
