@@ -71,6 +71,28 @@ def process(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
     return start
 
 
+@pytest.fixture
+def interrupt_when(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Send this process a real signal, once, as a training batch begins for which a condition holds."""
+    from cnnexp.training.callbacks import SeedSteps
+
+    begin = SeedSteps.on_train_batch_start
+
+    def arrange(due: Callable[..., bool], number: int = signal.SIGINT) -> None:
+        sent = False
+
+        def watched(self, trainer, module, batch, batch_idx):
+            nonlocal sent
+            if not sent and due(self, trainer, batch_idx):
+                sent = True
+                os.kill(os.getpid(), number)
+            begin(self, trainer, module, batch, batch_idx)
+
+        monkeypatch.setattr(SeedSteps, "on_train_batch_start", watched)
+
+    return arrange
+
+
 @pytest.fixture(scope="module")
 def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     served, root = tmp_path_factory.mktemp("served"), tmp_path_factory.mktemp("data")

@@ -4,6 +4,9 @@ import signal
 from collections.abc import Callable, Sequence
 from types import FrameType
 
+Handler = Callable[[int, FrameType | None], None]
+USUAL = (signal.SIGINT, signal.SIGTERM)
+
 
 class Interrupted(BaseException):
     """The process was asked to stop. Not an Exception: what ends one job must end a whole sweep."""
@@ -19,24 +22,31 @@ def _stop(number: int, frame: FrameType | None) -> None:
     raise Interrupted(number)
 
 
-def raise_on_signals(numbers: Sequence[int] = (signal.SIGINT, signal.SIGTERM)) -> Callable[[], None]:
+def raise_on_signals(numbers: Sequence[int] = USUAL) -> Callable[[], None]:
     """Turn SIGINT (Ctrl-C) and SIGTERM, or other signals, into that exception; one that is ignored stays ignored.
 
     Returns the function that puts the handlers back that were there before.
     """
+    return answer_signals(_stop, numbers)
+
+
+def answer_signals(handler: Handler, numbers: Sequence[int] = USUAL) -> Callable[[], None]:
+    """Have a handler called for signals, but for those that are ignored.
+
+    Returns the function that puts the handlers back that were there before.
+    """
     before = {number: signal.getsignal(number) for number in numbers}
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:
-            signal.signal(number, _stop)
+    for number, earlier in before.items():
+        if earlier != signal.SIG_IGN:
+            signal.signal(number, handler)
 
     def give_back() -> None:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        for number, earlier in before.items():
+            signal.signal(number, earlier)
 
     return give_back
 
 
 def stop_signals() -> list[int]:
     """Return the signals that ask a run to stop: SIGINT, SIGTERM, and others given to `raise_on_signals`."""
-    usual = (signal.SIGINT, signal.SIGTERM)
-    return [number for number in signal.valid_signals() if number in usual or signal.getsignal(number) is _stop]
+    return [number for number in signal.valid_signals() if number in USUAL or signal.getsignal(number) is _stop]

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from cnnexp.reports.search import quiet_optuna
-from cnnexp.training.callbacks import SeedSteps
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
 OPTUNA = ["hydra/sweeper=optuna", "-m"]
@@ -104,29 +103,25 @@ def test_a_failed_trial_is_counted_and_the_search_goes_on(cnnexp, folder, capsys
 
 
 @pytest.fixture
-def interrupt(monkeypatch):
+def interrupt(interrupt_when):
     """Interrupt the trial of a number, counted from one, in its second epoch."""
-    begin, before = SeedSteps.on_train_batch_start, signal.signal(signal.SIGINT, signal.default_int_handler)
 
     def in_trial(which: int) -> None:
         begun = []
 
-        def watched(self, trainer, module, batch, batch_idx):
+        def due(steps, trainer, batch_idx):
             if (trainer.current_epoch, batch_idx) == (0, 0):
-                begun.append(self)
-            if len(begun) == which and (trainer.current_epoch, batch_idx) == (1, 1):
-                os.kill(os.getpid(), signal.SIGINT)
-            begin(self, trainer, module, batch, batch_idx)
+                begun.append(steps)
+            return len(begun) == which and (trainer.current_epoch, batch_idx) == (1, 1)
 
-        monkeypatch.setattr(SeedSteps, "on_train_batch_start", watched)
+        interrupt_when(due)
 
-    yield in_trial
-    signal.signal(signal.SIGINT, before)
+    return in_trial
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["resume", "the same command again"])
 def test_an_interrupted_search_is_finished_and_is_what_it_would_have_been(
-    shared, cnnexp, folder, capsys, interrupt, monkeypatch
+    shared, cnnexp, folder, capsys, interrupt
 ):
     command = [*OPTUNA, *QUICK, RATE, "model.dropout=0,0.2", "hydra.sweeper.n_trials=4", "name=a"]
     command += SHARED if shared else []
@@ -136,8 +131,6 @@ def test_an_interrupted_search_is_finished_and_is_what_it_would_have_been(
     assert [result["status"] for result in results(sweep).values()].count("interrupted") == 1
     assert "go on with: python -m cnnexp resume=outputs/sweeps/a/" in capsys.readouterr().err
     assert '"RUNNING"' in (sweep / "search.json").read_text()
-    monkeypatch.undo()
-    monkeypatch.chdir(folder)
 
     assert cnnexp(*(command if shared else [f"resume={sweep}"])) == 0
     assert "job 1 of 2" in capsys.readouterr().out

@@ -1,8 +1,6 @@
 """Sweeps as a whole: refused before they begin, resumed, stopped at a failure, and ended with a report."""
 
 import json
-import os
-import signal
 from pathlib import Path
 
 import pytest
@@ -15,7 +13,6 @@ from cnnexp.command.check import check
 from cnnexp.command.claim import check_jobs
 from cnnexp.command.sweep import Sweep, duration, jobs_of
 from cnnexp.errors import CnnexpError
-from cnnexp.training.callbacks import SeedSteps
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
 STUDIES = sorted(
@@ -83,20 +80,12 @@ def test_a_job_does_not_depend_on_those_before_it(cnnexp, folder):
 
 
 @pytest.fixture
-def interrupted(cnnexp, folder, monkeypatch, capsys) -> Path:
+def interrupted(cnnexp, folder, interrupt_when, capsys) -> Path:
     """A sweep of three jobs, interrupted within the second one's second epoch."""
-    begin = SeedSteps.on_train_batch_start
-
-    def watched(self, trainer, module, batch, batch_idx):
-        if self.seed == 1 and (trainer.current_epoch, batch_idx) == (1, 1):
-            os.kill(os.getpid(), signal.SIGINT)
-        begin(self, trainer, module, batch, batch_idx)
-
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    monkeypatch.setattr(SeedSteps, "on_train_batch_start", watched)
+    interrupt_when(
+        lambda steps, trainer, batch_idx: steps.seed == 1 and (trainer.current_epoch, batch_idx) == (1, 1)
+    )
     assert cnnexp(*QUICK, "-m", "seed=0,1,2") == 130
-    signal.signal(signal.SIGINT, before)
-    monkeypatch.setattr(SeedSteps, "on_train_batch_start", begin)
     assert "go on with: python -m cnnexp resume=outputs/sweeps/adhoc/" in capsys.readouterr().err
     assert jobs(the_sweep(folder)) == {"seed-0": "completed", "seed-1": "interrupted"}
     return the_sweep(folder)

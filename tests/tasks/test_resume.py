@@ -2,7 +2,6 @@
 
 import csv
 import json
-import os
 import shutil
 import signal
 from pathlib import Path
@@ -10,8 +9,6 @@ from pathlib import Path
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-from cnnexp.training.callbacks import SeedSteps
 
 SMALL = [
     "trainer.max_epochs=3", "data.batch_size=48", "model.dropout=0.3", "data.crop_padding=2",
@@ -94,18 +91,14 @@ def identical(straight: Path, resumed: Path) -> None:
 
 
 @pytest.fixture
-def stop_at(monkeypatch):
+def stop_at(interrupt_when):
     """Send this process a real SIGTERM when a training step begins."""
 
     def arrange(step: int | None) -> None:
-        def watched(self, trainer, module, batch, batch_idx):
-            if step is not None and trainer.fit_loop.epoch_loop.total_batch_idx == step:
-                os.kill(os.getpid(), signal.SIGTERM)
-            begin(self, trainer, module, batch, batch_idx)
+        interrupt_when(
+            lambda steps, trainer, batch_idx: trainer.fit_loop.epoch_loop.total_batch_idx == step, signal.SIGTERM
+        )
 
-        monkeypatch.setattr(SeedSteps, "on_train_batch_start", watched)
-
-    begin = SeedSteps.on_train_batch_start
     return arrange
 
 

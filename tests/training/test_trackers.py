@@ -17,8 +17,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cnnexp.training.callbacks import SeedSteps
-
 # Comet leaves the socket open by which it looks for the machine's address, where there is no network
 pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
@@ -201,19 +199,9 @@ def test_each_job_of_a_sweep_is_a_run_of_several_trackers_at_once(cnnexp, folder
 
 
 @pytest.mark.slow
-def test_an_interrupted_run_and_one_that_mlflow_does_not_know(cnnexp, folder, store, monkeypatch):
-    begin = SeedSteps.on_train_batch_start
-
-    def interrupt(self, trainer, module, batch, batch_idx):
-        if (trainer.current_epoch, batch_idx) == (1, 1):
-            os.kill(os.getpid(), signal.SIGTERM)
-        begin(self, trainer, module, batch, batch_idx)
-
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
-    monkeypatch.setattr(SeedSteps, "on_train_batch_start", interrupt)
+def test_an_interrupted_run_and_one_that_mlflow_does_not_know(cnnexp, folder, store, interrupt_when, monkeypatch):
+    interrupt_when(lambda steps, trainer, batch_idx: (trainer.current_epoch, batch_idx) == (1, 1), signal.SIGTERM)
     assert cnnexp(*QUICK, "logger=mlflow", "trainer.max_epochs=2") == 143
-    signal.signal(signal.SIGTERM, before)
-    monkeypatch.setattr(SeedSteps, "on_train_batch_start", begin)
     run = only_run(folder)
     first = read_mlflow(run)
     assert first.status == "interrupted"

@@ -18,7 +18,7 @@ from typing import Any, NoReturn
 from omegaconf import DictConfig
 
 from cnnexp.command import sweep
-from cnnexp.interrupts import Interrupted
+from cnnexp.interrupts import Interrupted, answer_signals
 
 PATIENCE = 2
 """Signals that are waited for: the first one's save, the second one's end; a third ends everything at once."""
@@ -117,12 +117,8 @@ def ended_together(busy: Path) -> Iterator[None]:
             time.sleep(0.05)
         raise Interrupted(number)
 
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    for number, handler in before.items():
-        if handler != signal.SIG_IGN:
-            signal.signal(number, pass_on)
+    give_signals_back = answer_signals(pass_on)
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        give_signals_back()

@@ -131,9 +131,11 @@ def fit(job: Job) -> None:
 
 
 def rehearse(config: DictConfig) -> L.Trainer:
-    """Build what needs neither data nor a folder; raises CnnexpError for what this machine or torch refuses."""
+    """Build what needs neither data nor a folder, but for the optimizer, which torch alone can try before.
+
+    Raises CnnexpError for what this machine or Lightning refuses.
+    """
     quiet_lightning()
-    build_optimization(config)
     for node in config.callbacks.values():
         instantiate(node, _convert_="all")
     trial = config.copy()
