@@ -2,7 +2,7 @@
 
 The recipe of ``airbench94_muon.py`` (KellerJordan/cifar10-airbench, MIT) as a plain loop: no Lightning, weights
 and activations in bfloat16 (batch norms in single precision), a loss that is a sum, all 50,000 training
-pictures, and a learning rate of its own for the first bias, which falls to nothing within three epochs. The
+images, and a learning rate of its own for the first bias, which falls to nothing within three epochs. The
 network, the batches and the update of the filters are cnnexp's; nothing is compiled.
 """
 
@@ -40,7 +40,7 @@ def main() -> None:
     torch.manual_seed(a.seed)
     net = Airbench(data.image_shape, data.classes).to(a.device)
     begin = _now(a.device)
-    net.whiten(data.training_pictures(5000).to(a.device))
+    net.whiten(data.training_images(5000).to(a.device))
     for module in net.modules():
         if isinstance(module, (nn.Conv2d, nn.Linear)):
             module.bfloat16()
@@ -76,10 +76,10 @@ def train(net: Airbench, data: ImageDataModule, most: int | None) -> None:
     for epoch in range(EPOCHS):
         loader.batch_sampler.set_epoch(epoch)
         bias.requires_grad_(epoch < FIRST_BIAS_EPOCHS)
-        for pictures, labels in loader:
+        for images, labels in loader:
             if step == most:
                 return
-            logits = net(pictures.bfloat16())
+            logits = net(images.bfloat16())
             F.cross_entropy(logits, labels, label_smoothing=0.2, reduction="sum").backward()
             for group, lr in full:
                 group["lr"] = lr * max(0.0, 1 - step / (first if group["params"][0] is bias else total))
@@ -93,8 +93,8 @@ def train(net: Airbench, data: ImageDataModule, most: int | None) -> None:
 def accuracy(net: Airbench, data: ImageDataModule, kind: TestTimeAugmentation) -> float:
     """Return the share of right answers on the test set."""
     right = 0
-    for pictures, labels in data.test_dataloader():
-        views = weighted_views(pictures.bfloat16(), kind)
+    for images, labels in data.test_dataloader():
+        views = weighted_views(images.bfloat16(), kind)
         logits: Tensor = torch.stack([weight * net(view) for weight, view in views]).sum(0)
         right += int((logits.argmax(1) == labels).sum())
     return right / data.sizes["test"]

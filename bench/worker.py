@@ -62,14 +62,14 @@ def loop(a: argparse.Namespace) -> tuple[Measured, str]:
     data = ImageDataModule(
         a.data, a.root, batch_size=a.batch_size, validation="test", normalize=False, seed=a.seed
     )
-    pictures, labels, order = training_set(data, a.seed)
+    images, labels, order = training_set(data, a.seed)
     net = network(a, data)
     common = {
         "batch_size": a.batch_size, "epochs": a.epochs, "steps": a.steps, "order": order, "device": device,
         "precision": a.precision, "lr": LR,
     }  # fmt: skip
     if a.contender == "tuned":
-        measured = tuned(net, pictures, labels, **common)
+        measured = tuned(net, images, labels, **common)
     else:
         train, test = pixel_by_pixel(a)
         measured = notebook(net, train, test if a.until < 2 else None, **common, until=a.until)
@@ -88,7 +88,7 @@ def network(a: argparse.Namespace, data: object) -> nn.Module:
 
 
 def training_set(data: object, seed: int) -> tuple[Tensor, Tensor, Callable[[int], Tensor]]:
-    """Return the pictures, the labels, and the order in which cnnexp meets them."""
+    """Return the images, the labels, and the order in which cnnexp meets them."""
     loader = data.train_dataloader()  # type: ignore[attr-defined]
     source = data._source  # type: ignore[attr-defined]
     indices = loader._indices
@@ -97,11 +97,11 @@ def training_set(data: object, seed: int) -> tuple[Tensor, Tensor, Callable[[int
         generator = torch.Generator().manual_seed(mix(seed, epoch))
         return indices[torch.randperm(len(indices), generator=generator)]
 
-    return source.train_pictures, source.train_labels, order
+    return source.train_images, source.train_labels, order
 
 
 def pixel_by_pixel(a: argparse.Namespace) -> tuple:
-    """Return the data as course notebooks read them: torchvision's, ``ToTensor`` on each picture."""
+    """Return the data as course notebooks read them: torchvision's, ``ToTensor`` on each image."""
     from torchvision import datasets
     from torchvision.transforms import ToTensor
 

@@ -1,8 +1,8 @@
 """The two loops that cnnexp is measured against, as plain as PyTorch allows.
 
-``notebook`` is the loop of countless course notebooks: torchvision's data set with ``ToTensor`` on every picture,
+``notebook`` is the loop of countless course notebooks: torchvision's data set with ``ToTensor`` on every image,
 a ``DataLoader`` that collates them, Adam, and an accuracy read back every step. ``tuned`` is the tightest loop
-over the same arithmetic: pictures in one tensor, batches by indexing, a fused optimizer, channels last, sums kept
+over the same arithmetic: images in one tensor, batches by indexing, a fused optimizer, channels last, sums kept
 on the device.
 """
 
@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, default_collate
 
 Order = Callable[[int], Tensor]
-"""The pictures' order in an epoch, counted from 0."""
+"""The images' order in an epoch, counted from 0."""
 
 
 @dataclass
@@ -82,12 +82,12 @@ def notebook(
 
 
 def tuned(
-    net: nn.Module, pictures: Tensor, labels: Tensor, *,
+    net: nn.Module, images: Tensor, labels: Tensor, *,
     batch_size: int, epochs: int, steps: int | None, order: Order, device: torch.device, precision: str, lr: float,
 ) -> Measured:  # fmt: skip
     """Train as tightly as a plain loop can."""
     net = net.to(device).to(memory_format=torch.channels_last)
-    pictures, labels = pictures.to(device), labels.to(device)
+    images, labels = images.to(device), labels.to(device)
     optimizer = torch.optim.Adam(net.parameters(), lr=lr, fused=True)
     measured = Measured()
     for epoch in range(epochs):
@@ -97,7 +97,7 @@ def tuned(
         for batch in batches:
             targets = labels[batch]
             with autocast(device, precision):
-                logits = net(pictures[batch].float().div_(255))
+                logits = net(images[batch].float().div_(255))
                 loss = F.cross_entropy(logits, targets)
             loss.backward()
             optimizer.step()

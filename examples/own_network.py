@@ -2,7 +2,7 @@
 
     python examples/own_network.py --epochs 5
 
-A small residual network that averages its last maps, so that its size doesn't depend on the picture's. About
+A small residual network that averages its last maps, so that its size doesn't depend on the image's. About
 twenty seconds on two CPU cores, on digits, which come with scikit-learn.
 """
 
@@ -38,9 +38,9 @@ class Residual(Classifier):
         head = [nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(width, classes)]
         self.layers = nn.Sequential(nn.Conv2d(image_shape[0], width, 3, padding=1), nn.ReLU(), *body, *head)
 
-    def forward(self, pictures: Tensor) -> Tensor:
+    def forward(self, images: Tensor) -> Tensor:
         """Return the logits, shape (batch, classes)."""
-        return self.layers(pictures)
+        return self.layers(images)
 
 
 if __name__ == "__main__":

@@ -113,11 +113,11 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         rng = np.random.default_rng(0)
         for part, count in (("train", 20), ("test", 4)):
             for kind in ("cat", "dog", "frog"):
-                folder = root / "pictures" / part / kind
+                folder = root / "images" / part / kind
                 folder.mkdir(parents=True)
                 for number in range(count):
-                    picture = rng.integers(0, 256, (40 + number, 36, 3), np.uint8)
-                    Image.fromarray(picture).save(folder / f"{number}.png")
+                    image = rng.integers(0, 256, (40 + number, 36, 3), np.uint8)
+                    Image.fromarray(image).save(folder / f"{number}.png")
         yield root
     server.stop()
 
@@ -126,7 +126,7 @@ def _served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 def every_data_set(_served: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A folder where every data set is found, small ones in their real formats; the first use downloads them.
 
-    A picture folder of three classes is in ``pictures``.
+    An image folder of three classes is in ``images``.
     """
     from cnnexp.data import sources
 
@@ -147,14 +147,14 @@ def mnist_root() -> Path:
 
 
 @pytest.fixture(scope="session")
-def cifar_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture folder with a few of CIFAR-10's pictures of each class, as JPEGs."""
+def cifar_images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image folder with a few of CIFAR-10's images of each class, as JPEGs."""
     archive = REAL / "cifar10-jpeg.tar.xz"
     if not archive.exists():
         pytest.skip("CIFAR-10 as JPEGs is not here: CNNEXP_TEST_DATA has no cifar10-jpeg.tar.xz")
     root = tmp_path_factory.mktemp("cifar10-jpeg")
-    with tarfile.open(archive) as pictures:
-        for member in pictures:
+    with tarfile.open(archive) as images:
+        for member in images:
             if member.isfile() and int(Path(member.name).stem) % 100 == 1:
-                pictures.extract(member, root, filter="data")
+                images.extract(member, root, filter="data")
     return root

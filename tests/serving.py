@@ -201,12 +201,12 @@ def idx(array: np.ndarray) -> bytes:
 
 
 def serve_idx(
-    cls: type, server: FileServer, monkeypatch: pytest.MonkeyPatch, pictures: int = 40
+    cls: type, server: FileServer, monkeypatch: pytest.MonkeyPatch, images: int = 40
 ) -> dict[str, np.ndarray]:
-    """Pictures, a quarter as many for the test, in the files that torchvision expects."""
+    """Images, a quarter as many for the test, in the files that torchvision expects."""
     rng = np.random.default_rng(0)
     arrays, resources = {}, []
-    for part, count in (("train", pictures), ("t10k", pictures // 4)):
+    for part, count in (("train", images), ("t10k", images // 4)):
         arrays[f"{part}-images-idx3-ubyte.gz"] = rng.integers(0, 256, (count, 28, 28), np.uint8)
         arrays[f"{part}-labels-idx1-ubyte.gz"] = (np.arange(count) % 10).astype(np.uint8)
     for name, array in arrays.items():
@@ -219,17 +219,17 @@ def serve_idx(
 
 
 def serve_pickled(
-    cls: type, server: FileServer, monkeypatch: pytest.MonkeyPatch, pictures: int = 8
+    cls: type, server: FileServer, monkeypatch: pytest.MonkeyPatch, images: int = 8
 ) -> dict[str, np.ndarray]:
-    """Pictures in the archive of pickled batches that CIFAR comes in, so many in each batch."""
+    """Images in the archive of pickled batches that CIFAR comes in, so many in each batch."""
     rng = np.random.default_rng(0)
     fine = cls is datasets.CIFAR100
     names = [f"class{number}" for number in range(100 if fine else 10)]
     files: dict[str, bytes] = {cls.meta["filename"]: pickle.dumps({cls.meta["key"]: names})}
     batches = {}
     for name, _ in cls.train_list + cls.test_list:
-        batches[name] = rng.integers(0, 256, (pictures, 3072), np.uint8)
-        labels = [number % len(names) for number in range(pictures)]
+        batches[name] = rng.integers(0, 256, (images, 3072), np.uint8)
+        labels = [number % len(names) for number in range(images)]
         files[name] = pickle.dumps({"data": batches[name], "fine_labels" if fine else "labels": labels})
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:

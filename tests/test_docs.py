@@ -99,8 +99,8 @@ def test_each_command_runs(page, command, cnnexp, folder, every_data_set, two_ru
             arguments = [argument.replace(named, str(run)) for argument in arguments]
         Image.new("L", (40, 30), 90).save(folder / "photo.png")
         arguments = [f"task.images={folder}" if a.startswith("task.images=") else a for a in arguments]
-    pictures = f"data.root={every_data_set / 'pictures'}"
-    arguments = [pictures if argument.startswith("data.root=") else argument for argument in arguments]
+    images = f"data.root={every_data_set / 'images'}"
+    arguments = [images if argument.startswith("data.root=") else argument for argument in arguments]
     if "--help" in arguments or "--cfg" in arguments:
         try:
             status = cnnexp(*arguments)
@@ -124,7 +124,7 @@ def test_each_python_block_runs(block, folder, every_data_set):
     assert done.returncode == 0, done.stderr
 
 
-def test_pictures_in_the_pages_are_there():
+def test_images_in_the_pages_are_there():
     for page in PAGES:
         for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
             assert (page.parent / target).is_file(), f"{page.name}: {target}"

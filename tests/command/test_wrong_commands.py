@@ -91,28 +91,28 @@ MISTAKES = [
     # what doesn't fit together
     ("model.kernel_size=[3,3,3]", "a list of 3 for 2 convolutions"),
     ("model.kernel_size=40", "40"),
-    ("model.channels=[4,4,4,4,4,4]", "leaves nothing of a 28×28 picture"),
+    ("model.channels=[4,4,4,4,4,4]", "leaves nothing of a 28×28 image"),
     ("data.crop_padding=28", "it can be 0 to 27"),
-    # told by the size of the pictures, which aren't there
-    ("data=cifar10 data.root=nowhere model.channels=[1,2,3,4,5,6]", "leaves nothing of a 32×32 picture"),
+    # told by the size of the images, which aren't there
+    ("data=cifar10 data.root=nowhere model.channels=[1,2,3,4,5,6]", "leaves nothing of a 32×32 image"),
     ("data=cifar10 data.root=nowhere data.crop_padding=32", "it can be 0 to 31"),
     ("model=airbench data=image_folder data.root=nowhere data.image_size=4", "9×9"),
-    ("model=vgg16 data=image_folder data.root=nowhere data.image_size=4", "VGG16 takes pictures of 8×8 and more"),
+    ("model=vgg16 data=image_folder data.root=nowhere data.image_size=4", "VGG16 takes images of 8×8 and more"),
     ("model.padding=same model.stride=2", 'padding="same" needs stride=1'),
     ("model.padding=[1,1,1]", "a list of 3 for 2 convolutions"),
     ("data.val_size=1000000", "val_size=1000000: there are"),
     ("data.train_size=1000000", "train_size=1000000: there are"),
-    ("model=airbench data=image_folder data.root={pictures} data.image_size=4 data.val_size=0.3", "9×9"),
+    ("model=airbench data=image_folder data.root={images} data.image_size=4 data.val_size=0.3", "9×9"),
     # the machine
     pytest.param("trainer=gpu", "no GPU here that torch can use; type trainer=auto", marks=NO_GPU),
-    pytest.param("data.device=cuda", "data.device=cuda keeps the pictures on the GPU", marks=NO_GPU),
+    pytest.param("data.device=cuda", "data.device=cuda keeps the images on the GPU", marks=NO_GPU),
     ("trainer.accelerator=abacus", "trainer:"),
     ("trainer.devices=0", "trainer:"),
     ("trainer.accelerator=tpu", "trainer: "),
     ("trainer.accelerator=cpu trainer.devices=[0,1]", "trainer: "),
     pytest.param("trainer.accelerator=cuda trainer.devices=4", "trainer: ", marks=NO_GPU),
     ("trainer.precision=12", "trainer.precision=12 is not allowed"),
-    # runs, checkpoints, pictures
+    # runs, checkpoints, images
     ("run=nowhere", "there is no such folder"),
     ("resume=nowhere", "nowhere: there is no such folder"),
     ("model._target_=nowhere.Net", "can't be imported: ModuleNotFoundError(\"No module named 'nowhere'\")"),
@@ -176,7 +176,7 @@ def places(folder: Path, finished: Path, every_data_set: Path) -> dict[str, str]
     (folder / "begun" / ".hydra" / "config.yaml").write_text("seed: 0\ndata:\n  seed: ${seed}\n")
     return {
         "run": str(finished), "file": str(folder / "file"), "empty": str(folder / "empty"),
-        "begun": str(folder / "begun"), "pictures": str(every_data_set / "pictures"),
+        "begun": str(folder / "begun"), "images": str(every_data_set / "images"),
     }  # fmt: skip
 
 

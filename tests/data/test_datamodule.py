@@ -21,8 +21,8 @@ class Probe(L.LightningModule):
         self.layer = nn.Linear(torch.tensor(data.image_shape).prod().item(), data.classes)
         self.seen: dict[str, list[tuple[int, Tensor, Tensor]]] = {"train": [], "val": [], "test": []}
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        return self.layer(pictures.flatten(1))
+    def forward(self, images: Tensor) -> Tensor:
+        return self.layer(images.flatten(1))
 
     def _keep(self, part: str, batch: tuple[Tensor, Tensor]) -> Tensor:
         self.seen[part].append((self.current_epoch, *batch))
@@ -72,14 +72,14 @@ def test_everything_can_be_asked_before_setup() -> None:
 
 
 @pytest.mark.parametrize("size", [200, 1000])
-def test_mean_and_std_are_those_of_the_pictures_trained_on(size: int) -> None:
+def test_mean_and_std_are_those_of_the_images_trained_on(size: int) -> None:
     data = ImageDataModule("digits", train_size=size)
     plain = ImageDataModule("digits", train_size=size, normalize=False)
     assert plain.mean is plain.std is None
-    pictures = torch.cat([x for x, _ in plain.train_dataloader()]).double()
-    assert len(pictures) == size
-    assert data.mean == pytest.approx([pictures.mean().item()])
-    assert data.std == pytest.approx([pictures.std(correction=0).item()])
+    images = torch.cat([x for x, _ in plain.train_dataloader()]).double()
+    assert len(images) == size
+    assert data.mean == pytest.approx([images.mean().item()])
+    assert data.std == pytest.approx([images.std(correction=0).item()])
     normalized = torch.cat([x for x, _ in data.train_dataloader()])
     assert normalized.mean().item() == pytest.approx(0, abs=1e-5)
     assert normalized.std(correction=0).item() == pytest.approx(1, abs=1e-5)
@@ -95,7 +95,7 @@ def test_the_same_arguments_give_the_same_bytes_and_another_seed_others() -> Non
     assert bytes_of(first.test_dataloader()).endswith(bytes_of(other.test_dataloader())[-8:])
 
 
-def test_training_meets_each_picture_once_an_epoch_in_a_new_order(make_trainer: Callable[..., L.Trainer]) -> None:
+def test_training_meets_each_image_once_an_epoch_in_a_new_order(make_trainer: Callable[..., L.Trainer]) -> None:
     data = ImageDataModule("digits", batch_size=100, normalize=False)
     probe = Probe(data)
     trainer = make_trainer()
@@ -165,7 +165,7 @@ def test_validating_on_the_test_set_trains_on_the_whole_training_set() -> None:
 
 
 @pytest.mark.parametrize(("size", "expected"), [("val", 144), ("all", 1294), (50, 50), (10**6, 1294)])
-def test_clean_training_pictures_are_stratified_and_not_augmented(size: Any, expected: int) -> None:
+def test_clean_training_images_are_stratified_and_not_augmented(size: Any, expected: int) -> None:
     data = ImageDataModule("digits", train_eval_size=size, crop_padding=3, horizontal_flip=True)
     plain = ImageDataModule("digits", train_eval_size="all")
     loader = data.train_eval_dataloader()
@@ -173,20 +173,20 @@ def test_clean_training_pictures_are_stratified_and_not_augmented(size: Any, exp
     assert len(labels) == expected
     shares = torch.bincount(labels) / expected
     assert (shares - torch.bincount(labels).sum() / expected / 10).abs().max() < 0.03
-    pictures = torch.cat([x for x, _ in loader])
+    images = torch.cat([x for x, _ in loader])
     every = torch.cat([x for x, _ in plain.train_eval_dataloader()])
-    assert torch.equal(pictures, every[:expected])
+    assert torch.equal(images, every[:expected])
 
 
 def test_cutout_blanks_with_the_mean() -> None:
     data = ImageDataModule("digits", cutout=10, train_size=100, batch_size=100)
-    ((pictures, _),) = data.train_dataloader()
-    blank = (pictures.abs() < 0.01).flatten(1).sum(1)
+    ((images, _),) = data.train_dataloader()
+    blank = (images.abs() < 0.01).flatten(1).sum(1)
     assert (blank >= 25).all()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
-def test_pictures_on_a_gpu_that_is_not_trained_on_are_refused() -> None:
+def test_images_on_a_gpu_that_is_not_trained_on_are_refused() -> None:
     with pytest.raises(CnnexpError, match="data.device=cuda.*data.device=auto"):
         ImageDataModule("digits", device="cuda").train_dataloader()
 

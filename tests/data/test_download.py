@@ -49,16 +49,16 @@ def test_idx_files_are_downloaded_once(
 ) -> None:
     arrays = serve_idx(IDX[dataset], server, monkeypatch)
     source = load_source(dataset, tmp_path)
-    assert torch.equal(source.train_pictures[:, 0], torch.from_numpy(arrays["train-images-idx3-ubyte.gz"]))
-    assert torch.equal(source.test_pictures[:, 0], torch.from_numpy(arrays["t10k-images-idx3-ubyte.gz"]))
+    assert torch.equal(source.train_images[:, 0], torch.from_numpy(arrays["train-images-idx3-ubyte.gz"]))
+    assert torch.equal(source.test_images[:, 0], torch.from_numpy(arrays["t10k-images-idx3-ubyte.gz"]))
     assert source.train_labels.tolist() == [number % 10 for number in range(40)]
-    assert source.train_pictures.dtype == torch.uint8
+    assert source.train_images.dtype == torch.uint8
     assert len(source.class_names) == 10
     assert source.class_names[0] == {"mnist": "0", "fashion_mnist": "T-shirt/top"}[dataset]
     asked = len(server.requests)
     assert load_source(dataset, tmp_path) is source
     sources._downloaded.cache_clear()
-    assert torch.equal(load_source(dataset, tmp_path).train_pictures, source.train_pictures)
+    assert torch.equal(load_source(dataset, tmp_path).train_images, source.train_images)
     assert len(server.requests) == asked
 
 
@@ -70,8 +70,8 @@ def test_pickled_batches_are_downloaded_once(
     batches = serve_pickled(cls, server, monkeypatch)
     source = load_source(dataset, tmp_path)
     train = np.concatenate([batches[name] for name, _ in cls.train_list]).reshape(-1, 3, 32, 32)
-    assert torch.equal(source.train_pictures, torch.from_numpy(train))
-    assert torch.equal(source.test_pictures[0].flatten(), torch.from_numpy(batches[cls.test_list[0][0]][0]))
+    assert torch.equal(source.train_images, torch.from_numpy(train))
+    assert torch.equal(source.test_images[0].flatten(), torch.from_numpy(batches[cls.test_list[0][0]][0]))
     assert source.train_labels[:8].tolist() == list(range(8))
     assert source.class_names[3] == "class3"
     asked = len(server.requests)
@@ -260,7 +260,7 @@ def test_a_kill_at_any_instant_is_made_good_by_the_next_process(
             assert original.read_bytes() == file.read_bytes()  # an archive, whole: nothing else has its name yet
     source = load_source(dataset, root)
     expected = served["train-images-idx3-ubyte.gz"] if dataset in IDX else served["data_batch_1"]
-    assert torch.equal(source.train_pictures[: len(expected)].flatten(), torch.from_numpy(expected).flatten())
+    assert torch.equal(source.train_images[: len(expected)].flatten(), torch.from_numpy(expected).flatten())
     assert not list(root.rglob("*.part"))
 
 
@@ -295,9 +295,9 @@ def test_pickles_of_an_old_format_are_not_opened(
 
 def test_digits_are_served_like_mnist_and_split_alike_every_time() -> None:
     source = load_source("digits")
-    assert source.train_pictures.shape[1:] == (1, 28, 28)
+    assert source.train_images.shape[1:] == (1, 28, 28)
     assert (len(source.train_labels), len(source.test_labels)) == (1438, 359)
-    assert source.train_pictures.max() == 255
+    assert source.train_images.max() == 255
     assert source.class_names == tuple("0123456789")
     shares = torch.bincount(source.test_labels) / torch.bincount(source.train_labels)
     assert ((shares - 0.25).abs() < 0.02).all()

@@ -2,7 +2,7 @@ import hashlib
 
 import pytest
 import torch
-from pictures import random_pictures
+from images import random_images
 
 from cnnexp import CnnexpError
 from cnnexp.data.augment import Augmentation
@@ -13,14 +13,14 @@ ALL = Augmentation(crop_padding=2, horizontal_flip=True, cutout=3)
 
 def make(count: int = 50, batch_size: int = 8, last: bool = False, **kwargs: object) -> BatchLoader:
     indices = torch.arange(count)
-    return BatchLoader(random_pictures(count, last=last), indices, indices, batch_size, **kwargs)  # type: ignore[arg-type]
+    return BatchLoader(random_images(count, last=last), indices, indices, batch_size, **kwargs)  # type: ignore[arg-type]
 
 
 def digest(loader: BatchLoader, epoch: int) -> str:
     loader.batch_sampler.sampler.set_epoch(epoch)
     sha = hashlib.sha256()
-    for pictures, labels in loader:
-        sha.update(pictures.contiguous().numpy().tobytes() + labels.numpy().tobytes())
+    for images, labels in loader:
+        sha.update(images.contiguous().numpy().tobytes() + labels.numpy().tobytes())
     return sha.hexdigest()
 
 
@@ -29,12 +29,12 @@ def order(loader: BatchLoader) -> list[int]:
 
 
 @pytest.mark.parametrize("last", [False, True])
-def test_batches_are_the_chosen_pictures_as_floats(last: bool) -> None:
-    pictures, labels = random_pictures(20, last=last), torch.arange(20) % 3
+def test_batches_are_the_chosen_images_as_floats(last: bool) -> None:
+    images, labels = random_images(20, last=last), torch.arange(20) % 3
     indices = torch.tensor([3, 1, 4, 15, 9])
-    batches = list(BatchLoader(pictures, labels, indices, 2))
+    batches = list(BatchLoader(images, labels, indices, 2))
     assert [len(y) for _, y in batches] == [2, 2, 1]
-    assert torch.equal(torch.cat([x for x, _ in batches]), pictures[indices].float().div(255))
+    assert torch.equal(torch.cat([x for x, _ in batches]), images[indices].float().div(255))
     assert torch.equal(torch.cat([y for _, y in batches]), labels[indices])
     assert batches[0][0].is_contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
 
@@ -61,7 +61,7 @@ def test_an_epoch_is_the_same_bytes_whatever_ran_before() -> None:
     assert digest(make(shuffle=True, augmentation=ALL, seed=8), 0) != first
 
 
-def test_each_epoch_has_its_order_and_every_picture_once() -> None:
+def test_each_epoch_has_its_order_and_every_image_once() -> None:
     loader = make(shuffle=True)
     first = order(loader)
     loader.batch_sampler.sampler.set_epoch(1)
@@ -78,20 +78,20 @@ def test_the_epoch_may_be_set_after_iter() -> None:
     assert torch.equal(next(begun)[1], next(iter(expected))[1])
 
 
-def test_pictures_of_one_batch_are_changed_each_in_its_own_way() -> None:
-    pictures = random_pictures(1).expand(64, -1, -1, -1).contiguous()
+def test_images_of_one_batch_are_changed_each_in_its_own_way() -> None:
+    images = random_images(1).expand(64, -1, -1, -1).contiguous()
     labels = torch.zeros(64, dtype=torch.int64)
-    loader = BatchLoader(pictures, labels, torch.arange(64), 64, augmentation=Augmentation(crop_padding=2))
+    loader = BatchLoader(images, labels, torch.arange(64), 64, augmentation=Augmentation(crop_padding=2))
     ((changed, _),) = loader
     assert len(changed.unique(dim=0)) > 15  # of 25 shifts
-    loader = BatchLoader(pictures, labels, torch.arange(64), 32, augmentation=Augmentation(crop_padding=2))
+    loader = BatchLoader(images, labels, torch.arange(64), 32, augmentation=Augmentation(crop_padding=2))
     first, second = (x for x, _ in loader)
     assert not torch.equal(first, second)
 
 
 @pytest.mark.parametrize("count", [48, 49, 50, 7, 1])
 @pytest.mark.parametrize("world_size", [1, 2, 3])
-def test_ranks_share_every_batch_and_meet_each_picture_once(count: int, world_size: int) -> None:
+def test_ranks_share_every_batch_and_meet_each_image_once(count: int, world_size: int) -> None:
     alone = list(make(count, shuffle=True, augmentation=ALL))
     ranks = [
         list(make(count, shuffle=True, augmentation=ALL, rank=rank, world_size=world_size))
@@ -103,14 +103,14 @@ def test_ranks_share_every_batch_and_meet_each_picture_once(count: int, world_si
     together = [tuple(torch.cat(part) for part in zip(*batch, strict=True)) for batch in zip(*ranks, strict=True)]
     seen = torch.cat([labels for _, labels in together])
     assert seen.tolist() == torch.cat([labels for _, labels in alone]).tolist()
-    for (pictures, _), (expected, _) in zip(together, alone, strict=True):
-        assert torch.equal(pictures, expected)
+    for (images, _), (expected, _) in zip(together, alone, strict=True):
+        assert torch.equal(images, expected)
     # a batch smaller than the number of processes leaves some an empty one, of the right shape
-    assert {pictures.shape[1:] for batches in ranks for pictures, _ in batches} == {alone[0][0].shape[1:]}
+    assert {images.shape[1:] for batches in ranks for images, _ in batches} == {alone[0][0].shape[1:]}
 
 
 @pytest.mark.parametrize("world_size", [1, 2])
-def test_alternating_flips_show_each_picture_both_ways_in_two_epochs(world_size: int) -> None:
+def test_alternating_flips_show_each_image_both_ways_in_two_epochs(world_size: int) -> None:
     alternating = {"shuffle": True, "augmentation": Augmentation(horizontal_flip="alternating"), "seed": 3}
 
     def mirrored(epoch: int, batch_size: int, count: int = 50) -> dict[int, bool]:
@@ -118,17 +118,17 @@ def test_alternating_flips_show_each_picture_both_ways_in_two_epochs(world_size:
         for rank in range(world_size):
             loader = make(count, batch_size, rank=rank, world_size=world_size, **alternating)
             loader.batch_sampler.sampler.set_epoch(epoch)
-            for pictures, labels in loader:
-                plain = random_pictures(count)[labels].float().div(255)
-                flips = (pictures == plain.flip(3)).all(dim=(1, 2, 3))
-                assert (flips ^ (pictures == plain).all(dim=(1, 2, 3))).all()
+            for images, labels in loader:
+                plain = random_images(count)[labels].float().div(255)
+                flips = (images == plain.flip(3)).all(dim=(1, 2, 3))
+                assert (flips ^ (images == plain).all(dim=(1, 2, 3))).all()
                 found |= dict(zip(labels.tolist(), flips.tolist(), strict=True))
         return found
 
     first = mirrored(0, 8)
     assert 10 < sum(first.values()) < 40
-    assert mirrored(1, 8) == {picture: not flip for picture, flip in first.items()}
-    # of the picture, not of its place in a batch
+    assert mirrored(1, 8) == {image: not flip for image, flip in first.items()}
+    # of the image, not of its place in a batch
     assert mirrored(2, 7) == mirrored(0, 50) == first
 
 
@@ -141,11 +141,9 @@ def test_batches_that_always_leave_a_process_with_nothing_are_an_error() -> None
 @pytest.mark.parametrize("where", ["cpu", "cuda"])
 @pytest.mark.parametrize("last", [False, True])
 def test_batches_on_a_gpu_are_those_of_the_cpu(where: str, last: bool) -> None:
-    pictures, labels = random_pictures(50, last=last), torch.arange(50)
-    loader = BatchLoader(
-        pictures.to(where), labels.to(where), labels, 8, shuffle=True, device=torch.device("cuda")
-    )
-    reference = BatchLoader(pictures, labels, labels, 8, shuffle=True)
+    images, labels = random_images(50, last=last), torch.arange(50)
+    loader = BatchLoader(images.to(where), labels.to(where), labels, 8, shuffle=True, device=torch.device("cuda"))
+    reference = BatchLoader(images, labels, labels, 8, shuffle=True)
     for (x, y), (expected, expected_y) in zip(loader, reference, strict=True):
         assert x.device.type == y.device.type == "cuda"
         assert x.stride() == expected.stride()

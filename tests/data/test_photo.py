@@ -16,11 +16,11 @@ SHAPES = [(1, 28, 28), (3, 32, 32), (3, 20, 30)]
 def test_a_photo_of_any_mode_and_size_becomes_the_networks_shape(mode, image_shape, tmp_path):
     file = tmp_path / ("photo.tif" if mode in ("CMYK", "I;16") else "photo.png")
     Image.new(mode, (90, 61)).save(file)
-    picture = load_photo(file, image_shape)
-    assert (picture.dtype, tuple(picture.shape)) == (torch.uint8, image_shape)
+    image = load_photo(file, image_shape)
+    assert (image.dtype, tuple(image.shape)) == (torch.uint8, image_shape)
 
 
-def test_a_grey_picture_keeps_its_values_and_colour_becomes_luma(tmp_path):
+def test_a_grey_image_keeps_its_values_and_colour_becomes_luma(tmp_path):
     pixels = np.random.default_rng(0).integers(0, 256, (28, 28), np.uint8)
     Image.fromarray(pixels).save(tmp_path / "grey.png")
     assert torch.equal(load_photo(tmp_path / "grey.png", (1, 28, 28)), torch.tensor(pixels)[None])
@@ -35,9 +35,9 @@ def test_a_photo_is_cropped_to_its_middle(tmp_path):
     assert load_photo(tmp_path / "wide.png", (1, 10, 10)).unique().tolist() == [255]
 
 
-def test_what_is_no_picture_is_refused(tmp_path):
-    (tmp_path / "notes.png").write_text("not a picture")
-    with pytest.raises(CnnexpError, match=r"notes\.png can't be read as a picture"):
+def test_what_is_no_image_is_refused(tmp_path):
+    (tmp_path / "notes.png").write_text("not an image")
+    with pytest.raises(CnnexpError, match=r"notes\.png can't be read as an image"):
         load_photo(tmp_path / "notes.png", (1, 28, 28))
     with pytest.raises(CnnexpError, match=r"nothing\.png: there is no such file"):
         load_photo(tmp_path / "nothing.png", (1, 28, 28))
@@ -49,14 +49,14 @@ def test_what_is_no_picture_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("normalize", [True, False])
-def test_a_checkpoint_says_how_its_pictures_were_prepared(normalize, tmp_path):
+def test_a_checkpoint_says_how_its_images_were_prepared(normalize, tmp_path):
     data = ImageDataModule("digits", normalize=normalize)
     torch.save({"ImageDataModule": data.state_dict()}, tmp_path / "a.ckpt")
     preprocessing = Preprocessing.of_checkpoint(tmp_path / "a.ckpt")
     assert preprocessing.class_names == tuple(data.class_names)
     batch, labels = next(iter(data.val_dataloader()))
     positions = range(len(labels))
-    assert torch.equal(preprocessing(data.pictures("val", positions)), batch)
+    assert torch.equal(preprocessing(data.images("val", positions)), batch)
     assert torch.equal(data.labels("val"), labels)
 
 

@@ -28,7 +28,7 @@ def test_every_prefix_of_the_order_has_each_classs_share(class_counts: list[int]
 
 @given(st.integers(2, 12), st.integers(1, 30), seeds)
 @settings(deadline=None, max_examples=60)
-def test_prefixes_over_equal_classes_differ_by_one_picture_at_most(classes: int, each: int, seed: int) -> None:
+def test_prefixes_over_equal_classes_differ_by_one_image_at_most(classes: int, each: int, seed: int) -> None:
     labels = make_labels([each] * classes)
     seen = torch.nn.functional.one_hot(labels[stratified_order(labels, seed)], classes).cumsum(0)
     assert (seen.max(1).values - seen.min(1).values <= 1).all()
@@ -63,7 +63,7 @@ def test_order_depends_on_the_seed_and_on_nothing_else() -> None:
     assert not torch.equal(stratified_order(labels, 1), first)
 
 
-def test_held_out_test_pictures_are_a_stratified_fifth() -> None:
+def test_held_out_test_images_are_a_stratified_fifth() -> None:
     labels = make_labels([50, 100])
     train, test = hold_out_test(labels, ["cat", "dog"])
     assert torch.bincount(labels[test]).tolist() == [10, 20]

@@ -25,10 +25,10 @@ def grey(level):
         (0.15, ""),
         (0.25, ""),
         (0.85, "inverted: light and dark are swapped"),
-        (0.5, "brighter than the training pictures"),
+        (0.5, "brighter than the training images"),
     ],
 )
-def test_brightness_far_from_the_training_pictures_is_told(level, said, tmp_path):
+def test_brightness_far_from_the_training_images_is_told(level, said, tmp_path):
     assert reason(grey(level), GREY, tmp_path / "a.png") == said
 
 
@@ -44,14 +44,12 @@ def test_an_old_checkpoint_says_nothing_of_brightness(tmp_path):
     assert reason(grey(0.9), Preprocessing(("0", "1"), (1, 28, 28)), tmp_path / "a.png") == ""
 
 
-def test_hardly_a_training_picture_is_unlike_the_others_and_every_negative_is_inverted(tmp_path):
+def test_hardly_a_training_image_is_unlike_the_others_and_every_negative_is_inverted(tmp_path):
     data = ImageDataModule("digits")
-    pictures = data.pictures("test", range(100))
+    images = data.images("test", range(100))
     brightness = data.brightness
     assert brightness is not None
     trained = Preprocessing(tuple(data.class_names), data.image_shape, brightness=(brightness[0], brightness[1]))
     Image.new("L", (8, 8)).save(tmp_path / "grey.png")
-    assert sum(bool(why_unlike(tmp_path / "grey.png", picture, trained)) for picture in pictures) <= 2
-    assert all(
-        "inverted" in why_unlike(tmp_path / "grey.png", 255 - picture, trained) for picture in pictures[:20]
-    )
+    assert sum(bool(why_unlike(tmp_path / "grey.png", image, trained)) for image in images) <= 2
+    assert all("inverted" in why_unlike(tmp_path / "grey.png", 255 - image, trained) for image in images[:20])

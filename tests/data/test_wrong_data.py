@@ -44,12 +44,12 @@ def read_only(root: Path) -> None:
 
 
 def mnist(root: Path, **changed: bytes) -> None:
-    """MNIST in its own format, forty pictures and ten; but for the files that are given another content."""
+    """MNIST in its own format, forty images and ten; but for the files that are given another content."""
     raw = root / RAW
     raw.mkdir(parents=True)
     for part, count in (("train", 40), ("t10k", 10)):
-        pictures = np.zeros((count, 28, 28), np.uint8)
-        (raw / f"{part}-images-idx3-ubyte").write_bytes(unpacked(pictures))
+        images = np.zeros((count, 28, 28), np.uint8)
+        (raw / f"{part}-images-idx3-ubyte").write_bytes(unpacked(images))
         (raw / f"{part}-labels-idx1-ubyte").write_bytes(unpacked(np.arange(count, dtype=np.uint8) % 10))
     for name, content in changed.items():
         (raw / name.replace("_", "-")).write_bytes(content)
@@ -87,7 +87,7 @@ def cifar_of_another_kind(root: Path) -> None:
         (folder / name).write_bytes(pickle.dumps({"data": [], "labels": []}))
 
 
-def pictures(root: Path, each: int = 10, parts: tuple[str, ...] = ("",), suffix: str = "png") -> None:
+def images(root: Path, each: int = 10, parts: tuple[str, ...] = ("",), suffix: str = "png") -> None:
     for part in parts:
         for name in ("cat", "dog"):
             (root / part / name).mkdir(parents=True)
@@ -95,41 +95,41 @@ def pictures(root: Path, each: int = 10, parts: tuple[str, ...] = ("",), suffix:
                 Image.new("L", (8, 8), number).save(root / part / name / f"{number}.{suffix}")
 
 
-def few_pictures(root: Path) -> None:
-    pictures(root, each=2)
+def few_images(root: Path) -> None:
+    images(root, each=2)
 
 
 def few_of_a_class(root: Path) -> None:
-    pictures(root, each=40, parts=("train", "test"))
+    images(root, each=40, parts=("train", "test"))
     for file in list((root / "train" / "dog").iterdir())[1:]:
         file.unlink()
 
 
 def files_of_another_kind(root: Path) -> None:
-    pictures(root)
+    images(root)
     for file in (root / "dog").iterdir():
         file.rename(file.with_suffix(".txt"))
 
 
 def a_text_called_png(root: Path) -> None:
-    pictures(root)
-    (root / "cat" / "3.png").write_text("not a picture")
+    images(root)
+    (root / "cat" / "3.png").write_text("not an image")
 
 
 def only_texts_called_png(root: Path) -> None:
-    pictures(root)
+    images(root)
     for file in (root / "dog").iterdir():
-        file.write_text("not a picture")
+        file.write_text("not an image")
 
 
 def an_array_called_png(root: Path) -> None:
-    pictures(root)
+    images(root)
     with (root / "cat" / "3.png").open("wb") as file:
         np.save(file, np.zeros((8, 8), np.uint8))
 
 
 def a_tensor_called_jpg(root: Path) -> None:
-    pictures(root, suffix="jpg")
+    images(root, suffix="jpg")
     torch.save(torch.zeros(8, 8), root / "cat" / "3.jpg")
 
 
@@ -156,35 +156,35 @@ TABLE = [
     (MNIST, spoilt("train_images_idx3_ubyte", b""), "train-images-idx3-ubyte isn't a whole IDX file"),
     (MNIST, spoilt("t10k_labels_idx1_ubyte", b"\0\0\x0a\1\0\0\0\0"), "t10k-labels-idx1-ubyte isn't a whole"),
     (MNIST, spoilt("t10k_images_idx3_ubyte", unpacked(np.zeros((9, 28), np.uint8))), "isn't a whole IDX file"),
-    (MNIST, spoilt("t10k_images_idx3_ubyte", unpacked(np.zeros((9, 28, 28), np.uint8))), "10 labels for 9 pic"),
+    (MNIST, spoilt("t10k_images_idx3_ubyte", unpacked(np.zeros((9, 28, 28), np.uint8))), "10 labels for 9 ima"),
     (MNIST, spoilt("t10k_labels_idx1_ubyte", unpacked(np.full(10, 10, np.uint8))), "isn't labels of 10 classes"),
     (MNIST, a_folder_for_a_file, "Is a directory"),
-    (FOLDER, files_of_another_kind, "the class folder {root}/dog has no pictures"),
-    (FOLDER, a_text_called_png, "can't read the picture {root}/cat/3.png: "),
+    (FOLDER, files_of_another_kind, "the class folder {root}/dog has no images"),
+    (FOLDER, a_text_called_png, "can't read the image {root}/cat/3.png: "),
     (FOLDER, an_array_called_png, "type data.on_corrupt=skip to leave such files out"),
-    (FOLDER, a_tensor_called_jpg, "can't read the picture {root}/cat/3.jpg: "),
-    (f"{FOLDER} data.on_corrupt=skip", only_texts_called_png, "no picture of class dog that trains or tests"),
-    (f"{FOLDER} data.on_corrupt=ignore", pictures, "data.on_corrupt=\"ignore\" is not allowed"),
+    (FOLDER, a_tensor_called_jpg, "can't read the image {root}/cat/3.jpg: "),
+    (f"{FOLDER} data.on_corrupt=skip", only_texts_called_png, "no image of class dog that trains or tests"),
+    (f"{FOLDER} data.on_corrupt=ignore", images, "data.on_corrupt=\"ignore\" is not allowed"),
     # the split
-    (FOLDER, few_pictures, "class 'cat' has 2 picture(s): holding out a fifth for the test takes 3 at least"),
+    (FOLDER, few_images, "class 'cat' has 2 image(s): holding out a fifth for the test takes 3 at least"),
     (f"{FOLDER} data.val_size=0.5", few_of_a_class, "and none of class 'dog'; every class needs at least one"),
-    (f"{FOLDER} data.val_size=16", pictures, "there are 16 pictures to take from, so it can be 1 to 15"),
-    (f"{FOLDER} data.val_size=15", pictures, "leaves 1 training pictures for 2 classes, and none of class"),
-    (f"{FOLDER} data.val_size=1", pictures, "raise val_size"),
-    (f"{FOLDER} data.val_size=0.99", pictures, "lower val_size"),
-    (f"{FOLDER} data.val_size=8 data.train_size=9", pictures, "train_size=9: there are 8 pictures to take from"),
-    (f"{FOLDER} data.val_size=8 data.train_size=1", pictures, "raise train_size"),
-    (f"{FOLDER} data.val_size=8 data.train_size=0.01", pictures, "raise train_size"),
-    ("data=digits data.val_size=5", nothing, "leaves 5 validation pictures for 10 classes"),
-    ("data=digits data.train_size=20000", nothing, "there are 1294 pictures to take from"),
+    (f"{FOLDER} data.val_size=16", images, "there are 16 images to take from, so it can be 1 to 15"),
+    (f"{FOLDER} data.val_size=15", images, "leaves 1 training images for 2 classes, and none of class"),
+    (f"{FOLDER} data.val_size=1", images, "raise val_size"),
+    (f"{FOLDER} data.val_size=0.99", images, "lower val_size"),
+    (f"{FOLDER} data.val_size=8 data.train_size=9", images, "train_size=9: there are 8 images to take from"),
+    (f"{FOLDER} data.val_size=8 data.train_size=1", images, "raise train_size"),
+    (f"{FOLDER} data.val_size=8 data.train_size=0.01", images, "raise train_size"),
+    ("data=digits data.val_size=5", nothing, "leaves 5 validation images for 10 classes"),
+    ("data=digits data.train_size=20000", nothing, "there are 1294 images to take from"),
     # values that can't be
     ("data=digits data.val_size=0", nothing, "data.val_size=0 is not allowed"),
     ("data=digits data.val_size=1.0", nothing, "data.val_size=1.0 is not allowed"),
     ("data=digits data.val_size=null", nothing, "data.val_size=null is not allowed"),
     ("data=digits data.train_size=-3", nothing, "data.train_size=-3 is not allowed"),
     ("data=digits data.train_size=1.5", nothing, "data.train_size=1.5 is not allowed"),
-    ("data=digits data.crop_padding=28", nothing, "crop_padding=28 does not fit pictures of 28x28"),
-    (f"{FOLDER} data.image_size=0", pictures, "data.image_size=0 is not allowed"),
+    ("data=digits data.crop_padding=28", nothing, "crop_padding=28 does not fit images of 28x28"),
+    (f"{FOLDER} data.image_size=0", images, "data.image_size=0 is not allowed"),
     (f"{MNIST} data.mirrors=nowhere", nothing, "data.mirrors=\"nowhere\" is not allowed"),
 ]  # fmt: skip
 
@@ -207,13 +207,13 @@ def test_what_is_wrong_with_the_data_is_told_in_a_line_or_two(
 
     monkeypatch.setattr(datasets.MNIST, "mirrors", [])
     monkeypatch.setattr(datasets.CIFAR10, "url", "file:///nowhere/either")
-    root = folder / "pictures"
+    root = folder / "images"
     spoil(root)
     before = (
         {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} if os.access(root, 7) else {}
     )
     try:
-        assert cnnexp(*QUICK, *typed.split(), "data.root=pictures") == 2
+        assert cnnexp(*QUICK, *typed.split(), "data.root=images") == 2
         printed = capsys.readouterr().err
         assert said.format(root=root) in printed
         answer = printed[printed.index("cnnexp: ") :]

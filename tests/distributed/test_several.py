@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 PYTHON = [sys.executable, "-m", "cnnexp"]
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run"]
 SMALL = ["model.channels=[4]", "model.hidden=[8]", "optimizer=sgd", "trainer.accelerator=cpu"]
-# the last batch of an epoch has one picture for two processes, and so has that of each evaluation
+# the last batch of an epoch has one image for two processes, and so has that of each evaluation
 UNEVEN = [
     *SMALL, "data.train_size=97", "data.batch_size=32", "data.eval_batch_size=13", "data.val_size=40",
     "data.train_eval_size=40", "data.crop_padding=2", "data.horizontal_flip=true", "model.batch_norm=true",

@@ -31,7 +31,7 @@ def test_multiply_adds_are_those_of_the_formula(model, count):
     assert model.training
 
 
-def test_every_network_is_timed_on_its_own_pictures():
+def test_every_network_is_timed_on_its_own_images():
     models = [FFNN((1, 8, 8), 2, hidden=[4]).eval(), FFNN((1, 6, 6), 2, hidden=[4]).eval()]
     times = seconds_per_thousand(models, [torch.zeros(5, 1, 8, 8), torch.zeros(3, 1, 6, 6)], rounds=2)
     assert len(times) == 2

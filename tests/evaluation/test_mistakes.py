@@ -26,7 +26,7 @@ def test_rows_are_the_true_classes():
 
 def test_each_class_has_its_accuracy_and_its_most_frequent_confusion():
     cat, dog, frog = accuracy_per_class(confusion_matrix(FEW), ["cat", "dog", "frog"])
-    assert (cat["pictures"], cat["right"], cat["mistaken_for"], cat["times"]) == (3, 1, "dog", 2)
+    assert (cat["images"], cat["right"], cat["mistaken_for"], cat["times"]) == (3, 1, "dog", 2)
     assert cat["low"] < cat["accuracy"] == 1 / 3 < cat["high"]
     assert (dog["accuracy"], dog["mistaken_for"]) == (1, "")
     assert frog["accuracy"] != frog["accuracy"]
@@ -43,8 +43,8 @@ def test_the_curve_and_the_calibration_error_are_of_the_same_bins():
     probabilities[:50] = torch.tensor([1.0, 0, 0, 0])
     random = Predictions(probabilities, torch.randint(0, 4, (500,), generator=generator))
     found = calibration(random, bins=10)
-    assert int(found.pictures.sum()) == 500
-    gaps = (found.accuracy - found.confidence).abs().nan_to_num() * found.pictures / 500
+    assert int(found.images.sum()) == 500
+    gaps = (found.accuracy - found.confidence).abs().nan_to_num() * found.images / 500
     assert found.error == pytest.approx(float(gaps.sum()), abs=1e-6)
     assert (
         0 < found.error <= float(multiclass_calibration_error(probabilities, random.labels, 4, n_bins=10)) + 1e-6

@@ -66,13 +66,13 @@ def test_the_receptive_field_is_what_a_change_of_one_output_reaches(stack):
     model = nn.Sequential(*layers)
     try:
         expected = summarize(model, (1, side, side))[-1].receptive_field
-    except RuntimeError:  # the picture is used up
+    except RuntimeError:  # the image is used up
         return
     for layer in layers:
         nn.init.ones_(layer.weight)
-    picture = torch.zeros(1, 1, side, side, requires_grad=True)
-    model(picture)[0, 0, 0, 0].backward()
-    rows, columns = picture.grad[0, 0].nonzero().T
+    image = torch.zeros(1, 1, side, side, requires_grad=True)
+    model(image)[0, 0, 0, 0].backward()
+    rows, columns = image.grad[0, 0].nonzero().T
     assert expected == (int(rows.max()) + 1, int(columns.max()) + 1)
 
 
@@ -86,8 +86,8 @@ class Odd(nn.Module):
         self.scale = nn.Parameter(torch.ones(3, 1, 1))
         self.train()
 
-    def forward(self, pictures):
-        return self.last(self.conv(self.conv(pictures)) + pictures * self.scale).mean((2, 3))
+    def forward(self, images):
+        return self.last(self.conv(self.conv(images)) + images * self.scale).mean((2, 3))
 
 
 def test_a_network_that_is_no_chain_is_counted_once_and_left_as_it_was():

@@ -36,7 +36,7 @@ def test_on_cifar_it_is_the_network_of_the_source():
 
 
 @pytest.mark.parametrize("shape", [(1, 9, 9), (1, 28, 28), (3, 32, 45), (3, 64, 64)])
-def test_pictures_of_every_shape_train(shape):
+def test_images_of_every_shape_train(shape):
     network = Airbench(shape, 7, channels=[4, 6, 5])
     logits = network(torch.rand(2, *shape))
     assert logits.shape == (2, 7)
@@ -44,28 +44,28 @@ def test_pictures_of_every_shape_train(shape):
     assert all(p.grad is not None for p in network.parameters() if p.requires_grad)
 
 
-def test_pictures_of_which_nothing_would_be_left_are_refused():
-    with pytest.raises(CnnexpError, match="smallest picture that would do is 9×9"):
+def test_images_of_which_nothing_would_be_left_are_refused():
+    with pytest.raises(CnnexpError, match="smallest image that would do is 9×9"):
         Airbench((3, 8, 8), 10)
 
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_whitened_patches_have_unit_variance_and_no_correlation(channels):
     torch.manual_seed(0)
-    pictures = torch.rand(40, channels, 12, 12).cumsum(3)  # neighbours are much alike
+    images = torch.rand(40, channels, 12, 12).cumsum(3)  # neighbours are much alike
     network = Airbench((channels, 12, 12), 10)
-    network.whiten(pictures, eps=0.0)
+    network.whiten(images, eps=0.0)
     half = network.whitening.weight[: 4 * channels]
     assert torch.equal(network.whitening.weight[4 * channels :], -half)
-    maps = nn.functional.conv2d(pictures, half).transpose(0, 1).flatten(1)
+    maps = nn.functional.conv2d(images, half).transpose(0, 1).flatten(1)
     torch.testing.assert_close(maps @ maps.T / maps.shape[1], torch.eye(4 * channels), atol=1e-3, rtol=1e-3)
 
 
 def test_a_fit_whitens_once_and_the_filters_stay():
-    network, pictures = Airbench((1, 28, 28), 10, **SMALL), data()
+    network, images = Airbench((1, 28, 28), 10, **SMALL), data()
     expected = Airbench((1, 28, 28), 10)
-    expected.whiten(pictures.training_pictures(5000))
-    trainer(1).fit(network, pictures)
+    expected.whiten(images.training_images(5000))
+    trainer(1).fit(network, images)
     assert torch.equal(network.whitening.weight, expected.whitening.weight)
     other = ImageDataModule("digits", batch_size=50, normalize=False)
     trainer(1).fit(network, other)
@@ -74,10 +74,10 @@ def test_a_fit_whitens_once_and_the_filters_stay():
 
 def test_without_a_data_module_it_says_what_to_do():
     loaders = data().train_dataloader(), data().val_dataloader()
-    with pytest.raises(CnnexpError, match=r"whiten\(pictures\)"):
+    with pytest.raises(CnnexpError, match=r"whiten\(images\)"):
         trainer(1).fit(Airbench((1, 28, 28), 10, **SMALL), *loaders)
     network = Airbench((1, 28, 28), 10, **SMALL)
-    network.whiten(data().training_pictures(100))
+    network.whiten(data().training_images(100))
     trainer(1).fit(network, *loaders)
 
 

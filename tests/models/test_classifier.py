@@ -13,8 +13,8 @@ from cnnexp.models.tta import weighted_views
 SHAPE, CLASSES = (1, 4, 4), 3
 
 
-class Pictures(L.LightningDataModule):
-    """Random pictures in uneven batches: 4, 4, 2 for training, 4, 3 for validation, 4, 1 for the test."""
+class Images(L.LightningDataModule):
+    """Random images in uneven batches: 4, 4, 2 for training, 4, 3 for validation, 4, 1 for the test."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Pictures(L.LightningDataModule):
         return DataLoader(self.test, batch_size=4)
 
 
-class PicturesWithCleanTraining(Pictures):
+class ImagesWithCleanTraining(Images):
     def train_eval_dataloader(self):
         return DataLoader(self.train, batch_size=4)
 
@@ -53,9 +53,9 @@ def network(**settings) -> FFNN:
 
 
 def by_hand(model: torch.nn.Module, data: TensorDataset) -> dict[str, float]:
-    pictures, labels = data.tensors
+    images, labels = data.tensors
     with torch.no_grad():
-        logits = model.eval()(pictures)
+        logits = model.eval()(images)
     return {
         "loss": F.cross_entropy(logits, labels).item(),
         "accuracy": logits.argmax(1).eq(labels).float().mean().item(),
@@ -70,8 +70,8 @@ def numbers(metrics: dict, prefix: str) -> dict[str, float]:
     return {name: float(value) for name, value in metrics.items() if name.startswith(f"{prefix}_")}
 
 
-def test_the_epochs_numbers_are_those_of_every_picture_once():
-    data, run, model = PicturesWithCleanTraining(), trainer(), network()
+def test_the_epochs_numbers_are_those_of_every_image_once():
+    data, run, model = ImagesWithCleanTraining(), trainer(), network()
     run.fit(model, data)
     assert numbers(run.callback_metrics, "val") == named("val", by_hand(model, data.val))
     assert numbers(run.callback_metrics, "train") == named("train", by_hand(model, data.train))
@@ -84,7 +84,7 @@ def test_reported_losses_are_plain_cross_entropy(label_smoothing):
     # a learning rate of 0 keeps the weights: running, clean and hand-computed numbers are then the same
     still = partial(torch.optim.SGD, lr=0.0)
     data, run, model = (
-        PicturesWithCleanTraining(),
+        ImagesWithCleanTraining(),
         trainer(),
         network(label_smoothing=label_smoothing, optimizer=still),
     )
@@ -94,27 +94,27 @@ def test_reported_losses_are_plain_cross_entropy(label_smoothing):
 
 
 def test_label_smoothing_changes_what_is_trained_on():
-    pictures, labels = Pictures().train.tensors
-    logits = network()(pictures)
+    images, labels = Images().train.tensors
+    logits = network()(images)
     model = network(label_smoothing=0.4)
-    loss = model.training_step((pictures, labels), 0)
+    loss = model.training_step((images, labels), 0)
     spread = 0.6 * F.one_hot(labels, CLASSES) + 0.4 / CLASSES
     assert loss.item() == pytest.approx(-(spread * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-6)
 
 
 def test_clean_training_numbers_need_a_loader_for_them():
     run = trainer()
-    run.fit(network(), Pictures())
+    run.fit(network(), Images())
     assert not numbers(run.callback_metrics, "train")
     assert set(numbers(run.callback_metrics, "running")) == {"running_loss", "running_accuracy"}
 
 
 def test_the_running_numbers_are_taken_while_the_weights_move():
-    data, model, twin = Pictures(), network(), network()
+    data, model, twin = Images(), network(), network()
     optimizer = torch.optim.Adam(twin.parameters(), lr=1e-3)  # the default, spelled out
     losses, right = [], 0
-    for pictures, labels in data.train_dataloader():
-        logits = twin(pictures)
+    for images, labels in data.train_dataloader():
+        logits = twin(images)
         loss = F.cross_entropy(logits, labels)
         losses += [loss.item()] * len(labels)
         right += logits.argmax(1).eq(labels).sum().item()
@@ -130,7 +130,7 @@ def test_the_running_numbers_are_taken_while_the_weights_move():
 
 
 def test_testing_and_validating_alone_and_predicting():
-    data, run, model = Pictures(), trainer(), network()
+    data, run, model = Images(), trainer(), network()
     assert run.test(model, data, verbose=False)[0] == named("test", by_hand(model, data.test))
     assert run.validate(model, data, verbose=False)[0] == named("val", by_hand(model, data.val))
     batches = run.predict(model, data.test_dataloader())
@@ -141,14 +141,14 @@ def test_testing_and_validating_alone_and_predicting():
 
 @pytest.mark.parametrize("kind", ["flip", "flip_and_shift"])
 def test_test_time_augmentation_is_measured_beside_the_plain_test(kind):
-    plain, data = network(), Pictures()
+    plain, data = network(), Images()
     augmented = network(test_time_augmentation=kind)
     augmented.load_state_dict(plain.state_dict())
     expected = trainer().test(plain, data, verbose=False)[0]
     found = trainer().test(augmented, data, verbose=False)[0]
-    pictures, labels = data.test.tensors
+    images, labels = data.test.tensors
     with torch.no_grad():
-        logits = sum(weight * augmented(view) for weight, view in weighted_views(pictures, kind))
+        logits = sum(weight * augmented(view) for weight, view in weighted_views(images, kind))
     assert found.keys() - expected.keys() == {"test_loss_tta", "test_accuracy_tta"}
     assert {key: found[key] for key in expected} == expected
     assert found["test_loss_tta"] == pytest.approx(float(F.cross_entropy(logits, labels)), rel=1e-5)
@@ -157,7 +157,7 @@ def test_test_time_augmentation_is_measured_beside_the_plain_test(kind):
 
 def test_history_has_a_row_an_epoch_and_travels_in_the_checkpoint(tmp_path):
     run, model = trainer(3), network()
-    run.fit(model, Pictures())
+    run.fit(model, Images())
     run.save_checkpoint(tmp_path / "last.ckpt")
     loaded = FFNN.load_from_checkpoint(tmp_path / "last.ckpt", weights_only=True)
     assert [row["epoch"] for row in loaded.history] == [1, 2, 3]
@@ -187,7 +187,7 @@ def halving(interval, optimizer, *, epochs, steps_per_epoch):
 )
 def test_schedules_are_stepped_as_they_ask(scheduler, rates):
     model = network(optimizer=partial(torch.optim.SGD, lr=1.0), scheduler=scheduler)
-    trainer(4).fit(model, Pictures())
+    trainer(4).fit(model, Images())
     assert [row["learning_rate"] for row in model.history] == pytest.approx(rates)
 
 
@@ -198,12 +198,12 @@ def test_a_schedule_without_an_end_is_refused(epochs):
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
     with pytest.raises(CnnexpError, match="max_epochs"):
-        run.fit(network(scheduler=partial(halving, "epoch")), Pictures())
+        run.fit(network(scheduler=partial(halving, "epoch")), Images())
 
 
 def test_the_default_optimizer_is_adam_at_a_thousandth():
     run = trainer()
-    run.fit(network(), Pictures())
+    run.fit(network(), Images())
     (optimizer,) = run.optimizers
     assert type(optimizer) is torch.optim.Adam
     assert optimizer.defaults["lr"] == 1e-3
@@ -215,7 +215,7 @@ def test_the_default_optimizer_is_adam_at_a_thousandth():
 )
 @pytest.mark.parametrize("start", ["fit", "test", "validate"])
 def test_other_data_than_the_network_was_built_for_are_refused(what, theirs, start):
-    data = Pictures()
+    data = Images()
     data.image_shape, data.classes = SHAPE, CLASSES
     setattr(data, what, theirs)
     with pytest.raises(CnnexpError, match=f"CNN was built for {what}=.*, the data has"):
@@ -223,14 +223,14 @@ def test_other_data_than_the_network_was_built_for_are_refused(what, theirs, sta
 
 
 def test_matching_data_are_taken():
-    data = Pictures()
+    data = Images()
     data.image_shape, data.classes = SHAPE, CLASSES
     run = trainer()
     run.fit(CNN(list(SHAPE), CLASSES, channels=[2], hidden=[]), data)
     assert run.global_step == 3
 
 
-def test_the_numbers_are_means_over_pictures_however_many_batches_they_came_in():
+def test_the_numbers_are_means_over_images_however_many_batches_they_came_in():
     draw = torch.Generator().manual_seed(2)
     logits, labels = torch.randn(200, 3, generator=draw), torch.randint(3, (200,), generator=draw)
     found = LossAndAccuracy(3)

@@ -32,8 +32,8 @@ def test_the_course_network(shape, side, parameters):
     assert [str(layer) for layer in network.layers] == [str(layer) for layer in plain]
     for ours, theirs in zip(network.parameters(), plain.parameters(), strict=True):
         assert torch.equal(ours, theirs)
-    pictures = torch.rand(5, *shape)
-    torch.testing.assert_close(network(pictures), plain(pictures))
+    images = torch.rand(5, *shape)
+    torch.testing.assert_close(network(images), plain(images))
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_the_course_network(shape, side, parameters):
         {"batch_norm": True, "dropout": 0.5, "label_smoothing": 0.1},
     ],
 )
-def test_every_setting_builds_a_network_for_pictures_that_are_not_square(settings):
+def test_every_setting_builds_a_network_for_images_that_are_not_square(settings):
     network = CNN((2, 21, 30), 7, **settings)
     assert network(torch.rand(3, 2, 21, 30)).shape == (3, 7)
 
@@ -76,7 +76,7 @@ def test_settings_reach_the_layers():
         ((1, 28, 28), {"kernel_size": (2, 3, 3)}, "is a list of 3 for 2 convolutions; give one value for all"),
         ((1, 28, 28), {"padding": [0, 0, 0]}, "padding"),
         ((1, 28, 28), {"padding": "same", "stride": 2}, 'padding="same" needs stride=1'),
-        ((1, 7, 9), {}, r"layer 4 \(max-pool 2\) leaves nothing of a 7×9 picture, which is 1×2 .* is 8×8"),
+        ((1, 7, 9), {}, r"layer 4 \(max-pool 2\) leaves nothing of a 7×9 image, which is 1×2 .* is 8×8"),
         ((1, 2, 2), {"kernel_size": [[5, 3], 1]}, r"layer 1 \(convolution 5×3\) .* is 6×4"),
         ((1, 28, 28), {"channels": [2] * 5}, r"layer 7 \(convolution 3\) .* that would do is 92×92"),
     ],
@@ -86,7 +86,7 @@ def test_what_can_not_be_built_is_refused(shape, settings, said):
         CNN(shape, 10, **settings)
 
 
-def test_the_smallest_picture_named_will_do():
+def test_the_smallest_image_named_will_do():
     assert CNN((1, 92, 92), 10, channels=[2] * 5)(torch.rand(1, 1, 92, 92)).shape == (1, 10)
 
 
@@ -123,8 +123,8 @@ def test_a_checkpoint_is_plain_and_rebuilds_the_network_by_itself(network, tmp_p
     assert only_plain(saved)
     loaded = type(trained).load_from_checkpoint(path, weights_only=True)
     assert dict(loaded.hparams) == saved
-    pictures = torch.rand(2, 1, 12, 12)
-    assert torch.equal(loaded.eval()(pictures), trained.eval()(pictures))
+    images = torch.rand(2, 1, 12, 12)
+    assert torch.equal(loaded.eval()(images), trained.eval()(images))
 
 
 def only_plain(value: object) -> bool:

@@ -16,9 +16,9 @@ def test_the_course_network(shape, parameters):
         nn.Flatten(), nn.Linear(shape[0] * shape[1] * shape[2], 32), nn.ReLU(), nn.Linear(32, 64), nn.ReLU(),
         nn.Linear(64, 128), nn.ReLU(), nn.Linear(128, 64), nn.ReLU(), nn.Linear(64, 10),
     )  # fmt: skip
-    pictures = torch.rand(5, *shape)
+    images = torch.rand(5, *shape)
     assert sum(p.numel() for p in network.parameters()) == parameters
-    assert torch.equal(network(pictures), plain(pictures))
+    assert torch.equal(network(images), plain(images))
 
 
 def test_hidden_layers_can_be_left_out_and_widened():
@@ -32,13 +32,13 @@ def test_hidden_layers_can_be_left_out_and_widened():
 @pytest.mark.parametrize("hidden", [[], [50, 50]])
 def test_dropout_acts_in_training_only(hidden):
     network = FFNN((1, 8, 8), 3, hidden=hidden, dropout=0.5)
-    pictures = torch.rand(4, 1, 8, 8)
-    assert not torch.equal(network(pictures), network(pictures))
+    images = torch.rand(4, 1, 8, 8)
+    assert not torch.equal(network(images), network(images))
     network.eval()
-    assert torch.equal(network(pictures), network(pictures))
+    assert torch.equal(network(images), network(images))
 
 
-def test_batch_norm_survives_a_last_batch_of_one_picture():
+def test_batch_norm_survives_a_last_batch_of_one_image():
     network = FFNN((1, 4, 4), 2, hidden=[8], batch_norm=True)
     data = TensorDataset(torch.rand(5, 1, 4, 4), torch.tensor([0, 1, 0, 1, 1]))
     trainer = L.Trainer(

@@ -18,7 +18,7 @@ from cnnexp.models.shapes import (
     linear_parameters,
     pool_output_shape,
     pool_output_size,
-    smallest_picture,
+    smallest_image,
     stack_output_shape,
 )
 
@@ -29,7 +29,7 @@ def per_axis(low: int, high: int) -> st.SearchStrategy:
     return st.integers(low, high) | st.tuples(st.integers(low, high), st.integers(low, high))
 
 
-pictures = st.tuples(st.integers(1, 64), st.integers(1, 64))
+images = st.tuples(st.integers(1, 64), st.integers(1, 64))
 convolutions = st.fixed_dictionaries(
     {"kernel_size": per_axis(1, 9), "dilation": per_axis(1, 4)},
     optional={"stride": per_axis(1, 5), "padding": per_axis(0, 6) | st.just("valid")},
@@ -37,7 +37,7 @@ convolutions = st.fixed_dictionaries(
 
 
 def torch_shape(layer: nn.Module, shape: tuple[int, int]) -> tuple[int, ...]:
-    """What torch itself makes of a picture, without computing a pixel; (0, 0) where it refuses."""
+    """What torch itself makes of an image, without computing a pixel; (0, 0) where it refuses."""
     try:
         return tuple(layer(torch.empty(1, 1, *shape, device="meta")).shape[2:])
     except RuntimeError as error:
@@ -46,7 +46,7 @@ def torch_shape(layer: nn.Module, shape: tuple[int, int]) -> tuple[int, ...]:
         raise
 
 
-@given(pictures, convolutions)
+@given(images, convolutions)
 @settings(max_examples=400, deadline=None)
 def test_convolutions_have_torchs_output_shape(shape, setting):
     ours = conv_output_shape(shape, **setting)
@@ -54,7 +54,7 @@ def test_convolutions_have_torchs_output_shape(shape, setting):
     assert ours == theirs if all(ours) else theirs == (0, 0)
 
 
-@given(pictures, per_axis(1, 9), st.none() | per_axis(1, 5), per_axis(0, 4), per_axis(1, 4))
+@given(images, per_axis(1, 9), st.none() | per_axis(1, 5), per_axis(0, 4), per_axis(1, 4))
 @settings(max_examples=400, deadline=None)
 def test_poolings_have_torchs_output_shape(shape, kernel_size, stride, padding, dilation):
     kernels, paddings = ((v, v) if isinstance(v, int) else v for v in (kernel_size, padding))
@@ -116,8 +116,8 @@ stacks = st.lists(convolutions, min_size=1, max_size=4).map(
 
 @given(stacks)
 @settings(max_examples=200, deadline=None)
-def test_the_smallest_picture_passes_torch_and_a_smaller_one_does_not(stack):
-    height, width = smallest_picture(stack)
+def test_the_smallest_image_passes_torch_and_a_smaller_one_does_not(stack):
+    height, width = smallest_image(stack)
     layers = nn.Sequential(
         *(nn.Conv2d(1, 1, w.kernel_size, w.stride, w.padding, w.dilation, device="meta") for w in stack)
     )
@@ -125,7 +125,7 @@ def test_the_smallest_picture_passes_torch_and_a_smaller_one_does_not(stack):
     for shape in ((height - 1, width), (height, width - 1)):
         if all(shape):
             assert prod(torch_shape(layers, shape)) == 0
-            with pytest.raises(CnnexpError, match=f"smallest picture that would do is {height}×{width}"):
+            with pytest.raises(CnnexpError, match=f"smallest image that would do is {height}×{width}"):
                 stack_output_shape(shape, stack)
 
 

@@ -27,11 +27,11 @@ def test_state_dicts_are_interchangeable_with_torchvisions(batch_norm, build, pa
     assert sum(p.numel() for p in ours.parameters()) == parameters
     ours.load_state_dict(theirs.state_dict(), strict=True, assign=True)
     back.load_state_dict(ours.state_dict(), strict=True, assign=True)
-    pictures = torch.rand(1, 3, 224, 224)
+    images = torch.rand(1, 3, 224, 224)
     with torch.inference_mode():
-        expected = theirs(pictures)
-        assert torch.equal(ours(pictures), expected)
-        assert torch.equal(back(pictures), expected)
+        expected = theirs(images)
+        assert torch.equal(ours(images), expected)
+        assert torch.equal(back(images), expected)
 
 
 def test_the_initial_weights_have_hes_spread():
@@ -45,7 +45,7 @@ def test_the_initial_weights_have_hes_spread():
 
 @pytest.mark.parametrize("hidden", [(), (12,)])
 @pytest.mark.parametrize("shape", [(1, 28, 28), (3, 32, 32), (1, 8, 8), (3, 28, 45), (1, 64, 96), (3, 224, 256)])
-def test_pictures_of_every_shape_train(shape, hidden):
+def test_images_of_every_shape_train(shape, hidden):
     network = VGG16(shape, 10, hidden=hidden, width=1 / 16)
     logits = network(torch.rand(2, *shape))
     assert logits.shape == (2, 10)
@@ -71,19 +71,19 @@ def test_the_last_map_is_averaged_to_one_pixel_or_to_seven_a_side(shape, hidden,
     assert first.in_features == features
 
 
-def test_small_pictures_are_padded_with_zeros_in_the_middle():
+def test_small_images_are_padded_with_zeros_in_the_middle():
     torch.manual_seed(0)
     small = VGG16((1, 29, 28), 4, width=1 / 16).eval()
     large = VGG16((1, 32, 32), 4, width=1 / 16).eval()
     large.load_state_dict(small.state_dict())
-    picture = torch.rand(1, 1, 29, 28)
+    image = torch.rand(1, 1, 29, 28)
     framed = torch.zeros(1, 1, 32, 32)
-    framed[..., 1:30, 2:30] = picture
-    assert torch.equal(small(picture), large(framed))
+    framed[..., 1:30, 2:30] = image
+    assert torch.equal(small(image), large(framed))
 
 
 @pytest.mark.parametrize("shape", [(1, 7, 28), (3, 28, 7)])
-def test_pictures_that_would_be_nearly_all_padding_are_refused(shape):
+def test_images_that_would_be_nearly_all_padding_are_refused(shape):
     with pytest.raises(CnnexpError, match=f"8×8 and more, these are {shape[1]}×{shape[2]}; resize"):
         VGG16(shape, 10)
 
@@ -91,10 +91,10 @@ def test_pictures_that_would_be_nearly_all_padding_are_refused(shape):
 @pytest.mark.parametrize("hidden", [(), (64,)])
 def test_dropout_acts_in_training_only_and_leaves_the_state_dicts_names(hidden):
     network = VGG16((1, 32, 32), 10, hidden=hidden, dropout=0.5, batch_norm=False, width=1 / 16)
-    pictures = torch.rand(2, 1, 32, 32) * 100
-    assert not torch.equal(network(pictures), network(pictures))
+    images = torch.rand(2, 1, 32, 32) * 100
+    assert not torch.equal(network(images), network(images))
     network.eval()
-    assert torch.equal(network(pictures), network(pictures))
+    assert torch.equal(network(images), network(images))
     without = VGG16((1, 32, 32), 10, hidden=hidden, batch_norm=False, width=1 / 16)
     without.load_state_dict(network.state_dict())
 
@@ -111,13 +111,13 @@ def one_thread():
 @pytest.mark.usefixtures("one_thread")
 def test_it_learns_real_grey_digits_in_a_few_steps():
     digits = load_digits()
-    pictures = torch.tensor(digits.images[:64], dtype=torch.float32)[:, None] / 16
+    images = torch.tensor(digits.images[:64], dtype=torch.float32)[:, None] / 16
     labels = torch.tensor(digits.target[:64])
     torch.manual_seed(0)
     network = VGG16((1, 8, 8), 10, width=1 / 8)
     optimizer = torch.optim.Adam(network.parameters(), lr=1e-3)
     for _ in range(30):
-        logits = network(pictures)
+        logits = network(images)
         nn.functional.cross_entropy(logits, labels).backward()
         optimizer.step()
         optimizer.zero_grad()

@@ -122,14 +122,14 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.outside: list[str] = []
-        self.pictures = 0
+        self.images = 0
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
         if tag not in ("meta", "img", "link"):
             self.open.append(tag)
-        self.pictures += tag == "img"
+        self.images += tag == "img"
         self.outside += [given[a] for a in ("src", "href") if not given.get(a, "data:").startswith("data:")]
         assert tag not in ("script", "link", "b")
 
@@ -145,7 +145,7 @@ def test_the_page_needs_nothing_else_and_escapes_everything(tmp_path):
     parsed = Page(text)
     assert parsed.open == []
     assert parsed.outside == []
-    assert parsed.pictures == 2
+    assert parsed.images == 2
     assert not re.search(r"url\(|@import|https?:", text)
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text

@@ -34,12 +34,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Path]:
 
 
 @pytest.fixture(scope="session")
-def pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A picture folder of two classes, cats red and dogs blue, of all sizes."""
+def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An image folder of two classes, cats red and dogs blue, of all sizes."""
     import numpy as np
     from PIL import Image
 
-    root = tmp_path_factory.mktemp("pictures")
+    root = tmp_path_factory.mktemp("images")
     rng = np.random.default_rng(0)
     for part, count in (("train", 20), ("test", 6)):
         for channel, kind in ((0, "cat"), (2, "dog")):

@@ -4,7 +4,7 @@ import json
 import pytest
 
 
-def test_runs_are_put_side_by_side_and_tested_on_the_same_pictures(trained, cnnexp, folder, capsys):
+def test_runs_are_put_side_by_side_and_tested_on_the_same_images(trained, cnnexp, folder, capsys):
     cnn, ffnn = trained("cnn"), trained("ffnn")
     assert cnnexp("task=compare", f"task.runs=[{cnn},{ffnn}]", "task.rounds=1") == 0
     [made] = (folder / "outputs" / "compare").iterdir()
@@ -39,9 +39,9 @@ def test_a_sweeps_finished_runs_are_compared_by_its_folder(cnnexp, folder, caplo
     assert "optimizer.lr--1 (failed)" in (made / "run.log").read_text()
 
 
-def test_data_that_were_moved_are_named_for_all_runs(trained, cnnexp, folder, pictures, capsys):
+def test_data_that_were_moved_are_named_for_all_runs(trained, cnnexp, folder, images, capsys):
     moved, tiny = folder / "moved", ["data=image_folder", "data.val_size=0.2", "trainer.max_epochs=1"]
-    moved.symlink_to(pictures)
+    moved.symlink_to(images)
     assert cnnexp("-m", "model=ffnn", "model.hidden=[],[4]", *tiny, "data.root=moved", "name=two") == 0
     moved.rename(folder / "there")
     compare = ("task=compare", "task.runs=[outputs/sweeps/two/*]", "task.rounds=1")
@@ -50,13 +50,13 @@ def test_data_that_were_moved_are_named_for_all_runs(trained, cnnexp, folder, pi
     assert cnnexp(*compare, "data.root=there") == 0
 
 
-def test_what_cant_be_compared_is_refused(trained, cnnexp, folder, pictures, capsys):
+def test_what_cant_be_compared_is_refused(trained, cnnexp, folder, images, capsys):
     digits = trained("cnn")
-    colour = trained("cnn", "data=image_folder", f"data.root={pictures}", "data.val_size=0.2")
+    colour = trained("cnn", "data=image_folder", f"data.root={images}", "data.val_size=0.2")
     swapped = folder / "swapped"
     for part, other in (("train", "test"), ("test", "train")):
         (swapped / part).parent.mkdir(exist_ok=True)
-        (swapped / part).symlink_to(pictures / other)
+        (swapped / part).symlink_to(images / other)
     tiny = ["model.hidden=[]", "trainer.max_epochs=1", "data.val_size=0.3"]
     assert cnnexp("model=ffnn", "data=image_folder", f"data.root={swapped}", *tiny) == 0
     [elsewhere] = (folder / "outputs" / "ffnn-image_folder").iterdir()
@@ -64,9 +64,9 @@ def test_what_cant_be_compared_is_refused(trained, cnnexp, folder, pictures, cap
         ([f"task.runs=[{digits}]"], "names 1 finished run: "),
         ([f"task.runs=[{digits},{digits}]"], "names 1 finished run: "),
         ([f"task.runs=[{digits},nowhere]"], "nowhere matches nothing"),
-        ([f"task.runs=[{digits},{pictures}]"], "isn't a run or a sweep"),
+        ([f"task.runs=[{digits},{images}]"], "isn't a run or a sweep"),
         ([f"task.runs=[{digits},{colour}]"], "the runs' classes differ"),
-        ([f"task.runs=[{elsewhere},{colour}]"], "the runs' test pictures differ"),
+        ([f"task.runs=[{elsewhere},{colour}]"], "the runs' test images differ"),
         ([f"task.runs=[{digits},{colour}]", "checkpoint=a.ckpt"], "takes best or last"),
         ([f"run={digits}", "task.runs=[a,b]"], "type task.runs="),
         ([], "type task.runs="),

@@ -11,12 +11,12 @@ pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::F
 
 
 @pytest.fixture
-def pictures_and_logits(trained):
+def images_and_logits(trained):
     def make(model):
         loaded = load_run(trained(model))
         floats, _ = next(iter(loaded.data.test_dataloader()))
         with torch.no_grad():
-            return loaded.data.pictures("test", range(7)), loaded.model(floats[:7])
+            return loaded.data.images("test", range(7)), loaded.model(floats[:7])
 
     return make
 
@@ -34,15 +34,15 @@ def exported(run, typed, cnnexp):
     "model", ["cnn", pytest.param("ffnn", marks=pytest.mark.slow), pytest.param("vgg16", marks=pytest.mark.slow)]
 )
 def test_onnx_takes_bytes_in_any_batch_and_gives_the_networks_probabilities(
-    model, trained, cnnexp, folder, pictures_and_logits
+    model, trained, cnnexp, folder, images_and_logits
 ):
     onnxruntime = pytest.importorskip("onnxruntime")
-    pictures, logits = pictures_and_logits(model)
+    images, logits = images_and_logits(model)
     file = exported(trained(model), [], cnnexp)
     assert [path.name for path in file.parent.glob("*.onnx*")] == ["model.onnx"]
     session = onnxruntime.InferenceSession(file)
     for batch in (1, 7):
-        [given] = session.run(["probabilities"], {"pictures": pictures[:batch].numpy()})
+        [given] = session.run(["probabilities"], {"images": images[:batch].numpy()})
         assert torch.tensor(given) == pytest.approx(logits[:batch].softmax(1), abs=1e-5)
     assert session.get_modelmeta().custom_metadata_map["class_names"].split("\n") == list("0123456789")
 
@@ -50,12 +50,12 @@ def test_onnx_takes_bytes_in_any_batch_and_gives_the_networks_probabilities(
 @pytest.mark.parametrize(
     "model", ["cnn", pytest.param("ffnn", marks=pytest.mark.slow), pytest.param("vgg16", marks=pytest.mark.slow)]
 )
-def test_torchs_format_gives_the_networks_logits(model, trained, cnnexp, folder, pictures_and_logits):
-    pictures, logits = pictures_and_logits(model)
+def test_torchs_format_gives_the_networks_logits(model, trained, cnnexp, folder, images_and_logits):
+    images, logits = images_and_logits(model)
     file = exported(trained(model), ["task.format=torch_export", "task.output=logits"], cnnexp)
     names = {"class_names": ""}
     network = torch.export.load(file, extra_files=names).module()
-    assert network(pictures).detach() == pytest.approx(logits, abs=1e-4)
+    assert network(images).detach() == pytest.approx(logits, abs=1e-4)
     assert names["class_names"].split("\n") == list("0123456789")
 
 

@@ -85,7 +85,7 @@ def test_summary_needs_no_data_where_the_shape_is_known(cnnexp, folder, capsys):
 @pytest.mark.parametrize("dataset", SHAPES)
 def test_the_known_shapes_are_the_data_sets_own(dataset, every_data_set):
     source = load_source(dataset, every_data_set)
-    assert SHAPES[dataset] == (tuple(source.train_pictures.shape[1:]), len(source.class_names))
+    assert SHAPES[dataset] == (tuple(source.train_images.shape[1:]), len(source.class_names))
 
 
 def test_scaling_compares_the_three_networks_and_takes_the_settings_of_the_chosen_one(cnnexp, folder, capsys):
@@ -98,7 +98,7 @@ def test_scaling_compares_the_three_networks_and_takes_the_settings_of_the_chose
     assert "hidden=[7]" in capsys.readouterr().out
 
 
-def test_examples_shows_one_picture_of_each_class(cnnexp, folder):
+def test_examples_shows_one_image_of_each_class(cnnexp, folder):
     for seed in (0, 1):
         assert cnnexp("task=examples", f"seed={seed}") == 0
     shown = [
@@ -185,8 +185,8 @@ def test_kernels_before_and_after(model, runs, cnnexp):
 
 def test_saliency_asks_about_the_right_class_too(runs, cnnexp):
     loaded = load_run(runs["cnn"])
-    pictures, labels = next(iter(loaded.data.test_dataloader()))
-    guesses = loaded.model(pictures).argmax(1)
+    images, labels = next(iter(loaded.data.test_dataloader()))
+    guesses = loaded.model(images).argmax(1)
     wrong = int((guesses != labels).nonzero()[0])
     assert cnnexp("task=saliency", f"run={runs['cnn']}", f"task.index={wrong}") == 0
     rows = table(newest(runs["cnn"] / "saliency") / "saliency.csv")
@@ -200,22 +200,22 @@ def test_saliency_asks_about_the_right_class_too(runs, cnnexp):
     ("model", "typed", "said"),
     [
         ("cnn", ["task=activations", "task.layer=layer.0"], "did you mean layers.0?"),
-        ("cnn", ["task=activations", "task.index=359"], "there are 359 test pictures, 0 to 358"),
-        ("cnn", ["task=activations", "task.image=notes.txt"], "notes.txt can't be read as a picture"),
+        ("cnn", ["task=activations", "task.index=359"], "there are 359 test images, 0 to 358"),
+        ("cnn", ["task=activations", "task.image=notes.txt"], "notes.txt can't be read as an image"),
         ("cnn", ["task=activations", "task.image=nothing.png"], "nothing.png: there is no such file"),
         ("cnn", ["task=activations", "task.image=notes.txt", "task.index=1"], "give one of them"),
         ("cnn", ["task=activations", "task.channels=0"], "task.channels=0 is not allowed"),
         ("ffnn", ["task=activations"], "task.layer=[layers.1,layers.3]"),
-        ("cnn", ["task=activations", "data=image_folder", "data.root=pictures"], "with task.image=…"),
+        ("cnn", ["task=activations", "data=image_folder", "data.root=images"], "with task.image=…"),
         ("cnn", ["task=saliency", "task.target=ten"], "there is no such class"),
         ("ffnn", ["task=saliency", "task.layer=layers.1"], "is no map"),
         ("cnn", ["task=summary", "task.scaling=[32]"], "task.scaling=[32] is not allowed"),
     ],
 )
 def test_mistakes_are_answered(model, typed, said, runs, cnnexp, folder, capsys):
-    (folder / "notes.txt").write_text("not a picture")
+    (folder / "notes.txt").write_text("not an image")
     for number in range(12):
-        place = folder / "pictures" / f"class{number % 2}"
+        place = folder / "images" / f"class{number % 2}"
         place.mkdir(parents=True, exist_ok=True)
         Image.new("RGB", (9, 9), (20 * number, 0, 0)).save(place / f"{number}.png")
     assert cnnexp(*typed, f"run={runs[model]}") == 2

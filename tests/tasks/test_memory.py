@@ -41,7 +41,7 @@ def test_twenty_jobs_leave_nothing_behind(cnnexp, folder, monkeypatch):
         assert counts[-1][kind] <= counts[4][kind]
     # a job that kept its settings or its network would keep thousands of objects
     assert sum(counts[-1].values()) - sum(counts[4].values()) < 100 * 15
-    # what the allocator keeps for reuse settles only slowly; the pictures and the networks are more than this
+    # what the allocator keeps for reuse settles only slowly; the images and the networks are more than this
     assert memory[-1] - memory[4] < 60
 
 

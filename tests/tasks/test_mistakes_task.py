@@ -16,7 +16,7 @@ def newest(run, task):
 )
 def test_the_files_the_numbers_and_the_table_agree(model, trained, cnnexp, folder, capsys):
     run = trained(model)
-    assert cnnexp("task=mistakes", f"run={run}", "task.pictures=5") == 0
+    assert cnnexp("task=mistakes", f"run={run}", "task.images=5") == 0
     made = newest(run, "mistakes")
     done, trained_to = (json.loads((where / "result.json").read_text()) for where in (made, run))
     assert done["test_accuracy"] == pytest.approx(trained_to["test_accuracy"])
@@ -42,14 +42,12 @@ def test_the_files_the_numbers_and_the_table_agree(model, trained, cnnexp, folde
     assert f"expected calibration error {done['expected_calibration_error']:.2%}" in log
 
 
-def test_the_pictures_are_prepared_as_in_training_even_where_the_data_is_another(
-    trained, cnnexp, folder, pictures
-):
-    run = trained("cnn", "data=image_folder", f"data.root={pictures}", "data.val_size=0.2")
+def test_the_images_are_prepared_as_in_training_even_where_the_data_is_another(trained, cnnexp, folder, images):
+    run = trained("cnn", "data=image_folder", f"data.root={images}", "data.val_size=0.2")
     few = folder / "few"
     few.mkdir()
     for part in ("train", "test"):
-        (few / part).symlink_to(pictures / "test")
+        (few / part).symlink_to(images / "test")
     assert cnnexp("task=mistakes", f"run={run}", f"data.root={few}", "logger=none") == 0
     made = newest(run, "mistakes")
     expected = json.loads((run / "result.json").read_text())["test_accuracy"]
@@ -57,13 +55,13 @@ def test_the_pictures_are_prepared_as_in_training_even_where_the_data_is_another
     assert not (made / "tensorboard").exists()
 
 
-def test_other_classes_are_refused(trained, cnnexp, folder, pictures, capsys):
-    run = trained("cnn", "data=image_folder", f"data.root={pictures}", "data.val_size=0.2")
+def test_other_classes_are_refused(trained, cnnexp, folder, images, capsys):
+    run = trained("cnn", "data=image_folder", f"data.root={images}", "data.val_size=0.2")
     other = folder / "other"
     for part in ("train", "test"):
         (other / part).mkdir(parents=True)
         for old, new in (("cat", "lion"), ("dog", "wolf")):
-            (other / part / new).symlink_to(pictures / part / old)
+            (other / part / new).symlink_to(images / part / old)
     assert cnnexp("task=mistakes", f"run={run}", f"data.root={other}") == 2
     assert (
         "the checkpoint's classes (cat, dog) are not those of image_folder (lion, wolf)" in capsys.readouterr().err

@@ -16,7 +16,7 @@ FEW = ["trainer.max_epochs=1", "trainer.limit_val_batches=1", "trainer.limit_tes
     "model", ["cnn", "ffnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg16", "airbench"))]
 )
 def test_every_network_trains_on_every_data_set(model, data, cnnexp, folder, every_data_set):
-    root = [f"data.root={every_data_set / 'pictures'}"] if data == "image_folder" else []
+    root = [f"data.root={every_data_set / 'images'}"] if data == "image_folder" else []
     assert cnnexp(f"model={model}", f"data={data}", *root, *FEW, "trainer.limit_train_batches=20") == 0
     [run] = (folder / "outputs" / f"{model}-{data}").iterdir()
     done = json.loads((run / "result.json").read_text())
@@ -32,8 +32,8 @@ def test_every_network_trains_on_every_data_set(model, data, cnnexp, folder, eve
 @pytest.mark.slow
 @pytest.mark.parametrize("data", ["mnist", "image_folder"])
 @pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16", "airbench"])
-def test_every_network_trains_on_the_real_pictures_that_are_here(model, data, cnnexp, folder, request):
-    root = request.getfixturevalue("mnist_root" if data == "mnist" else "cifar_pictures")
+def test_every_network_trains_on_the_real_images_that_are_here(model, data, cnnexp, folder, request):
+    root = request.getfixturevalue("mnist_root" if data == "mnist" else "cifar_images")
     small = ["data.train_size=400", "data.val_size=100", "data.batch_size=20"]
     assert cnnexp(f"model={model}", f"data={data}", f"data.root={root}", *small, *FEW[:3]) == 0
     [run] = (folder / "outputs" / f"{model}-{data}").iterdir()
@@ -69,10 +69,10 @@ def test_the_notebooks_settings_are_exactly_those(name, cnnexp, folder, every_da
     assert "validating on the test set" in (run / "run.log").read_text()
 
 
-def test_the_fast_recipe_survives_a_folder_of_pictures(cnnexp, folder, every_data_set, capsys):
-    pictures = ["data=image_folder", f"data.root={every_data_set / 'pictures'}", "data.val_size=6"]
+def test_the_fast_recipe_survives_a_folder_of_images(cnnexp, folder, every_data_set, capsys):
+    images = ["data=image_folder", f"data.root={every_data_set / 'images'}", "data.val_size=6"]
     tiny = ["model.channels=[4,8,8]", "data.batch_size=9", "trainer.max_epochs=2"]
-    assert cnnexp("experiment=cifar10_fast", *pictures, *tiny) == 0
+    assert cnnexp("experiment=cifar10_fast", *images, *tiny) == 0
     assert "tta" in capsys.readouterr().out
     [run] = (folder / "outputs" / "airbench-image_folder").iterdir()
     done = json.loads((run / "result.json").read_text())

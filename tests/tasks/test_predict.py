@@ -9,15 +9,15 @@ from cnnexp import ImageDataModule, load_run
 
 @pytest.fixture
 def digits(folder):
-    """Six of the test digits as files of several formats and modes, one negative, and two that are no pictures."""
+    """Six of the test digits as files of several formats and modes, one negative, and two that are no images."""
     (folder / "photos").mkdir()
     data = ImageDataModule("digits")
-    for number, picture in enumerate(data.pictures("test", range(6))):
-        image = Image.fromarray(picture[0].numpy())
+    for number, pixels in enumerate(data.images("test", range(6))):
+        image = Image.fromarray(pixels[0].numpy())
         image.convert("RGB" if number % 2 else "L").save(folder / "photos" / f"{number}.png")
-    Image.fromarray(255 - picture[0].numpy()).save(folder / "photos" / "negative.png")
+    Image.fromarray(255 - pixels[0].numpy()).save(folder / "photos" / "negative.png")
     (folder / "photos" / "torn.png").write_bytes((folder / "photos" / "0.png").read_bytes()[:60])
-    (folder / "photos" / "fake.jpg").write_text("not a picture")
+    (folder / "photos" / "fake.jpg").write_text("not an image")
     return folder / "photos"
 
 
@@ -30,13 +30,13 @@ def table(run):
 @pytest.mark.parametrize(
     "model", ["cnn", pytest.param("ffnn", marks=pytest.mark.slow), pytest.param("vgg16", marks=pytest.mark.slow)]
 )
-def test_files_of_test_pictures_get_the_networks_own_probabilities(model, trained, cnnexp, digits, folder, capsys):
+def test_files_of_test_images_get_the_networks_own_probabilities(model, trained, cnnexp, digits, folder, capsys):
     run = trained(model)
     assert cnnexp("task=predict", f"run={run}", "task.images=photos", "task.top=10") == 0
     made, rows = table(run)
     loaded = load_run(run)
-    pictures, _ = next(iter(loaded.data.test_dataloader()))
-    expected = loaded.model(pictures[:6]).softmax(1).detach()
+    batch, _ = next(iter(loaded.data.test_dataloader()))
+    expected = loaded.model(batch[:6]).softmax(1).detach()
     for number in range(6):
         row = rows[f"{number}.png"]
         assert row["class_1"] == str(int(expected[number].argmax()))
@@ -47,7 +47,7 @@ def test_files_of_test_pictures_get_the_networks_own_probabilities(model, traine
     assert rows["negative.png"]["warning"].startswith("inverted")
     assert json.loads((made / "result.json").read_text())["unreadable"] == ["photos/fake.jpg", "photos/torn.png"]
     log = (made / "run.log").read_text()
-    assert "skipped: photos/fake.jpg can't be read as a picture" in log
+    assert "skipped: photos/fake.jpg can't be read as an image" in log
     assert "2 of 9 files can't be read" in log
     assert "inverted: light and dark are swapped" in log
     assert (made / "predictions.png").exists()
@@ -60,12 +60,10 @@ def test_negatives_can_be_taken(trained, cnnexp, digits):
     assert rows["negative.png"]["warning"] == ""
 
 
-def test_colour_photos_of_any_size_for_a_colour_network(trained, cnnexp, folder, pictures):
-    run = trained(
-        "cnn", "data=image_folder", f"data.root={pictures}", "data.val_size=0.2", "trainer.max_epochs=30"
-    )
+def test_colour_photos_of_any_size_for_a_colour_network(trained, cnnexp, folder, images):
+    run = trained("cnn", "data=image_folder", f"data.root={images}", "data.val_size=0.2", "trainer.max_epochs=30")
     for kind, size, mode in (("cat", (300, 280), "RGB"), ("dog", (20, 24), "RGBA")):
-        photo = Image.open(pictures / "test" / kind / "0.png").resize(size, Image.Resampling.BOX)
+        photo = Image.open(images / "test" / kind / "0.png").resize(size, Image.Resampling.BOX)
         photo.convert(mode).save(folder / f"{kind}.webp", lossless=True)
     typed = ["task.images=*.webp", "task.top=5", "checkpoint=last"]
     assert cnnexp("task=predict", f"run={run}", *typed) == 0
@@ -78,13 +76,13 @@ def test_colour_photos_of_any_size_for_a_colour_network(trained, cnnexp, folder,
     ("typed", "said"),
     [
         ("task.images=nothing", "nothing is not there"),
-        ("task.images=photos/fake.jpg", "none of the 1 files can be read as a picture"),
+        ("task.images=photos/fake.jpg", "none of the 1 files can be read as an image"),
         ("task.images=[]", "at least 1 item"),
         ("task.top=0", "greater than or equal to 1"),
         ("seed=0", "task.images has no value yet; type task.images=…"),
     ],
 )
 def test_a_mistake_is_answered(typed, said, trained, cnnexp, digits, capsys):
-    images = [] if typed.startswith(("task.images", "seed")) else ["task.images=photos"]
-    assert cnnexp("task=predict", f"run={trained('cnn')}", *images, typed) == 2
+    photos = [] if typed.startswith(("task.images", "seed")) else ["task.images=photos"]
+    assert cnnexp("task=predict", f"run={trained('cnn')}", *photos, typed) == 2
     assert said in capsys.readouterr().err

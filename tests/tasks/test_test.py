@@ -6,10 +6,10 @@ import pytest
 from PIL import Image
 
 
-def test_other_pictures_are_prepared_as_those_it_was_trained_on(trained, pictures, cnnexp, folder):
-    run = trained("cnn", "data=image_folder", f"data.root={pictures}", "data.image_size=32")
+def test_other_images_are_prepared_as_those_it_was_trained_on(trained, images, cnnexp, folder):
+    run = trained("cnn", "data=image_folder", f"data.root={images}", "data.image_size=32")
     elsewhere = folder / "elsewhere"
-    shutil.copytree(pictures, elsewhere)
+    shutil.copytree(images, elsewhere)
     for number, file in enumerate(sorted((elsewhere / "train").glob("*/*.png"))):
         # much darker ones to train on; those to test on are the same
         Image.fromarray(np.full((32, 32, 3), number, np.uint8)).save(file)
@@ -20,10 +20,10 @@ def test_other_pictures_are_prepared_as_those_it_was_trained_on(trained, picture
     assert again["test_loss"] == pytest.approx(first["test_loss"], rel=1e-6)
 
 
-def test_pictures_of_other_classes_are_refused(trained, pictures, cnnexp, folder, capsys):
-    run = trained("cnn", "data=image_folder", f"data.root={pictures}", "data.image_size=32")
+def test_images_of_other_classes_are_refused(trained, images, cnnexp, folder, capsys):
+    run = trained("cnn", "data=image_folder", f"data.root={images}", "data.image_size=32")
     elsewhere = folder / "elsewhere"
-    shutil.copytree(pictures, elsewhere)
+    shutil.copytree(images, elsewhere)
     for part in ("train", "test"):
         (elsewhere / part / "cat").rename(elsewhere / part / "lion")
     assert cnnexp("task=test", f"run={run}", f"data.root={elsewhere}") == 2

@@ -52,10 +52,10 @@ def test_batch_sizes_are_timed_up_to_the_largest(cnnexp, folder):
 class Greedy(FFNN):
     """Needs more memory than there is for batches over 32."""
 
-    def forward(self, pictures):
-        if len(pictures) > 32:
+    def forward(self, images):
+        if len(images) > 32:
             raise torch.OutOfMemoryError("CUDA out of memory.")
-        return super().forward(pictures)
+        return super().forward(images)
 
 
 @pytest.mark.filterwarnings("ignore")

@@ -32,9 +32,9 @@ def network() -> nn.Sequential:
 def learn(net: nn.Module, optimizer: torch.optim.Optimizer, steps: int = 4, first: int = 0) -> None:
     for number in range(first, first + steps):
         draw = torch.Generator().manual_seed(number)
-        pictures, labels = torch.rand(8, 2, 4, 4, generator=draw), torch.randint(3, (8,), generator=draw)
+        images, labels = torch.rand(8, 2, 4, 4, generator=draw), torch.randint(3, (8,), generator=draw)
         optimizer.zero_grad()
-        nn.functional.cross_entropy(net(pictures), labels).backward()
+        nn.functional.cross_entropy(net(images), labels).backward()
         optimizer.step()
 
 

@@ -1,1 +1,1 @@
-"""Pictures: where they come from, how they are split, and how they become batches."""
+"""Images: where they come from, how they are split, and how they become batches."""

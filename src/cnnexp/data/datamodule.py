@@ -10,11 +10,11 @@ from annotated_types import Ge, Interval
 from torch import Tensor
 
 from cnnexp.data.augment import Augmentation, check_padding, to_float
+from cnnexp.data.image_folder import OnCorrupt
 from cnnexp.data.loader import BatchLoader
-from cnnexp.data.picture_folder import OnCorrupt
 from cnnexp.data.sources import SHAPES, Source, load_source
 from cnnexp.data.split import split
-from cnnexp.data.statistics import mean_and_std, picture_brightness
+from cnnexp.data.statistics import image_brightness, mean_and_std
 from cnnexp.errors import CnnexpError
 
 Dataset: TypeAlias = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
@@ -24,34 +24,34 @@ Part: TypeAlias = Literal["train", "val", "test"]
 
 
 class ImageDataModule(L.LightningDataModule):
-    """Pictures held in memory as bytes, and batches of them as (float pictures, labels).
+    """Images held in memory as bytes, and batches of them as (float images, labels).
 
     Everything about it, ``image_shape`` and ``classes`` for the network among them, can be asked before
     ``setup``: the data is read when first needed. It repeats exactly for equal arguments.
 
     Args:
         dataset: digits comes with scikit-learn; mnist, fashion_mnist, cifar10 and cifar100 are downloaded
-            where they are missing; image_folder reads pictures of one's own.
+            where they are missing; image_folder reads images of one's own.
         root: folder of the data; for image_folder, with ``train/<class>/…`` and ``test/<class>/…``, or one
             folder a class.
-        batch_size: pictures a step, over all devices.
-        eval_batch_size: pictures a batch in evaluation.
+        batch_size: images a step, over all devices.
+        eval_batch_size: images a batch in evaluation.
         train_size: a stratified subset of what validation leaves, as a count or a fraction; smaller ones are
             subsets of larger ones. All of it when None.
         val_size: the stratified part of the training set that validates, as a count or a fraction.
         validation: "split" off the training set by ``val_size``; or "test": validate on the test set and
             train on the whole training set.
-        train_eval_size: number of training pictures in ``train_eval_dataloader``; "val": as many as
+        train_eval_size: number of training images in ``train_eval_dataloader``; "val": as many as
             validate.
-        normalize: subtract the mean and divide by the standard deviation of the pictures trained on, channel
-            by channel; pictures only lie in [0, 1] when False.
-        crop_padding: shift training pictures at random by up to so many pixels; 0 is off.
-        horizontal_flip: mirror training pictures at random; "alternating": each one every other epoch.
-        cutout: side of a square that is blanked in training pictures; 0 is off.
-        image_size: side of a picture folder's pictures in pixels.
-        on_corrupt: what to do about a file of a picture folder that can't be read.
-        num_workers: threads that decode a picture folder, 0 being one a core; batches need none.
-        device: where the pictures lie; auto: on the GPU when training there and they take less than half
+        normalize: subtract the mean and divide by the standard deviation of the images trained on, channel
+            by channel; images only lie in [0, 1] when False.
+        crop_padding: shift training images at random by up to so many pixels; 0 is off.
+        horizontal_flip: mirror training images at random; "alternating": each one every other epoch.
+        cutout: side of a square that is blanked in training images; 0 is off.
+        image_size: side of an image folder's images in pixels.
+        on_corrupt: what to do about a file of an image folder that can't be read.
+        num_workers: threads that decode an image folder, 0 being one a core; batches need none.
+        device: where the images lie; auto: on the GPU when training there and they take less than half
             of its free memory.
         mirrors: base URLs that are tried first where data is downloaded.
         seed: of the split, the order and the augmentation.
@@ -109,23 +109,23 @@ class ImageDataModule(L.LightningDataModule):
     def known_shape(self) -> tuple[tuple[int, int, int], int]:
         """``image_shape`` and ``classes`` as far as they are known without reading the data.
 
-        Of a picture folder only the side is; its channels and classes are made up.
+        Of an image folder only the side is; its channels and classes are made up.
         """
         return SHAPES.get(self.dataset, ((3, self.image_size, self.image_size), 2))
 
     def check(self, device: torch.device) -> None:
-        """Raise CnnexpError for what can't be done, whatever is in the pictures, with training on ``device``."""
+        """Raise CnnexpError for what can't be done, whatever is in the images, with training on ``device``."""
         if self.device == "cuda" and device.type != "cuda":
             raise CnnexpError(
-                f"data.device=cuda keeps the pictures on the GPU, but training runs on the {device.type}; "
+                f"data.device=cuda keeps the images on the GPU, but training runs on the {device.type}; "
                 "type data.device=auto, or train on a GPU"
             )
         check_padding(self.crop_padding, *self.known_shape[0][1:])
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
-        """(channels, height, width) of a picture."""
-        channels, height, width = self._source.train_pictures.shape[1:]
+        """(channels, height, width) of an image."""
+        channels, height, width = self._source.train_images.shape[1:]
         return channels, height, width
 
     @property
@@ -140,7 +140,7 @@ class ImageDataModule(L.LightningDataModule):
 
     @property
     def mean(self) -> list[float] | None:
-        """Mean of each channel of the [0, 1] pictures trained on; None when not normalized."""
+        """Mean of each channel of the [0, 1] images trained on; None when not normalized."""
         return self._mean_and_std[0]
 
     @property
@@ -150,18 +150,18 @@ class ImageDataModule(L.LightningDataModule):
 
     @property
     def sizes(self) -> dict[str, int]:
-        """Number of pictures that train, validate and test."""
+        """Number of images that train, validate and test."""
         train, validation = self._indices
         test = len(self._source.test_labels)
         return {"train": len(train), "val": len(validation) if self.validation == "split" else test, "test": test}
 
     def labels(self, part: Part) -> Tensor:
-        """Return the labels of a part, int64, shape (pictures,); "val" is the test set where that validates."""
+        """Return the labels of a part, int64, shape (images,); "val" is the test set where that validates."""
         every, indices = self._of(part)
         return every[1] if indices is None else every[1][indices]
 
-    def pictures(self, part: Part, positions: Sequence[int]) -> Tensor:
-        """Return pictures of a part as they are kept: uint8, shape (len(positions), *image_shape).
+    def images(self, part: Part, positions: Sequence[int]) -> Tensor:
+        """Return images of a part as they are kept: uint8, shape (len(positions), *image_shape).
 
         Positions count from 0 in the order of ``labels`` and of the evaluation batches.
         """
@@ -169,11 +169,13 @@ class ImageDataModule(L.LightningDataModule):
         chosen = torch.tensor(positions, dtype=torch.int64)
         return every[0][chosen if indices is None else indices[chosen]]
 
+    pictures = images  # the name until 0.1
+
     @property
     def brightness(self) -> list[float] | None:
-        """Mean and standard deviation, over training pictures, of a picture's mean value in [0, 1].
+        """Mean and standard deviation, over training images, of an image's mean value in [0, 1].
 
-        They tell a negative from a picture. None when a checkpoint was loaded that doesn't say.
+        They tell a negative from an image. None when a checkpoint was loaded that doesn't say.
         """
         return self._own_brightness if self._recorded is None else self._recorded.get("brightness")
 
@@ -181,8 +183,8 @@ class ImageDataModule(L.LightningDataModule):
         # Lightning's own would iterate over every batch
         return f"{type(self).__name__}({self.dataset!r}, root={self.root!r}, batch_size={self.batch_size})"
 
-    def training_pictures(self, count: int) -> Tensor:
-        """Return some of the pictures trained on as a network is given them, but not augmented.
+    def training_images(self, count: int) -> Tensor:
+        """Return some of the images trained on as a network is given them, but not augmented.
 
         Args:
             count: how many; all of them where there are fewer. They are a stratified part, always the same.
@@ -190,14 +192,14 @@ class ImageDataModule(L.LightningDataModule):
         Returns:
             Floats on the CPU, shape (count, channels, height, width).
         """
-        pictures = self._source.train_pictures[self._indices[0][:count]]
+        images = self._source.train_images[self._indices[0][:count]]
         mean, std = (None if v is None else torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
-        return to_float(pictures, mean, std)
+        return to_float(images, mean, std)
 
     # Lightning's hooks
 
     def prepare_data(self) -> None:
-        """Download what is missing, or decode a picture folder; in one process a machine."""
+        """Download what is missing, or decode an image folder; in one process a machine."""
         _ = self._source
 
     def setup(self, stage: str | None = None) -> None:
@@ -222,7 +224,7 @@ class ImageDataModule(L.LightningDataModule):
         return self._loader("train", self._indices[1], self.eval_batch_size)
 
     def train_eval_dataloader(self) -> BatchLoader:
-        """Return training pictures without augmentation, a stratified part, for measuring on them."""
+        """Return training images without augmentation, a stratified part, for measuring on them."""
         train, count = self._indices[0], self.train_eval_size
         if isinstance(count, str):
             count = len(train) if count == "all" else self.sizes["val"]
@@ -237,7 +239,7 @@ class ImageDataModule(L.LightningDataModule):
         return self.test_dataloader()
 
     def state_dict(self) -> dict[str, Any]:
-        """Return what a network must be given pictures by, for its checkpoint."""
+        """Return what a network must be given images by, for its checkpoint."""
         return {
             "class_names": self.class_names,
             "image_shape": list(self.image_shape),
@@ -247,7 +249,7 @@ class ImageDataModule(L.LightningDataModule):
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Prepare pictures as a checkpoint's network was given them.
+        """Prepare images as a checkpoint's network was given them.
 
         Raises:
             CnnexpError: when its classes are not those of the data.
@@ -268,11 +270,11 @@ class ImageDataModule(L.LightningDataModule):
         )
 
     def _of(self, part: Part) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-        """Return the pictures and labels that a part is taken from, and which of them it is; None: all."""
+        """Return the images and labels that a part is taken from, and which of them it is; None: all."""
         source = self._source
         if part == "test" or (part == "val" and self.validation == "test"):
-            return (source.test_pictures, source.test_labels), None
-        return (source.train_pictures, source.train_labels), self._indices[0 if part == "train" else 1]
+            return (source.test_images, source.test_labels), None
+        return (source.train_images, source.train_labels), self._indices[0 if part == "train" else 1]
 
     @cached_property
     def _indices(self) -> tuple[Tensor, Tensor]:
@@ -292,8 +294,8 @@ class ImageDataModule(L.LightningDataModule):
 
     @cached_property
     def _own_brightness(self) -> list[float]:
-        # the indices begin with a stratified part; a thousand pictures are enough to tell what is unlike them
-        return picture_brightness(self._source.train_pictures[self._indices[0][:1000]])
+        # the indices begin with a stratified part; a thousand images are enough to tell what is unlike them
+        return image_brightness(self._source.train_images[self._indices[0][:1000]])
 
     def _augmentation(self) -> Augmentation:
         # blank means the mean, which normalization turns into 0
@@ -302,10 +304,10 @@ class ImageDataModule(L.LightningDataModule):
         return Augmentation(self.crop_padding, self.horizontal_flip, self.cutout, fill.to(self._training_device()))
 
     def _loader(self, part: str, indices: Tensor, batch_size: int, **kwargs: Any) -> BatchLoader:
-        pictures, labels = self._place(part)
+        images, labels = self._place(part)
         trainer = self.trainer
         return BatchLoader(
-            pictures,
+            images,
             labels,
             indices,
             batch_size,
@@ -326,18 +328,18 @@ class ImageDataModule(L.LightningDataModule):
         return torch.device("cuda" if self.device == "cuda" and torch.cuda.is_available() else "cpu")
 
     def _place(self, part: str) -> tuple[Tensor, Tensor]:
-        """Return a part's pictures and labels, on the device where they are to lie."""
+        """Return a part's images and labels, on the device where they are to lie."""
         source, device = self._source, self._training_device()
         self.check(device)
         if part == "train":
-            pictures, labels = source.train_pictures, source.train_labels
+            images, labels = source.train_images, source.train_labels
         else:
-            pictures, labels = source.test_pictures, source.test_labels
+            images, labels = source.test_images, source.test_labels
         if device.type != "cuda" or self.device == "cpu":
-            return pictures, labels
+            return images, labels
         key = f"{part} {device}"
         if key not in self._moved:
-            if self.device == "auto" and pictures.numel() > torch.cuda.mem_get_info(device)[0] / 2:
-                return pictures, labels
-            self._moved[key] = pictures.to(device), labels.to(device)
+            if self.device == "auto" and images.numel() > torch.cuda.mem_get_info(device)[0] / 2:
+                return images, labels
+            self._moved[key] = images.to(device), labels.to(device)
         return self._moved[key]

@@ -114,12 +114,12 @@ def _read_idx(cls: "Downloadable", root: Path) -> tuple[Part, Part] | None:
             raise _damaged(file, "isn't a whole IDX file") from None
     parts = []
     for number in (0, 2):
-        pictures, labels = tensors[number : number + 2]
-        if len(pictures) != len(labels):
-            raise _damaged(files[number + 1], f"has {len(labels)} labels for {len(pictures)} pictures")
+        images, labels = tensors[number : number + 2]
+        if len(images) != len(labels):
+            raise _damaged(files[number + 1], f"has {len(labels)} labels for {len(images)} images")
         if len(labels) == 0 or int(labels.max()) >= len(cls.classes):
             raise _damaged(files[number + 1], f"isn't labels of {len(cls.classes)} classes")
-        parts.append(Part(pictures, labels, cls.classes))
+        parts.append(Part(images, labels, cls.classes))
     return parts[0], parts[1]
 
 

@@ -1,4 +1,4 @@
-"""Batches straight from one tensor of pictures: one copy, one conversion, no worker processes."""
+"""Batches straight from one tensor of images: one copy, one conversion, no worker processes."""
 
 from collections.abc import Iterator
 from functools import cached_property
@@ -21,7 +21,7 @@ _COINS = 2
 class _Shard(NamedTuple):
     """A device's part of a batch."""
 
-    pictures: Tensor
+    images: Tensor
     labels: Tensor
     coins: Tensor | None
     start: int  # its place in the batch
@@ -45,27 +45,27 @@ class EpochSampler:
 
 
 class BatchLoader:
-    """Yields (float pictures, labels) from pictures in memory, ready for the network, on its device.
+    """Yields (float images, labels) from images in memory, ready for the network, on its device.
 
     The order is a function of (seed, epoch), the augmentation of (seed, epoch, batch), alternating flips of
-    (seed, epoch, picture): none of what ran before or of the number of devices. Without Lightning, say which
+    (seed, epoch, image): none of what ran before or of the number of devices. Without Lightning, say which
     epoch it is by ``loader.batch_sampler.set_epoch(epoch)``, or every pass is the same. The last batch may be
     smaller.
 
-    Of several processes each takes its part of every batch, so that ``batch_size`` counts the pictures of a
-    step whatever their number; every picture is met exactly once an epoch. Of a last batch smaller than the
+    Of several processes each takes its part of every batch, so that ``batch_size`` counts the images of a
+    step whatever their number; every image is met exactly once an epoch. Of a last batch smaller than the
     number of processes some get nothing: an empty batch, so that all take the same number of steps.
 
     Args:
-        pictures: uint8, shape (N, channels, height, width), on the CPU or on ``device``.
-        labels: int64, shape (N,), where the pictures are.
-        indices: which pictures, in their order when not shuffled; int64.
-        batch_size: pictures a step, over all processes.
+        images: uint8, shape (N, channels, height, width), on the CPU or on ``device``.
+        labels: int64, shape (N,), where the images are.
+        indices: which images, in their order when not shuffled; int64.
+        batch_size: images a step, over all processes.
         shuffle: a new order each epoch.
-        augmentation: what is done to the pictures, if anything.
-        mean: of each channel of [0, 1] pictures; with ``std``, pictures are standardised.
+        augmentation: what is done to the images, if anything.
+        mean: of each channel of [0, 1] images; with ``std``, images are standardised.
         std: of each channel.
-        device: where the batches go; where the pictures are when None.
+        device: where the batches go; where the images are when None.
         seed: of the order and of the augmentation.
         rank: this process's number.
         world_size: number of processes that share the batches.
@@ -78,7 +78,7 @@ class BatchLoader:
     # take this for a DataLoader
     def __init__(
         self,
-        pictures: Tensor,
+        images: Tensor,
         labels: Tensor,
         indices: Tensor,
         batch_size: int,
@@ -99,15 +99,15 @@ class BatchLoader:
             )
         self.batch_size = batch_size
         self.batch_sampler = EpochSampler()
-        self._device = device or pictures.device
-        # as it lies in memory: index_select copies whole pictures then, ten times as fast as pixel by pixel
-        self._channels_last = not pictures.is_contiguous()
-        self._stored = pictures.permute(0, 2, 3, 1) if self._channels_last else pictures
+        self._device = device or images.device
+        # as it lies in memory: index_select copies whole images then, ten times as fast as pixel by pixel
+        self._channels_last = not images.is_contiguous()
+        self._stored = images.permute(0, 2, 3, 1) if self._channels_last else images
         self._labels = labels
-        self._indices = indices.to(pictures.device)
+        self._indices = indices.to(images.device)
         self._shuffle = shuffle
         self._augmentation = augmentation
-        self._mean, self._std = (self._like_a_picture(values, pictures) for values in (mean, std))
+        self._mean, self._std = (self._like_a_image(values, images) for values in (mean, std))
         self._seed = seed
         self._rank, self._world_size = rank, world_size
         self._skipped = 0
@@ -121,7 +121,7 @@ class BatchLoader:
         return -(-len(self._indices) // self.batch_size)
 
     def whole_size(self, number: int) -> int:
-        """Return how many pictures the batch of that number has, over all processes."""
+        """Return how many images the batch of that number has, over all processes."""
         return min(self.batch_size, len(self._indices) - number * self.batch_size)
 
     @property
@@ -132,7 +132,7 @@ class BatchLoader:
         return [size for size in dict.fromkeys(parts) if size]
 
     def __iter__(self) -> Iterator[Batch]:
-        """Yield an epoch's batches: float pictures (n, channels, height, width) and labels (n,)."""
+        """Yield an epoch's batches: float images (n, channels, height, width) and labels (n,)."""
         # a generator, so that the epoch is read with the first batch: on resume Lightning calls iter() before
         # set_epoch()
         epoch, skipped = self.batch_sampler.epoch, self._skipped
@@ -141,13 +141,13 @@ class BatchLoader:
         chosen = self._shards(epoch, skipped)
         if self._stored.device.type != self._device.type:
             chosen = self._one_ahead(chosen)
-        for number, (pictures, labels, coins, start, whole) in enumerate(chosen, skipped):
-            if self._augmentation and len(pictures):
+        for number, (images, labels, coins, start, whole) in enumerate(chosen, skipped):
+            if self._augmentation and len(images):
                 generator.manual_seed(mix(self._seed, epoch, number, _AUGMENTATION))
-                # drawn for the whole batch, so that a picture gets the same on any number of devices
-                draws = draw(whole, generator)[start : start + len(pictures)]
-                pictures = self._augmentation(pictures, draws, epoch, coins)
-            yield to_float(pictures, self._mean, self._std), labels
+                # drawn for the whole batch, so that an image gets the same on any number of devices
+                draws = draw(whole, generator)[start : start + len(images)]
+                images = self._augmentation(images, draws, epoch, coins)
+            yield to_float(images, self._mean, self._std), labels
 
     def _shards(self, epoch: int, skipped: int) -> Iterator[_Shard]:
         """Yield this process's part of each batch."""
@@ -163,16 +163,16 @@ class BatchLoader:
                 parts = whole.tensor_split(self._world_size)
                 start = sum(len(part) for part in parts[: self._rank])
                 whole = parts[self._rank]
-            pictures = self._stored.index_select(0, whole)
+            images = self._stored.index_select(0, whole)
             if self._channels_last:
-                pictures = pictures.permute(0, 3, 1, 2)
+                images = images.permute(0, 3, 1, 2)
             coins = self._coins.index_select(0, whole) if self._augmentation.needs_coins else None
-            yield _Shard(pictures, self._labels.index_select(0, whole), coins, start, size)
+            yield _Shard(images, self._labels.index_select(0, whole), coins, start, size)
 
     @cached_property
     def _coins(self) -> Tensor:
-        """Of every picture, chosen or not, whether its alternating flips begin mirrored."""
-        # drawn on the CPU: the same wherever the pictures lie
+        """Of every image, chosen or not, whether its alternating flips begin mirrored."""
+        # drawn on the CPU: the same wherever the images lie
         generator = torch.Generator().manual_seed(mix(self._seed, 0, 0, _COINS))
         return (torch.rand(len(self._stored), generator=generator) < 0.5).to(self._stored.device)
 
@@ -181,7 +181,7 @@ class BatchLoader:
         waiting = None
         for shard in shards:
             moved = shard._replace(
-                pictures=shard.pictures.pin_memory().to(self._device, non_blocking=True),
+                images=shard.images.pin_memory().to(self._device, non_blocking=True),
                 labels=shard.labels.pin_memory().to(self._device, non_blocking=True),
                 coins=None if shard.coins is None else shard.coins.to(self._device),
             )
@@ -191,14 +191,14 @@ class BatchLoader:
         if waiting is not None:
             yield waiting
 
-    def _like_a_picture(self, values: list[float] | None, pictures: Tensor) -> Tensor | None:
-        """One value a channel, spread out as a picture lies in memory.
+    def _like_a_image(self, values: list[float] | None, images: Tensor) -> Tensor | None:
+        """One value a channel, spread out as an image lies in memory.
 
-        With channels last, adding three values to every pixel takes five times as long as adding a picture.
+        With channels last, adding three values to every pixel takes five times as long as adding an image.
         """
         if values is None:
             return None
-        shape = pictures.shape[1:]
+        shape = images.shape[1:]
         spread = torch.tensor(values, dtype=torch.float32).view(-1, 1, 1).expand(shape)
         if self._channels_last:
             return spread.permute(1, 2, 0).contiguous().permute(2, 0, 1).to(self._device)

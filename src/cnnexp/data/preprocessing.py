@@ -1,4 +1,4 @@
-"""What a trained network must be given its pictures by, as its checkpoint recorded it."""
+"""What a trained network must be given its images by, as its checkpoint recorded it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,14 +18,14 @@ _STATE = "ImageDataModule"
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """The way from a picture to a network's input, and from its outputs to classes; no data set is needed.
+    """The way from an image to a network's input, and from its outputs to classes; no data set is needed.
 
     Args:
         class_names: the name of each label.
-        image_shape: (channels, height, width) of a picture.
-        mean: of each channel of [0, 1] pictures, subtracted; None when they were not normalized.
+        image_shape: (channels, height, width) of an image.
+        mean: of each channel of [0, 1] images, subtracted; None when they were not normalized.
         std: of each channel, divided by.
-        brightness: mean and standard deviation, over the training pictures, of a picture's mean value in
+        brightness: mean and standard deviation, over the training images, of an image's mean value in
             [0, 1]; None when the checkpoint doesn't say.
     """
 
@@ -55,16 +55,16 @@ class Preprocessing:
         return cls(tuple(state["class_names"]), (channels, height, width), mean, std, brightness)
 
     def load(self, path: str | Path) -> Tensor:
-        """Return a picture file as uint8 of shape ``image_shape``; see ``load_photo``."""
+        """Return an image file as uint8 of shape ``image_shape``; see ``load_photo``."""
         return load_photo(path, self.image_shape)
 
-    def __call__(self, pictures: Tensor) -> Tensor:
-        """Return uint8 pictures of shape (batch, channels, height, width) as the network's floats."""
+    def __call__(self, images: Tensor) -> Tensor:
+        """Return uint8 images of shape (batch, channels, height, width) as the network's floats."""
         if self.mean is None or self.std is None:
-            return to_float(pictures)
+            return to_float(images)
         shape = (-1, 1, 1)
-        mean, std = (torch.tensor(values, device=pictures.device).view(shape) for values in (self.mean, self.std))
-        return to_float(pictures, mean, std)
+        mean, std = (torch.tensor(values, device=images.device).view(shape) for values in (self.mean, self.std))
+        return to_float(images, mean, std)
 
 
 def read_data_state(path: str | Path) -> dict[str, Any]:
@@ -81,6 +81,6 @@ def read_data_state(path: str | Path) -> dict[str, Any]:
     state = checkpoint.get(_STATE)
     if state is None:
         raise CnnexpError(
-            f"{path} doesn't say how its pictures were prepared: it was trained without an ImageDataModule"
+            f"{path} doesn't say how its images were prepared: it was trained without an ImageDataModule"
         )
     return state

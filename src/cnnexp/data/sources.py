@@ -1,4 +1,4 @@
-"""A data set as one uint8 tensor of pictures, its labels and its class names."""
+"""A data set as one uint8 tensor of images, its labels and its class names."""
 
 import os
 from collections.abc import Sequence
@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from cnnexp.data import download
-from cnnexp.data.picture_cache import load_pictures
-from cnnexp.data.picture_folder import Listing, OnCorrupt, list_pictures
+from cnnexp.data.image_cache import load_images
+from cnnexp.data.image_folder import Listing, OnCorrupt, list_images
 from cnnexp.data.split import hold_out_test
 from cnnexp.data.statistics import value_counts
 from cnnexp.errors import CnnexpError
@@ -33,32 +33,32 @@ class Source:
     """A data set in memory (or memory-mapped).
 
     Args:
-        train_pictures: uint8, shape (N, channels, height, width), channels last in memory or not.
+        train_images: uint8, shape (N, channels, height, width), channels last in memory or not.
         train_labels: int64, shape (N,).
-        test_pictures: uint8, shape (M, channels, height, width).
+        test_images: uint8, shape (M, channels, height, width).
         test_labels: int64, shape (M,).
         class_names: the name of label 0, 1, …
     """
 
-    train_pictures: Tensor
+    train_images: Tensor
     train_labels: Tensor
-    test_pictures: Tensor
+    test_images: Tensor
     test_labels: Tensor
     class_names: tuple[str, ...]
 
     def train_counts(self, indices: Tensor) -> Tensor:
-        """Return how often each value occurs in the chosen training pictures: int64, (channels, 256)."""
+        """Return how often each value occurs in the chosen training images: int64, (channels, 256)."""
         left_out = torch.ones(len(self.train_labels), dtype=torch.bool)
         left_out[indices] = False
         rest = left_out.nonzero().flatten()
         if len(rest) > len(indices):
-            return value_counts(self.train_pictures, indices)
-        return self._all_train_counts - value_counts(self.train_pictures, rest)
+            return value_counts(self.train_images, indices)
+        return self._all_train_counts - value_counts(self.train_images, rest)
 
     @cached_property
     def _all_train_counts(self) -> Tensor:
         # kept for the next job of a sweep, whose split may be another
-        return value_counts(self.train_pictures)
+        return value_counts(self.train_images)
 
 
 def load_source(
@@ -74,9 +74,9 @@ def load_source(
     Args:
         dataset: one of ``DATASETS``.
         root: folder of the data; digits needs none.
-        image_size: side of a picture folder's pictures in pixels; the others have their own size.
-        on_corrupt: what a picture folder does about a file that can't be read.
-        num_workers: threads that decode a picture folder; 0 is one a core.
+        image_size: side of an image folder's images in pixels; the others have their own size.
+        on_corrupt: what an image folder does about a file that can't be read.
+        num_workers: threads that decode an image folder; 0 is one a core.
         mirrors: base URLs to try first where a data set is downloaded.
 
     Raises:
@@ -90,7 +90,7 @@ def load_source(
     if os.path.isfile(folder):
         raise CnnexpError(f"data.root={folder} is a file; give the folder that the data lies in")
     if dataset == "image_folder":
-        return _image_folder(list_pictures(folder), image_size, on_corrupt, num_workers)
+        return _image_folder(list_images(folder), image_size, on_corrupt, num_workers)
     return _downloaded(dataset, folder, tuple(mirrors or ()))
 
 
@@ -100,43 +100,41 @@ def _digits() -> Source:
 
     data = load_digits()
     small = torch.from_numpy(data.images).float().mul_(255 / 16).unsqueeze(1)
-    pictures = F.interpolate(small, (28, 28), mode="bilinear").round_().to(torch.uint8)
+    images = F.interpolate(small, (28, 28), mode="bilinear").round_().to(torch.uint8)
     names = tuple(str(name) for name in data.target_names)
-    return _held_out(pictures, torch.from_numpy(data.target).long(), names)
+    return _held_out(images, torch.from_numpy(data.target).long(), names)
 
 
 # few, because each holds a data set; the listing in the key is what notices that a folder has changed
 @lru_cache(maxsize=4)
 def _image_folder(listing: Listing, image_size: int, on_corrupt: OnCorrupt, num_workers: int) -> Source:
-    pictures, kept = load_pictures(listing, image_size, on_corrupt, num_workers)
+    images, kept = load_images(listing, image_size, on_corrupt, num_workers)
     labels = torch.tensor(listing.labels)[kept]
     boundary = int((kept < listing.test_from).sum())
     for part in (labels[:boundary], labels[boundary:]):
         counts = torch.bincount(part, minlength=len(listing.class_names)).tolist()
         if 0 in counts:
             name = listing.class_names[counts.index(0)]
-            raise CnnexpError(f"{listing.root}: no picture of class {name} that trains or tests can be read")
-    return Source(
-        pictures[:boundary], labels[:boundary], pictures[boundary:], labels[boundary:], listing.class_names
-    )
+            raise CnnexpError(f"{listing.root}: no image of class {name} that trains or tests can be read")
+    return Source(images[:boundary], labels[:boundary], images[boundary:], labels[boundary:], listing.class_names)
 
 
 @lru_cache(maxsize=4)
 def _downloaded(dataset: str, root: Path, mirrors: tuple[str, ...]) -> Source:
     train, test = download.load(dataset, root, mirrors)
-    pictures, labels = zip(*(_tensors(part) for part in (train, test)), strict=True)
+    images, labels = zip(*(_tensors(part) for part in (train, test)), strict=True)
     # torchvision calls MNIST's classes "0 - zero" and so on
     names = tuple(name.split(" - ")[0] for name in train.classes)
-    return Source(pictures[0], labels[0], pictures[1], labels[1], names)
+    return Source(images[0], labels[0], images[1], labels[1], names)
 
 
 def _tensors(part: download.Part) -> tuple[Tensor, Tensor]:
-    """Pictures (N, C, H, W), as a view of what was read, and labels."""
+    """Images (N, C, H, W), as a view of what was read, and labels."""
     data = torch.as_tensor(part.data)
-    pictures = data.unsqueeze(1) if data.dim() == 3 else data.permute(0, 3, 1, 2)
-    return pictures, torch.as_tensor(part.targets, dtype=torch.int64)
+    images = data.unsqueeze(1) if data.dim() == 3 else data.permute(0, 3, 1, 2)
+    return images, torch.as_tensor(part.targets, dtype=torch.int64)
 
 
-def _held_out(pictures: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Source:
+def _held_out(images: Tensor, labels: Tensor, class_names: tuple[str, ...]) -> Source:
     train, test = hold_out_test(labels, class_names)
-    return Source(pictures[train], labels[train], pictures[test], labels[test], class_names)
+    return Source(images[train], labels[train], images[test], labels[test], class_names)

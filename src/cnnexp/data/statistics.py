@@ -1,23 +1,23 @@
-"""Mean and standard deviation of pictures, exact: from how often each of the 256 values occurs."""
+"""Mean and standard deviation of images, exact: from how often each of the 256 values occurs."""
 
 import torch
 from torch import Tensor
 
-_TOGETHER = 8192  # pictures, some 25 MB
+_TOGETHER = 8192  # images, some 25 MB
 
 
-def value_counts(pictures: Tensor, indices: Tensor | None = None) -> Tensor:
-    """Return how often each value occurs in each channel of the chosen pictures: int64, (channels, 256).
+def value_counts(images: Tensor, indices: Tensor | None = None) -> Tensor:
+    """Return how often each value occurs in each channel of the chosen images: int64, (channels, 256).
 
     Args:
-        pictures: uint8, shape (N, channels, height, width), on the CPU.
-        indices: int64, the pictures to take; all of them when None.
+        images: uint8, shape (N, channels, height, width), on the CPU.
+        indices: int64, the images to take; all of them when None.
     """
-    counts = torch.zeros(pictures.shape[1], 256, dtype=torch.int64)
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.int64)
     if indices is None:
-        parts = iter(pictures.split(_TOGETHER))
-    else:  # ascending, because memory-mapped pictures are read from disk
-        parts = (pictures[chosen] for chosen in indices.sort().values.split(_TOGETHER))
+        parts = iter(images.split(_TOGETHER))
+    else:  # ascending, because memory-mapped images are read from disk
+        parts = (images[chosen] for chosen in indices.sort().values.split(_TOGETHER))
     for part in parts:
         for channel, count in enumerate(counts):
             count += torch.bincount(part[:, channel].flatten(), minlength=256)
@@ -39,11 +39,11 @@ def mean_and_std(counts: Tensor) -> tuple[list[float], list[float]]:
     return mean.tolist(), torch.where(std > 0, std, 1.0).tolist()
 
 
-def picture_brightness(pictures: Tensor) -> list[float]:
-    """Return mean and standard deviation, over pictures, of each one's mean value as a fraction of 255.
+def image_brightness(images: Tensor) -> list[float]:
+    """Return mean and standard deviation, over images, of each one's mean value as a fraction of 255.
 
     Args:
-        pictures: uint8, shape (N, channels, height, width).
+        images: uint8, shape (N, channels, height, width).
     """
-    means = pictures.double().mean((1, 2, 3)).div(255)
+    means = images.double().mean((1, 2, 3)).div(255)
     return [means.mean().item(), means.std(correction=0).item()]

@@ -13,39 +13,39 @@ from cnnexp.models.classifier import Classifier
 
 
 def multiply_adds(model: Classifier) -> int:
-    """Return the multiplications (each with an addition) of one picture's forward pass.
+    """Return the multiplications (each with an addition) of one image's forward pass.
 
     Those of convolutions and linear layers, which are all but all; biases, ReLU, pooling and normalisation
     aren't counted.
     """
-    picture = torch.zeros(1, *model.image_shape, device=model.device)
+    image = torch.zeros(1, *model.image_shape, device=model.device)
     with evaluating(model), FlopCounterMode(display=False) as counter, torch.no_grad():
-        model(picture)
+        model(image)
     return counter.get_total_flops() // 2
 
 
 def seconds_per_thousand(models: Sequence[Classifier], batches: Sequence[Tensor], rounds: int = 5) -> list[float]:
-    """Return each network's seconds for the forward pass of a thousand pictures.
+    """Return each network's seconds for the forward pass of a thousand images.
 
     The networks take turns, so that whatever else the machine does meets all of them alike, and each one's
     median counts. One more round comes first, to warm up.
 
     Args:
         models: in the mode and on the device to be timed in.
-        batches: for each network a batch of prepared pictures, on its device.
+        batches: for each network a batch of prepared images, on its device.
         rounds: how often each is timed.
     """
     readings: list[list[float]] = [[] for _ in models]
     for _ in range(rounds + 1):
-        for model, pictures, seconds in zip(models, batches, readings, strict=True):
-            seconds.append(_seconds(model, pictures) * 1000 / len(pictures))
+        for model, images, seconds in zip(models, batches, readings, strict=True):
+            seconds.append(_seconds(model, images) * 1000 / len(images))
     return [statistics.median(seconds[1:]) for seconds in readings]
 
 
 @torch.inference_mode()
-def _seconds(model: Classifier, pictures: Tensor) -> float:
+def _seconds(model: Classifier, images: Tensor) -> float:
     begin = time.perf_counter()
-    model(pictures)
-    if pictures.device.type == "cuda":
-        torch.cuda.synchronize(pictures.device)
+    model(images)
+    if images.device.type == "cuda":
+        torch.cuda.synchronize(images.device)
     return time.perf_counter() - begin

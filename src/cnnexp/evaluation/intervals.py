@@ -7,30 +7,30 @@ from scipy.stats import binomtest
 from torch import Tensor
 
 
-def wilson_interval(right: int, pictures: int, confidence: float = 0.95) -> tuple[float, float]:
-    """Return the interval that a true accuracy lies in, given ``right`` of ``pictures`` answered rightly.
+def wilson_interval(right: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
+    """Return the interval that a true accuracy lies in, given ``right`` of ``images`` answered rightly.
 
     Wilson's score interval (E. B. Wilson, J. Am. Stat. Assoc. 22, 1927, 209-212): unlike the accuracy ± 2
-    standard errors it stays within [0, 1] and is right for few pictures, and for accuracies near 1.
+    standard errors it stays within [0, 1] and is right for few images, and for accuracies near 1.
 
     Args:
         right: number of right answers.
-        pictures: number of pictures; with none, anything is possible: (0, 1).
+        images: number of images; with none, anything is possible: (0, 1).
         confidence: the share of such intervals that hold the true value.
     """
-    if pictures == 0:
+    if images == 0:
         return 0.0, 1.0
-    interval = binomtest(right, pictures).proportion_ci(confidence, method="wilson")
+    interval = binomtest(right, images).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
 
 
 @dataclass(frozen=True)
 class McNemar:
-    """McNemar's test of two networks on the same pictures.
+    """McNemar's test of two networks on the same images.
 
     Args:
-        only_first: pictures that only the first got right.
-        only_second: pictures that only the second got right.
+        only_first: images that only the first got right.
+        only_second: images that only the second got right.
         p_value: how likely a difference at least as large is if both were equally good.
     """
 
@@ -40,15 +40,15 @@ class McNemar:
 
 
 def mcnemar(first_correct: Tensor, second_correct: Tensor) -> McNemar:
-    """Ask whether two networks' accuracies on the same pictures differ by more than chance.
+    """Ask whether two networks' accuracies on the same images differ by more than chance.
 
-    The pictures that both get right, or both wrong, say nothing about that. Of the others each network should
+    The images that both get right, or both wrong, say nothing about that. Of the others each network should
     win about half if both are equally good: the exact two-sided binomial test (Q. McNemar, Psychometrika 12,
     1947, 153-157; T. G. Dietterich, Neural Computation 10, 1998, 1895-1923).
 
     Args:
-        first_correct: bool, shape (N,): whether the first network got each picture right.
-        second_correct: the same for the second network, of the same pictures in the same order.
+        first_correct: bool, shape (N,): whether the first network got each image right.
+        second_correct: the same for the second network, of the same images in the same order.
     """
     only_first = int((first_correct & ~second_correct).sum())
     only_second = int((~first_correct & second_correct).sum())

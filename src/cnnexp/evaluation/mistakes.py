@@ -20,12 +20,12 @@ def confusion_matrix(predictions: Predictions) -> Tensor:
 
 
 def rates(matrix: Tensor) -> Tensor:
-    """Return a confusion matrix as shares of each true class; a class without pictures has zeros."""
+    """Return a confusion matrix as shares of each true class; a class without images has zeros."""
     return matrix.double() / matrix.sum(1, keepdim=True).clamp(min=1)
 
 
 def accuracy_per_class(matrix: Tensor, class_names: Sequence[str]) -> list[dict[str, Any]]:
-    """Return a row a class: its pictures, how many were right, and what it was mistaken for most often.
+    """Return a row a class: its images, how many were right, and what it was mistaken for most often.
 
     ``low`` and ``high`` bound the accuracy's 95 % Wilson interval. ``mistaken_for`` is "" where nothing is wrong.
 
@@ -35,17 +35,17 @@ def accuracy_per_class(matrix: Tensor, class_names: Sequence[str]) -> list[dict[
     """
     rows = []
     for label, name in enumerate(class_names):
-        pictures, right = int(matrix[label].sum()), int(matrix[label, label])
-        low, high = wilson_interval(right, pictures)
+        images, right = int(matrix[label].sum()), int(matrix[label, label])
+        low, high = wilson_interval(right, images)
         wrong = matrix[label].clone()
         wrong[label] = 0
         times = int(wrong.max())
         rows.append(
             {
                 "class": name,
-                "pictures": pictures,
+                "images": images,
                 "right": right,
-                "accuracy": right / pictures if pictures else float("nan"),
+                "accuracy": right / images if images else float("nan"),
                 "low": low,
                 "high": high,
                 "mistaken_for": class_names[int(wrong.argmax())] if times else "",
@@ -56,7 +56,7 @@ def accuracy_per_class(matrix: Tensor, class_names: Sequence[str]) -> list[dict[
 
 
 def most_confident_mistakes(predictions: Predictions, count: int) -> Tensor:
-    """Return the indices of the wrongly answered pictures, the most confident first, at most ``count``."""
+    """Return the indices of the wrongly answered images, the most confident first, at most ``count``."""
     wrong = (~predictions.correct).nonzero().flatten()
     order = predictions.confidence[wrong].argsort(descending=True, stable=True)
     return wrong[order[:count]]
@@ -68,14 +68,14 @@ class Calibration:
 
     Args:
         edges: of the bins, shape (bins + 1,).
-        pictures: in each bin, shape (bins,).
+        images: in each bin, shape (bins,).
         confidence: mean confidence in each bin, NaN where it is empty, shape (bins,).
         accuracy: share of right answers in each bin, NaN where it is empty, shape (bins,).
         error: the expected calibration error, in [0, 1].
     """
 
     edges: Tensor
-    pictures: Tensor
+    images: Tensor
     confidence: Tensor
     accuracy: Tensor
     error: float
@@ -84,8 +84,8 @@ class Calibration:
 def calibration(predictions: Predictions, bins: int = 15) -> Calibration:
     """Compare how sure a network says it is with how often it is right.
 
-    Of the pictures answered with 80 % confidence, 80 % should be right. The expected calibration error is the
-    mean distance of the two over bins of equal width, weighted by their pictures (C. Guo et al., On Calibration
+    Of the images answered with 80 % confidence, 80 % should be right. The expected calibration error is the
+    mean distance of the two over bins of equal width, weighted by their images (C. Guo et al., On Calibration
     of Modern Neural Networks, 2017, arXiv:1706.04599).
 
     Args:
@@ -100,10 +100,10 @@ def calibration(predictions: Predictions, bins: int = 15) -> Calibration:
     )
     edges = torch.linspace(0, 1, bins + 1)
     place = torch.bucketize(probabilities.amax(1), edges, right=True) - 1
-    pictures = torch.bincount(place, minlength=bins)
+    images = torch.bincount(place, minlength=bins)
 
     def mean(values: Tensor) -> Tensor:
         total = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, values.double())
-        return total / torch.where(pictures > 0, pictures, torch.nan)
+        return total / torch.where(images > 0, images, torch.nan)
 
-    return Calibration(edges, pictures, mean(probabilities.amax(1)), mean(predictions.correct), float(error))
+    return Calibration(edges, images, mean(probabilities.amax(1)), mean(predictions.correct), float(error))

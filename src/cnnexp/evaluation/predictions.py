@@ -13,7 +13,7 @@ from cnnexp.models.classifier import Classifier
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network said of N pictures, and what they are.
+    """What a network said of N images, and what they are.
 
     Args:
         probabilities: float32, shape (N, classes), each row adding up to 1.

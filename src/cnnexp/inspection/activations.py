@@ -1,4 +1,4 @@
-"""What the layers of a network answer to a picture, taken by forward hooks that are gone afterwards."""
+"""What the layers of a network answer to an image, taken by forward hooks that are gone afterwards."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -10,14 +10,12 @@ from cnnexp.errors import CnnexpError
 from cnnexp.inspection.layers import choose_layers, evaluating, layers_of
 
 
-def record_activations(
-    model: nn.Module, pictures: Tensor, layers: Sequence[str] | None = None
-) -> dict[str, Tensor]:
-    """Return the outputs of layers for a batch of pictures, and the network as it was.
+def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
+    """Return the outputs of layers for a batch of images, and the network as it was.
 
     Args:
         model: the network; it runs in eval mode and without gradients.
-        pictures: as the network takes them: floats of shape (batch, channels, height, width).
+        images: as the network takes them: floats of shape (batch, channels, height, width).
         layers: names as in the state dict, such as "layers.0"; all convolutions when None.
 
     Returns:
@@ -25,7 +23,7 @@ def record_activations(
         it, with a copy's own memory, so that an in-place ReLU doesn't change it.
 
     Raises:
-        CnnexpError: for a name that isn't there, no convolution to take, or a layer that pictures don't pass.
+        CnnexpError: for a name that isn't there, no convolution to take, or a layer that images don't pass.
     """
     chosen = choose_layers(model, convolutions(model) if layers is None else layers)
     outputs: dict[str, Tensor] = {}
@@ -39,13 +37,13 @@ def record_activations(
     handles = [layer.register_forward_hook(keep(name)) for name, layer in chosen.items()]
     try:
         with evaluating(model), torch.no_grad():
-            model(pictures)
+            model(images)
     finally:
         for handle in handles:
             handle.remove()
     for name in chosen:
         if name not in outputs:
-            raise CnnexpError(f"no picture passes the layer {name} itself; name one of the layers in it")
+            raise CnnexpError(f"no image passes the layer {name} itself; name one of the layers in it")
     return {name: outputs[name] for name in chosen}
 
 
@@ -66,12 +64,12 @@ def convolutions(model: nn.Module) -> list[str]:
 
 
 def strongest_channels(activation: Tensor, count: int | None) -> list[int]:
-    """Return the channels of the largest mean activation over the picture, negative values counted as 0.
+    """Return the channels of the largest mean activation over the image, negative values counted as 0.
 
     What lies below 0 never gets past the ReLU. The strongest channel comes first.
 
     Args:
-        activation: one picture's, shape (channels, height, width) or (features,).
+        activation: one image's, shape (channels, height, width) or (features,).
         count: how many; all of them, in their own order, when None.
     """
     if count is None:

@@ -1,4 +1,4 @@
-"""The weights that meet the picture itself, in the picture's own shape."""
+"""The weights that meet the image itself, in the image's own shape."""
 
 from torch import Tensor, nn
 
@@ -10,7 +10,7 @@ def first_kernels(model: nn.Module) -> tuple[str, Tensor]:
     """Return the name and the weights of the first layer, of shape (kernels, channels, height, width).
 
     The kernels of a first convolution; or, of a first linear layer, each output's weights laid out as the
-    picture whose pixels they weigh (``model.image_shape``).
+    image whose pixels they weigh (``model.image_shape``).
 
     Raises:
         CnnexpError: where the first layer with weights is of another kind.

@@ -1,4 +1,4 @@
-"""Which parts of a picture a class score rests on."""
+"""Which parts of an image a class score rests on."""
 
 from typing import Any
 
@@ -10,40 +10,40 @@ from cnnexp.errors import CnnexpError
 from cnnexp.inspection.layers import choose_layers, evaluating, named_layers
 
 
-def gradient_times_input(model: nn.Module, picture: Tensor, label: int) -> Tensor:
+def gradient_times_input(model: nn.Module, image: Tensor, label: int) -> Tensor:
     """Return how much each pixel adds to a class's logit, to first order: gradient × input, over the channels.
 
     Source: Shrikumar et al., 2016, arXiv:1605.01713. Positive speaks for the class, negative against it. A
-    pixel that is 0 to the network (the mean, where pictures are normalized; else black) gets 0.
+    pixel that is 0 to the network (the mean, where images are normalized; else black) gets 0.
 
     Args:
         model: the network; it runs in eval mode and its gradients stay as they are.
-        picture: as the network takes it, shape (channels, height, width).
+        image: as the network takes it, shape (channels, height, width).
         label: of the class asked about.
 
     Returns:
         Shape (height, width).
     """
-    batch = picture.detach().clone().unsqueeze(0).requires_grad_()
+    batch = image.detach().clone().unsqueeze(0).requires_grad_()
     with evaluating(model), torch.enable_grad():
         logit = model(batch)[0, label]
         (gradient,) = torch.autograd.grad(logit, batch)
     return (gradient * batch).detach()[0].sum(0)
 
 
-def grad_cam(model: nn.Module, picture: Tensor, label: int, layer: str) -> Tensor:
+def grad_cam(model: nn.Module, image: Tensor, label: int, layer: str) -> Tensor:
     """Return Grad-CAM: the channels of a layer, weighted by the mean gradient of a class's logit, above 0.
 
     Source: Selvaraju et al., 2017, arXiv:1610.02391, equations 1 and 2.
 
     Args:
         model: the network; it runs in eval mode and its gradients stay as they are.
-        picture: as the network takes it, shape (channels, height, width).
+        image: as the network takes it, shape (channels, height, width).
         label: of the class asked about.
         layer: name of a layer whose output is a map; as a rule ``last_map``.
 
     Returns:
-        Shape (height, width) of the layer's own map; ``enlarge`` makes it the picture's.
+        Shape (height, width) of the layer's own map; ``enlarge`` makes it the image's.
 
     Raises:
         CnnexpError: for a layer that isn't there or whose output is no map.
@@ -58,9 +58,9 @@ def grad_cam(model: nn.Module, picture: Tensor, label: int, layer: str) -> Tenso
 
     handle = chosen.register_forward_hook(keep)
     try:
-        # a picture that asks for a gradient, so that there is one even where the weights are frozen
+        # an image that asks for a gradient, so that there is one even where the weights are frozen
         with evaluating(model), torch.enable_grad():
-            logit = model(picture.detach().unsqueeze(0).requires_grad_())[0, label]
+            logit = model(image.detach().unsqueeze(0).requires_grad_())[0, label]
             if not kept or kept[0].dim() != 4:
                 raise CnnexpError(
                     f"the output of {layer} is no map: Grad-CAM needs a convolution's, or a ReLU's after one"

@@ -1,4 +1,4 @@
-"""How the number of parameters grows with the side of the picture."""
+"""How the number of parameters grows with the side of the image."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -12,11 +12,11 @@ SIDES = (32, 64, 128, 256, 512, 1024)
 
 @dataclass(frozen=True)
 class Growth:
-    """The parameters of one network for pictures of several sizes.
+    """The parameters of one network for images of several sizes.
 
     Args:
         name: of the network.
-        sides: height and width of the pictures, in pixels.
+        sides: height and width of the images, in pixels.
         parameters: of the whole network, for each side.
         convolutional: those of its convolutions and their batch norms; the rest is the linear layers'.
     """
@@ -35,14 +35,14 @@ class Growth:
 def parameters_by_size(
     name: str, make: Callable[[tuple[int, int, int]], nn.Module], sides: Sequence[int] = SIDES, channels: int = 3
 ) -> Growth:
-    """Count a network's parameters for square pictures of several sides.
+    """Count a network's parameters for square images of several sides.
 
     Args:
         name: what to call it.
         make: builds the network for a (channels, height, width); called on torch's meta device, where a
             network of billions of parameters takes neither memory nor time.
         sides: in pixels.
-        channels: of the pictures.
+        channels: of the images.
     """
     whole, convolutional = [], []
     for side in sorted(set(sides)):

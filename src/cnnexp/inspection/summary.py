@@ -25,7 +25,7 @@ OUTSIDE = "outside of layers"
 
 @dataclass(frozen=True)
 class LayerSummary:
-    """One layer, as one picture passes it.
+    """One layer, as one image passes it.
 
     Args:
         name: as in the state dict.
@@ -37,7 +37,7 @@ class LayerSummary:
             are no parameters or no formula is known.
         computed_parameters: the formula's value.
         size_formula: the output's height and width as a formula, for convolutions and poolings.
-        multiply_adds: of convolutions and linear layers, for one picture; None for the others.
+        multiply_adds: of convolutions and linear layers, for one image; None for the others.
         receptive_field: (height, width) of the pixels that one output sees; None where the layers before it
             are no plain chain.
     """
@@ -55,18 +55,18 @@ class LayerSummary:
 
 
 def summarize(model: nn.Module, image_shape: Sequence[int] | None = None) -> list[LayerSummary]:
-    """Follow one picture through a network and return what each layer is, makes and costs.
+    """Follow one image through a network and return what each layer is, makes and costs.
 
     The parameters are counted twice, by torch and by the course's formulas, from the layers' settings alone.
     Works on torch's meta device, whatever device the network is on: nothing is computed and nothing is copied.
 
     Args:
         model: a network; one made under ``torch.device("meta")`` takes no memory.
-        image_shape: (channels, height, width) of a picture; ``model.image_shape`` when None.
+        image_shape: (channels, height, width) of an image; ``model.image_shape`` when None.
     """
     shape = tuple(image_shape if image_shape is not None else model.image_shape)  # type: ignore[arg-type]
-    picture = torch.empty(1, *shape, device="meta")
-    walk = _Walk(picture)
+    image = torch.empty(1, *shape, device="meta")
+    walk = _Walk(image)
     layers = {name: module for name, module in named_layers(model).items() if not list(module.children())}
     handles = [
         module.register_forward_hook(lambda *call, name=name: walk.meet(name, *call))
@@ -75,7 +75,7 @@ def summarize(model: nn.Module, image_shape: Sequence[int] | None = None) -> lis
     tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     try:
         with evaluating(model), torch.no_grad():
-            torch.func.functional_call(model, tensors, (picture,))
+            torch.func.functional_call(model, tensors, (image,))
     finally:
         for handle in handles:
             handle.remove()
@@ -84,14 +84,14 @@ def summarize(model: nn.Module, image_shape: Sequence[int] | None = None) -> lis
 
 
 class _Walk:
-    """What has been met so far, and what each tensor on the way has seen of the picture."""
+    """What has been met so far, and what each tensor on the way has seen of the image."""
 
-    def __init__(self, picture: Tensor) -> None:
+    def __init__(self, image: Tensor) -> None:
         self.rows: list[LayerSummary] = []
-        self._picture = picture
+        self._image = image
         self._met: set[nn.Module] = set()
         # the tensors themselves are kept, or another one could get the same id
-        self._seen: dict[int, tuple[Tensor, ReceptiveField | None]] = {id(picture): (picture, ReceptiveField())}
+        self._seen: dict[int, tuple[Tensor, ReceptiveField | None]] = {id(image): (image, ReceptiveField())}
 
     def meet(self, name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         entered = inputs[0]
@@ -104,7 +104,7 @@ class _Walk:
                 facts["size_formula"], computed = formulas.output_shape(entered.shape[-2:], window)
                 assert computed == tuple(output.shape[-2:]), f"{name}: {computed} is not {output.shape}"
         elif isinstance(layer, nn.Linear) and entered.dim() == 2:
-            height, width = self._picture.shape[2:]
+            height, width = self._image.shape[2:]
             field = ReceptiveField((height, width))
         self._seen[id(output)] = (output, field)
         if layer not in self._met:
@@ -120,7 +120,7 @@ class _Walk:
 
 
 def _window(layer: nn.Module, entered: Tensor) -> Window | None:
-    """Return a convolution or a pooling as what slides over the picture."""
+    """Return a convolution or a pooling as what slides over the image."""
     if isinstance(layer, nn.Conv2d):
         return Window("convolution", layer.kernel_size, layer.stride, layer.padding, layer.dilation)  # type: ignore[arg-type]
     if isinstance(layer, nn.MaxPool2d):

@@ -20,7 +20,7 @@ from cnnexp.models.classifier import (
 from cnnexp.models.shapes import Window, stack_output_shape
 from cnnexp.models.tta import TestTimeAugmentation
 
-WHITENING_PICTURES = 5000
+WHITENING_IMAGES = 5000
 WHITENING_SIDE = 2
 """Side of the patches that the first convolution whitens, in pixels."""
 
@@ -30,18 +30,18 @@ class Airbench(Classifier):
 
     A group is convolution, max-pooling by 2, batch norm, GELU, convolution, batch norm, GELU. The batch norms
     have no scale that learns and follow the last batches closely. A max-pooling over what is left of the
-    picture and the linear layer end the network; the logits are divided by the number of channels. The
+    image and the linear layer end the network; the logits are divided by the number of channels. The
     convolutions of the groups begin as the identity, as far as they can (``torch.nn.init.dirac_``).
 
     The filters of the first convolution don't learn: they are the principal components of 2×2 patches of the
-    training pictures, each scaled to unit variance, and their negatives. ``fit`` finds them in its data module
+    training images, each scaled to unit variance, and their negatives. ``fit`` finds them in its data module
     before the first epoch, once: a checkpoint has them. Where there is no data module, call ``whiten``.
 
     Source: ``airbench94_muon.py`` of KellerJordan/cifar10-airbench (MIT); K. Jordan, 94% on CIFAR-10 in 3.29
     seconds on a single GPU, 2024, arXiv:2404.00498.
 
     Args:
-        image_shape: (channels, height, width) of a picture; with three groups 9×9 at least.
+        image_shape: (channels, height, width) of an image; with three groups 9×9 at least.
         classes: number of classes.
         channels: output channels of the groups, as many as there are entries.
         whitening_bias_epochs: epochs in which the bias of the first convolution learns; without it, the first
@@ -49,7 +49,7 @@ class Airbench(Classifier):
         label_smoothing, test_time_augmentation, optimizer, scheduler: see ``Classifier``.
 
     Raises:
-        CnnexpError: for pictures of which the poolings leave nothing.
+        CnnexpError: for images of which the poolings leave nothing.
     """
 
     whitened: Tensor
@@ -91,21 +91,21 @@ class Airbench(Classifier):
         for part in (self.whitening, self.layers):
             part.to(memory_format=torch.channels_last)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return the logits, shape (batch, classes), of pictures of shape (batch, *image_shape)."""
-        return self.head(self.layers(self.whitening(pictures))) / self.head.in_features
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, shape (batch, classes), of images of shape (batch, *image_shape)."""
+        return self.head(self.layers(self.whitening(images))) / self.head.in_features
 
     @torch.no_grad()
-    def whiten(self, pictures: Tensor, eps: float = 5e-4) -> None:
-        """Take the filters of the first convolution from pictures such as it will be given.
+    def whiten(self, images: Tensor, eps: float = 5e-4) -> None:
+        """Take the filters of the first convolution from images such as it will be given.
 
         Args:
-            pictures: floats, shape (pictures, *image_shape).
+            images: floats, shape (images, *image_shape).
             eps: added to the variances, so that components without any aren't blown up.
         """
         values = self.whitening.weight[0].numel()
-        covariance, patches = torch.zeros(values, values, dtype=torch.float64, device=pictures.device), 0
-        for part in pictures.float().split(500):
+        covariance, patches = torch.zeros(values, values, dtype=torch.float64, device=images.device), 0
+        for part in images.float().split(500):
             # (values of a patch, patches)
             columns = F.unfold(part, WHITENING_SIDE).transpose(0, 1).flatten(1).double()
             covariance += columns @ columns.T
@@ -124,13 +124,13 @@ class Airbench(Classifier):
         """Whiten, unless that has been done: weights from a checkpoint are in place by now."""
         if self.whitened:
             return
-        sample = getattr(getattr(self.trainer, "datamodule", None), "training_pictures", None)
+        sample = getattr(getattr(self.trainer, "datamodule", None), "training_images", None)
         if sample is None:
             raise CnnexpError(
-                "Airbench takes its first filters from the training pictures: fit it with datamodule="
-                "ImageDataModule(…), or call whiten(pictures) first"
+                "Airbench takes its first filters from the training images: fit it with datamodule="
+                "ImageDataModule(…), or call whiten(images) first"
             )
-        self.whiten(sample(WHITENING_PICTURES).to(self.device))
+        self.whiten(sample(WHITENING_IMAGES).to(self.device))
 
     def on_train_epoch_start(self) -> None:
         """Stop the bias of the first convolution when its epochs are over."""

@@ -38,9 +38,9 @@ _LIGHTNING_NOTES = frozenset({"_current_fx_name"})
 
 
 class Classifier(L.LightningModule):
-    """A network from pictures to class scores, with cross-entropy, its optimizer and its metrics.
+    """A network from images to class scores, with cross-entropy, its optimizer and its metrics.
 
-    A subclass builds its layers in ``__init__`` and implements ``forward``: float pictures of shape
+    A subclass builds its layers in ``__init__`` and implements ``forward``: float images of shape
     (batch, channels, height, width) in, logits of shape (batch, classes) out.
 
     Each epoch it logs ``train_loss`` and ``train_accuracy`` (clean: eval mode, after the epoch, on the
@@ -50,14 +50,14 @@ class Classifier(L.LightningModule):
     same numbers, a dict an epoch, are in ``history``, which checkpoints carry.
 
     Args:
-        image_shape: (channels, height, width) of a picture.
+        image_shape: (channels, height, width) of an image.
         classes: number of classes.
         label_smoothing: share of the target spread evenly over the classes, in training only; all reported
             losses are plain cross-entropy.
         optimizer: called with the parameters; Adam at 1e-3 when None.
         scheduler: called as ``scheduler(optimizer, epochs=…, steps_per_epoch=…)``; returns Lightning's
             learning-rate-scheduler dict, as the functions in ``cnnexp.training.schedules`` do.
-        test_time_augmentation: in the test, measure also the averaged logits of several views of each picture,
+        test_time_augmentation: in the test, measure also the averaged logits of several views of each image,
             see ``cnnexp.models.tta``: ``test_loss_tta`` and ``test_accuracy_tta``, beside the plain ones.
     """
 
@@ -105,7 +105,7 @@ class Classifier(L.LightningModule):
         return sum(parameter.numel() for parameter in self.parameters())
 
     def setup(self, stage: str) -> None:
-        """Refuse data whose pictures or classes are not those the network was built for."""
+        """Refuse data whose images or classes are not those the network was built for."""
         data = getattr(self.trainer, "datamodule", None)
         for what in ("image_shape", "classes"):
             theirs = getattr(data, what, None)
@@ -143,8 +143,8 @@ class Classifier(L.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Return the mean cross-entropy of a batch."""
-        pictures, labels = batch
-        logits = self(pictures)
+        images, labels = batch
+        logits = self(images)
         updated = self.running.add(logits, labels)
         if self._several:  # at the same steps in all processes, so that all stop
             updated = (batch_idx + 1) % _CHECK_EVERY == 0
@@ -191,7 +191,7 @@ class Classifier(L.LightningModule):
     def on_train_start(self) -> None:
         """Go on in the middle of an epoch, where the checkpoint was made there."""
         self._several = several()
-        # other loaders than ours are taken to give every process the same number of pictures
+        # other loaders than ours are taken to give every process the same number of images
         self._whole_size = getattr(self.trainer.train_dataloader, "whole_size", None) if self._several else None
         so_far, self._so_far = self._so_far, None
         if so_far is None:
@@ -222,15 +222,15 @@ class Classifier(L.LightningModule):
                 self.clean.reset()
                 with self.trainer.precision_plugin.val_step_context():
                     for batch in make():
-                        pictures, labels = self.transfer_batch_to_device(batch, self.device, 0)
+                        images, labels = self.transfer_batch_to_device(batch, self.device, 0)
                         # not self(…): weights that are shared out are put together by what Lightning wraps us in
-                        self.clean.add(cast(Any, self.trainer.model)(pictures), labels)
+                        self.clean.add(cast(Any, self.trainer.model)(images), labels)
                 self._epoch_metrics |= {f"train_{k}": v for k, v in self.clean.compute().items()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation sums."""
-        pictures, labels = batch
-        self.evaluated.add(self(pictures), labels)
+        images, labels = batch
+        self.evaluated.add(self(images), labels)
 
     def on_validation_epoch_end(self) -> None:
         """Keep the validation numbers for the epoch's row; outside of training, log them."""
@@ -251,12 +251,12 @@ class Classifier(L.LightningModule):
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the test sums, and where there is test-time augmentation its views to theirs."""
-        pictures, labels = batch
-        logits = self(pictures)
+        images, labels = batch
+        logits = self(images)
         self.evaluated.add(logits, labels)
         if self.test_time_augmentation != "none":
-            # the pictures themselves come first and have been seen; in single precision, whatever the network's
-            (share, _), *others = weighted_views(pictures, self.test_time_augmentation)
+            # the images themselves come first and have been seen; in single precision, whatever the network's
+            (share, _), *others = weighted_views(images, self.test_time_augmentation)
             averaged = share * logits.float()
             for weight, view in others:
                 averaged += weight * self(view).float()

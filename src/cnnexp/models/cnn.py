@@ -35,19 +35,19 @@ class CNN(Classifier):
     """Convolutions, each with max-pooling and ReLU, then linear layers with ReLU between.
 
     Unless told otherwise: a 3×3 convolution to 32 channels with padding 1, one to 64 without, max-pooling by 2
-    after each, linear layers 600 and 120 wide, then the classes. 1,475,146 parameters for pictures of
+    after each, linear layers 600 and 120 wide, then the classes. 1,475,146 parameters for images of
     (1, 28, 28) and 10 classes, 1,974,922 for (3, 32, 32).
 
     ``kernel_size``, ``padding``, ``stride``, ``dilation`` and ``pool`` are each one value for all convolutions,
     or a list of one entry a convolution, where an entry may be a (height, width) pair.
 
     Args:
-        image_shape: (channels, height, width) of a picture.
+        image_shape: (channels, height, width) of an image.
         classes: number of classes.
         channels: output channels of the convolutions, as many as there are entries.
         kernel_size: of the convolutions.
         padding: zeros around each side, "same" (keeps the size; with stride 1 only) or "valid" (0). None: 1
-            around the picture itself, 0 after that.
+            around the image itself, 0 after that.
         stride: of the convolutions.
         dilation: of the convolutions.
         pool: side and stride of the max-pooling after a convolution; 1 for none.
@@ -58,7 +58,7 @@ class CNN(Classifier):
         label_smoothing, test_time_augmentation, optimizer, scheduler: see ``Classifier``.
 
     Raises:
-        CnnexpError: for a list of the wrong length, or layers that leave nothing of the picture.
+        CnnexpError: for a list of the wrong length, or layers that leave nothing of the image.
     """
 
     def __init__(
@@ -115,9 +115,9 @@ class CNN(Classifier):
         # kernels stored channels last: a step on two CPU cores takes 10 to 30 % less time
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return the logits, shape (batch, classes), of pictures of shape (batch, *image_shape)."""
-        return self.layers(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, shape (batch, classes), of images of shape (batch, *image_shape)."""
+        return self.layers(images)
 
 
 def _lists(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""A feed-forward network: linear layers over the picture's pixels."""
+"""A feed-forward network: linear layers over the image's pixels."""
 
 from collections.abc import Sequence
 from math import prod
@@ -22,10 +22,10 @@ from cnnexp.models.tta import TestTimeAugmentation
 class FFNN(Classifier):
     """Linear layers with ReLU between: 32, 64, 128 and 64 wide unless told otherwise, then the classes.
 
-    44,458 parameters for pictures of (1, 28, 28) and 10 classes, 117,674 for (3, 32, 32).
+    44,458 parameters for images of (1, 28, 28) and 10 classes, 117,674 for (3, 32, 32).
 
     Args:
-        image_shape: (channels, height, width) of a picture; all its numbers are the first layer's inputs.
+        image_shape: (channels, height, width) of an image; all its numbers are the first layer's inputs.
         classes: number of classes.
         hidden: widths of the hidden layers; none of them makes a linear classifier.
         dropout: share of the activations dropped after each hidden layer, or before the only layer.
@@ -54,9 +54,9 @@ class FFNN(Classifier):
             nn.Flatten(), *linear_layers(prod(image_shape), hidden, classes, dropout, batch_norm)
         )
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return the logits, shape (batch, classes), of pictures of shape (batch, *image_shape)."""
-        return self.layers(pictures)
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, shape (batch, classes), of images of shape (batch, *image_shape)."""
+        return self.layers(images)
 
 
 def linear_layers(
@@ -77,10 +77,10 @@ def linear_layers(
 
 
 class BatchNorm1d(nn.BatchNorm1d):
-    """torch's, but a training batch of one picture is normalised by the running statistics.
+    """torch's, but a training batch of one image is normalised by the running statistics.
 
-    One picture has no variance and torch refuses it, which would end a run whenever the last batch of an epoch
-    holds a single picture.
+    One image has no variance and torch refuses it, which would end a run whenever the last batch of an epoch
+    holds a single image.
     """
 
     def forward(self, features: Tensor) -> Tensor:

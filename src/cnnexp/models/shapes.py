@@ -28,7 +28,7 @@ def conv_output_size(
 ) -> int:
     """Return the output size of a convolution along one axis: ⌊(H + 2p − d(k − 1) − 1) / s⌋ + 1.
 
-    Where the kernel is larger than the padded picture nothing is left: 0. The padding ``"same"`` keeps the size
+    Where the kernel is larger than the padded image nothing is left: 0. The padding ``"same"`` keeps the size
     and needs stride 1; ``"valid"`` is no padding.
 
     Raises:
@@ -91,7 +91,7 @@ def batch_norm_parameters(features: int) -> int:
 def conv_multiply_adds(
     in_channels: int, out_channels: int, kernel_size: PerAxis, output_shape: Sequence[int], groups: int = 1
 ) -> int:
-    """Return the multiply-adds of a convolution for one picture: n·m·d·k for each of the H·W output pixels.
+    """Return the multiply-adds of a convolution for one image: n·m·d·k for each of the H·W output pixels.
 
     Adding the bias is not counted, as is usual.
     """
@@ -99,13 +99,13 @@ def conv_multiply_adds(
 
 
 def linear_multiply_adds(in_features: int, out_features: int) -> int:
-    """Return the multiply-adds of a linear layer for one picture: one for each weight."""
+    """Return the multiply-adds of a linear layer for one image: one for each weight."""
     return in_features * out_features
 
 
 @dataclass(frozen=True)
 class Window:
-    """A layer that slides a window over a picture, convolution or pooling.
+    """A layer that slides a window over an image, convolution or pooling.
 
     ``name`` and ``kernel_size`` are what errors call it, as in "max-pool 2".
     """
@@ -139,7 +139,7 @@ class Window:
 
 @dataclass(frozen=True)
 class ReceptiveField:
-    """What of the picture one output pixel can see, in pixels of the picture; as it stands, the picture's own.
+    """What of the image one output pixel can see, in pixels of the image; as it stands, the image's own.
 
     Near the edges a part of it lies in the padding. Source: Araujo, Norris & Sim, Computing receptive fields of
     convolutional neural networks, 2019, doi:10.23915/distill.00021, equations 1 and 2.
@@ -165,7 +165,7 @@ def stack_output_shape(shape: Sequence[int], stack: Sequence[Window]) -> Shape:
 
     Raises:
         CnnexpError: where a layer leaves nothing; names it (the first is layer 1; only convolutions and
-            poolings are counted) and the smallest picture that would do.
+            poolings are counted) and the smallest image that would do.
     """
     height, width = shape
     for number, layer in enumerate(stack, start=1):
@@ -174,13 +174,13 @@ def stack_output_shape(shape: Sequence[int], stack: Sequence[Window]) -> Shape:
         if not (height and width):
             raise CnnexpError(
                 f"layer {number} ({layer.name} {show(layer.kernel_size)}) leaves nothing of a {show(shape)} "
-                f"picture, which is {show(before)} when it gets there; the smallest picture that would do is "
-                f"{show(smallest_picture(stack))}: take larger pictures, smaller kernels or fewer poolings"
+                f"image, which is {show(before)} when it gets there; the smallest image that would do is "
+                f"{show(smallest_image(stack))}: take larger images, smaller kernels or fewer poolings"
             )
     return height, width
 
 
-def smallest_picture(stack: Sequence[Window]) -> Shape:
+def smallest_image(stack: Sequence[Window]) -> Shape:
     """Return the smallest (height, width) of which a stack leaves at least one pixel."""
     shape = (1, 1)
     for layer in reversed(stack):

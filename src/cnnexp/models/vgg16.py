@@ -23,11 +23,11 @@ from cnnexp.models.tta import TestTimeAugmentation
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3×3 convolutions of each block; a max-pooling by 2 ends it."""
 SMALLEST = 8
-"""Side of the smallest picture taken: less than that would be nearly all padding."""
+"""Side of the smallest image taken: less than that would be nearly all padding."""
 FIVE_POOLINGS = 2 ** len(BLOCKS)
-"""Side of the smallest picture of which the poolings leave a pixel."""
+"""Side of the smallest image of which the poolings leave a pixel."""
 LARGEST_MAP = 7
-"""Side of the feature map that the paper's 224×224 pictures leave to the linear layers."""
+"""Side of the feature map that the paper's 224×224 images leave to the linear layers."""
 
 
 class VGG16(Classifier):
@@ -36,14 +36,14 @@ class VGG16(Classifier):
     The attributes ``features``, ``avgpool`` and ``classifier`` hold what they hold in torchvision's ``vgg16``
     and ``vgg16_bn``. With hidden=(4096, 4096) and dropout=0.5 on (3, 224, 224) the state dicts are
     interchangeable, and with 1000 classes there are 138,357,544 parameters (batch_norm=False) or 138,365,992.
-    The defaults are for small pictures: batch norm, and one linear layer after the last pooling.
+    The defaults are for small images: batch norm, and one linear layer after the last pooling.
 
-    Pictures with a side under 32, of which five poolings would leave nothing, are padded with zeros to 32, in
+    Images with a side under 32, of which five poolings would leave nothing, are padded with zeros to 32, in
     the middle, inside the network. What the last pooling leaves is averaged: with hidden layers down to 7×7 at
     most, as in torchvision; without, down to 1×1.
 
     Args:
-        image_shape: (channels, height, width) of a picture; 8×8 at least.
+        image_shape: (channels, height, width) of an image; 8×8 at least.
         classes: number of classes.
         hidden: widths of the hidden linear layers; the paper's are (4096, 4096).
         dropout: share of the activations dropped after each hidden layer, or before the only linear layer. The
@@ -53,7 +53,7 @@ class VGG16(Classifier):
         label_smoothing, test_time_augmentation, optimizer, scheduler: see ``Classifier``.
 
     Raises:
-        CnnexpError: for pictures under 8×8.
+        CnnexpError: for images under 8×8.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class VGG16(Classifier):
         in_channels, *shape = image_shape
         if min(shape) < SMALLEST:
             raise CnnexpError(
-                f"VGG16 takes pictures of {SMALLEST}×{SMALLEST} and more, these are {show(shape)}; "
+                f"VGG16 takes images of {SMALLEST}×{SMALLEST} and more, these are {show(shape)}; "
                 f"resize them, or use CNN or FFNN"
             )
         top, left = ((max(0, FIVE_POOLINGS - side)) // 2 for side in shape)
@@ -104,12 +104,12 @@ class VGG16(Classifier):
         self.avgpool = nn.Identity() if left_over == (1, 1) else nn.AdaptiveAvgPool2d(pooled)
         self.classifier = _head(in_channels * prod(pooled), hidden, classes, dropout)
         self.apply(_initialise)
-        # kernels stored channels last: a step of 128 pictures on two CPU cores takes a sixth less time
+        # kernels stored channels last: a step of 128 images on two CPU cores takes a sixth less time
         self.to(memory_format=torch.channels_last)
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return the logits, shape (batch, classes), of pictures of shape (batch, *image_shape)."""
-        return self.classifier(self.avgpool(self.features(self.padding(pictures))).flatten(1))
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the logits, shape (batch, classes), of images of shape (batch, *image_shape)."""
+        return self.classifier(self.avgpool(self.features(self.padding(images))).flatten(1))
 
 
 def _head(in_features: int, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:

@@ -1,1 +1,1 @@
-"""Pictures and tables made from the files of a run."""
+"""Images and tables made from the files of a run."""

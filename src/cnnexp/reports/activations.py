@@ -1,4 +1,4 @@
-"""The outputs of a network's layers as pictures, beside those of the same network before training."""
+"""The outputs of a network's layers as images, beside those of the same network before training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -9,33 +9,33 @@ from torch import Tensor
 
 from cnnexp.models.shapes import show
 from cnnexp.reports.figures import new_figure
-from cnnexp.reports.mosaic import LABEL, limit_of, show_mosaic, show_picture
+from cnnexp.reports.mosaic import LABEL, limit_of, show_image, show_mosaic
 
-BLOCK, SIDE, HEAD = 5.0, 1.6, 0.24  # inches: a network's mosaic, the picture's column, a row's title
-SHORTEST = 3.0  # inches, for the picture and the caption below it
+BLOCK, SIDE, HEAD = 5.0, 1.6, 0.24  # inches: a network's mosaic, the image's column, a row's title
+SHORTEST = 3.0  # inches, for the image and the caption below it
 FEWEST, FEW, WIDE = 4, 8, 16  # channels a row
 ABOVE, BELOW = "#b2182b", "#2166ac"
 
 
 def draw_activations(
-    picture: Tensor,
+    image: Tensor,
     networks: Mapping[str, Mapping[str, Tensor]],
     channels: Mapping[str, Sequence[int]],
     title: str,
     caption: str = "",
 ) -> Figure:
-    """Draw layers below each other, networks side by side, and the picture to their left.
+    """Draw layers below each other, networks side by side, and the image to their left.
 
     The colours of a row and network run from minus to plus the value that 99.5 % of the layer's outputs stay
     within; it stands in the row's title. Channels carry their numbers. A layer of single units is drawn as bars.
 
     Args:
-        picture: uint8, shape (channels, height, width).
+        image: uint8, shape (channels, height, width).
         networks: by what to call it, each network's outputs: for each layer, shape (channels, height, width) or
             (features,).
         channels: which channels to show of each layer, the same in all networks.
         title: above everything.
-        caption: below the picture.
+        caption: below the image.
     """
     layers = list(next(iter(networks.values())))
     outputs = [networks[name][layer] for layer in layers for name in networks]
@@ -45,7 +45,7 @@ def draw_activations(
     figure = new_figure(SIDE + BLOCK * len(networks), max(SHORTEST, sum(heights) + 0.4))
     figure.suptitle(f"{title}; red above 0, blue below", fontsize=10)
     side, main = figure.subfigures(1, 2, squeeze=False, width_ratios=[SIDE, BLOCK * len(networks)])[0]
-    _draw_side(side, picture, caption, figure.get_figheight())
+    _draw_side(side, image, caption, figure.get_figheight())
     grid = main.subplots(len(layers), len(networks), squeeze=False, height_ratios=heights)
     for row, layer in zip(grid, layers, strict=True):
         for axes, (name, activations) in zip(row, networks.items(), strict=True):
@@ -65,10 +65,10 @@ def _height(output: Tensor, shown: int) -> float:
     return HEAD + rows * (tile * output.shape[1] / output.shape[2] + LABEL * BLOCK)
 
 
-def _draw_side(figure: SubFigure, picture: Tensor, caption: str, height: float) -> None:
-    # a picture's own axes at the top: a grid would stretch them over all rows
+def _draw_side(figure: SubFigure, image: Tensor, caption: str, height: float) -> None:
+    # an image's own axes at the top: a grid would stretch them over all rows
     axes = figure.add_axes((0.06, 1 - 1.7 / height, 0.88, 1.3 / height))
-    show_picture(axes, picture)
+    show_image(axes, image)
     axes.set_anchor("N")
     figure.text(0.06, 1 - 1.78 / height, caption, fontsize=7.5, va="top")
 

@@ -1,4 +1,4 @@
-"""Runs side by side, as tables and as a picture."""
+"""Runs side by side, as tables and as an image."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,12 +29,12 @@ def comparison_table(rows: Sequence[Mapping[str, Any]], batch_size: int) -> str:
     lines += [f"{row['run']}: {row['folder']}" for row in rows]
     lines.append(
         f"s an epoch: the training pass, median of the epochs, as recorded on {_devices(rows)}; s per 1,000: "
-        f"pictures, forward pass in batches of {batch_size}, measured now on {rows[0]['device']}"
+        f"images, forward pass in batches of {batch_size}, measured now on {rows[0]['device']}"
     )
     return "\n".join(lines)
 
 
-def pairs_table(pairs: Sequence[Mapping[str, Any]], pictures: int) -> str:
+def pairs_table(pairs: Sequence[Mapping[str, Any]], images: int) -> str:
     """Return a line a pair of runs, with what McNemar's test says of it."""
     several = len(pairs) > 1
     lines = [
@@ -48,7 +48,7 @@ def pairs_table(pairs: Sequence[Mapping[str, Any]], pictures: int) -> str:
             f"{pair['only_second_right']:24,}   {_p(p):>8}   {verdict}"
         )
     lines.append(
-        f"difference in points; McNemar's exact test on the {pictures:,} test pictures, real: p < {ALPHA}"
+        f"difference in points; McNemar's exact test on the {images:,} test images, real: p < {ALPHA}"
         + (f", adjusted for {len(pairs)} pairs" if several else "")
         + "\nIt compares these trained networks; another seed gives another network, so compare several seeds too."
     )
@@ -58,7 +58,7 @@ def pairs_table(pairs: Sequence[Mapping[str, Any]], pictures: int) -> str:
 def draw_comparison(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Draw accuracy with its 95 % interval, size and cost of each run, a line a run."""
     figure = new_figure(12.0, 1.5 + 0.42 * len(rows))
-    figure.suptitle(f"{rows[0]['test_pictures']:,} test pictures", fontsize=11)
+    figure.suptitle(f"{rows[0]['test_images']:,} test images", fontsize=11)
     panels = figure.subplots(1, 5, sharey=True, width_ratios=(1.6, 1, 1, 1, 1))
     places = range(len(rows))
     accuracy, low, high = (np.array([row[key] for row in rows]) for key in ("test_accuracy", "low", "high"))
@@ -70,9 +70,9 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]]) -> Figure:
     panels[0].set_ylim(len(rows) - 0.4, -0.6)
     for axes, key, label, number in (
         (panels[1], "parameters", "parameters", _short),
-        (panels[2], "multiply_adds", "multiply-adds a picture", _short),
+        (panels[2], "multiply_adds", "multiply-adds an image", _short),
         (panels[3], "seconds_per_epoch", "seconds an epoch", "{:.3g}".format),
-        (panels[4], "seconds_per_thousand", "seconds per 1,000 pictures", "{:.3g}".format),
+        (panels[4], "seconds_per_thousand", "seconds per 1,000 images", "{:.3g}".format),
     ):
         values = [row[key] for row in rows]
         bars = axes.barh(places, values, 0.6, color=TRAIN, alpha=0.5)

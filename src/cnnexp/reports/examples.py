@@ -1,4 +1,4 @@
-"""One picture of each class."""
+"""One image of each class."""
 
 from collections.abc import Sequence
 
@@ -6,16 +6,16 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cnnexp.reports.figures import new_figure
-from cnnexp.reports.mosaic import show_picture
+from cnnexp.reports.mosaic import show_image
 
-LONGEST_NAME = 16  # characters of a class's name that fit above a picture
+LONGEST_NAME = 16  # characters of a class's name that fit above an image
 
 
-def draw_examples(pictures: Tensor, names: Sequence[str], title: str) -> Figure:
-    """Draw a grid of named pictures.
+def draw_examples(images: Tensor, names: Sequence[str], title: str) -> Figure:
+    """Draw a grid of named images.
 
     Args:
-        pictures: uint8, shape (classes, channels, height, width).
+        images: uint8, shape (classes, channels, height, width).
         names: of the classes.
         title: above everything.
     """
@@ -27,7 +27,7 @@ def draw_examples(pictures: Tensor, names: Sequence[str], title: str) -> Figure:
     figure.suptitle(title, fontsize=10)
     for number, axes in enumerate(figure.subplots(rows, columns, squeeze=False).flat):
         if number < count:
-            show_picture(axes, pictures[number])
+            show_image(axes, images[number])
             name = names[number]
             short = name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"
             axes.set_title(short, fontsize=9 if count <= 20 else 7, pad=3)

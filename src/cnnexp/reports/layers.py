@@ -29,7 +29,7 @@ def layer_table(layers: Sequence[LayerSummary]) -> str:
     sizes = [["layer", "output size, ⌊(H + 2p − d·(k − 1) − 1) / s⌋ + 1 (height, width where they differ)"]]
     sizes += [[layer.name, layer.size_formula] for layer in layers if layer.size_formula]
     text = in_columns(rows, "llllrrrrr")
-    note = "multiply-adds: of one picture; sees: the pixels of the picture, and its padding, behind one output"
+    note = "multiply-adds: of one image; sees: the pixels of the image, and its padding, behind one output"
     return f"{text}\n{note}" + (f"\n\n{in_columns(sizes, 'll')}" if len(sizes) > 1 else "")
 
 

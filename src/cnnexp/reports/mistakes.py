@@ -1,4 +1,4 @@
-"""Pictures of what a network gets wrong."""
+"""Images of what a network gets wrong."""
 
 from collections.abc import Sequence
 
@@ -60,11 +60,11 @@ def draw_confusion(matrix: Tensor, class_names: Sequence[str], title: str) -> Fi
 
 
 def draw_calibration(measured: Calibration, title: str) -> Figure:
-    """Draw accuracy against confidence, bin by bin, and how many pictures each bin holds."""
+    """Draw accuracy against confidence, bin by bin, and how many images each bin holds."""
     figure = new_figure(5.4, 6.0)
     figure.suptitle(title, fontsize=11)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
-    edges, bins = measured.edges.numpy(), len(measured.pictures)
+    edges, bins = measured.edges.numpy(), len(measured.images)
     middle, width = (edges[1:] + edges[:-1]) / 2, 1 / bins
     accuracy, confidence = measured.accuracy.numpy(), measured.confidence.numpy()
     above.bar(middle, accuracy, width, color=TRAIN, alpha=0.35, edgecolor=TRAIN, label="accuracy in the bin")
@@ -76,10 +76,10 @@ def draw_calibration(measured: Calibration, title: str) -> Figure:
     above.legend(fontsize=8, loc="upper left")
     above.set_ylim(-0.01, 1.01)
     above.yaxis.set_major_formatter(PercentFormatter(1.0))
-    below.bar(middle, measured.pictures.numpy(), width, color=FAINT)
+    below.bar(middle, measured.images.numpy(), width, color=FAINT)
     below.set_yscale("symlog", linthresh=1)
     below.set_ylim(bottom=0)
-    below.set_ylabel("pictures")
+    below.set_ylabel("images")
     below.set_xlabel("confidence (probability of the predicted class)")
     below.set_xlim(0, 1)
     below.xaxis.set_major_formatter(PercentFormatter(1.0))
@@ -94,7 +94,7 @@ def draw_class_accuracy(rows: Sequence[dict], overall: float, title: str) -> Fig
         overall: the accuracy over all classes.
         title: of the figure.
     """
-    rows = sorted((row for row in rows if row["pictures"]), key=lambda row: -row["accuracy"])
+    rows = sorted((row for row in rows if row["images"]), key=lambda row: -row["accuracy"])
     figure = new_figure(6.0, max(2.6, 0.9 + (0.28 if len(rows) <= 40 else 0.13) * len(rows)))
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots()

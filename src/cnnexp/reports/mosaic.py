@@ -1,4 +1,4 @@
-"""Many small pictures as one, and single pictures as matplotlib takes them."""
+"""Many small images as one, and single images as matplotlib takes them."""
 
 from collections.abc import Sequence
 
@@ -18,9 +18,9 @@ def limit_of(values: Tensor) -> float:
     return float(np.quantile(sizes, 0.995)) or float(sizes.max())
 
 
-def show_picture(axes: Axes, picture: Tensor) -> None:
-    """Show a uint8 picture of shape (channels, height, width): grey where it has one channel, else colour."""
-    values = picture.cpu().numpy()
+def show_image(axes: Axes, image: Tensor) -> None:
+    """Show a uint8 image of shape (channels, height, width): grey where it has one channel, else colour."""
+    values = image.cpu().numpy()
     if len(values) == 3:
         axes.imshow(values.transpose(1, 2, 0))
     else:

@@ -32,7 +32,7 @@ th { background: var(--band); text-align: right; }
 td.wrap { white-space: normal; overflow-wrap: anywhere; }
 tr:nth-child(even) td { background: var(--band); }
 figure { margin: 1rem 0; break-inside: avoid; }
-/* the pictures have dark ink on white paper, also on a dark page */
+/* the images have dark ink on white paper, also on a dark page */
 img { max-width: 100%; height: auto; background: #fff; border: 1px solid var(--line); border-radius: 4px; }
 pre { white-space: pre-wrap; overflow-wrap: anywhere; margin: 0; font-size: .8rem; }
 @media print {
@@ -64,18 +64,18 @@ CAPTIONS = {
 }
 
 
-def html_page(study: Study, pictures: Mapping[str, bytes], title: str, search: Sequence[str] = ()) -> str:
-    """Return the page: the answer first, then the leaderboard, the pictures, every run's verdict, the failures.
+def html_page(study: Study, images: Mapping[str, bytes], title: str, search: Sequence[str] = ()) -> str:
+    """Return the page: the answer first, then the leaderboard, the images, every run's verdict, the failures.
 
-    A search's sentences, and its picture, ``search.png``, have a section of their own before the leaderboard.
+    A search's sentences, and its image, ``search.png``, have a section of their own before the leaderboard.
 
     Args:
         study: what to tell.
-        pictures: PNG files by name.
+        images: PNG files by name.
         title: the page's heading.
         search: what a search has found.
     """
-    found = [_figure(name, pictures[name]) for name in ("search.png",) if name in pictures]
+    found = [_figure(name, images[name]) for name in ("search.png",) if name in images]
     parts = [
         f"<h1>{escape(title)}</h1>",
         f'<p class="answer">{escape(headline(study))}</p>',
@@ -88,9 +88,9 @@ def html_page(study: Study, pictures: Mapping[str, bytes], title: str, search: S
         "loss. Accuracies in per cent, gap in percentage points, losses in nats. Training accuracy and loss are "
         "clean: measured after the epoch, in eval mode, without augmentation.</p>",
     ]
-    if pictures:
-        parts.append("<h2>Pictures</h2>")
-        parts += [_figure(name, picture) for name, picture in pictures.items() if name != "search.png"]
+    if images:
+        parts.append("<h2>Images</h2>")
+        parts += [_figure(name, image) for name, image in images.items() if name != "search.png"]
     parts += ["<h2>Every run</h2>", _verdicts(study), f'<p class="faint">{escape(str(study.rule))}</p>']
     bad = [run for run in study.runs if not run.completed]
     if bad:
@@ -154,9 +154,9 @@ def _list(lines: Sequence[str]) -> str:
     return "<ul>\n" + "\n".join(f"<li>{escape(line)}</li>" for line in lines) + "\n</ul>" if lines else ""
 
 
-def _figure(name: str, picture: bytes) -> str:
+def _figure(name: str, image: bytes) -> str:
     caption = escape(CAPTIONS.get(name, name))
-    data = base64.b64encode(picture).decode()
+    data = base64.b64encode(image).decode()
     return (
         f'<figure><img alt="{caption}" src="data:image/png;base64,{data}">'
         f'<figcaption class="faint">{caption}</figcaption></figure>'

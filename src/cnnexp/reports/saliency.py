@@ -1,4 +1,4 @@
-"""What a decision rests on, over the picture it was made about."""
+"""What a decision rests on, over the image it was made about."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cnnexp.reports.figures import new_figure
-from cnnexp.reports.mosaic import SIGNED, show_picture
+from cnnexp.reports.mosaic import SIGNED, show_image
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Saliency:
     Args:
         title: the class and its probability.
         attribution: gradient × input, shape (height, width).
-        heat: Grad-CAM at the picture's size; None for a network without convolutions.
+        heat: Grad-CAM at the image's size; None for a network without convolutions.
     """
 
     title: str
@@ -26,11 +26,11 @@ class Saliency:
     heat: Tensor | None
 
 
-def draw_saliency(picture: Tensor, classes: Sequence[Saliency], title: str, heat_title: str) -> Figure:
-    """Draw a row for each class: the picture, gradient × input, and Grad-CAM over the picture.
+def draw_saliency(image: Tensor, classes: Sequence[Saliency], title: str, heat_title: str) -> Figure:
+    """Draw a row for each class: the image, gradient × input, and Grad-CAM over the image.
 
     Args:
-        picture: uint8, shape (channels, height, width).
+        image: uint8, shape (channels, height, width).
         classes: one row each.
         title: above everything.
         heat_title: above the Grad-CAM maps.
@@ -39,18 +39,18 @@ def draw_saliency(picture: Tensor, classes: Sequence[Saliency], title: str, heat
     figure = new_figure(3.0 * columns + 0.4, 2.75 * len(classes) + 0.6)
     figure.suptitle(title, fontsize=10)
     for row, saliency in zip(figure.subplots(len(classes), columns, squeeze=False), classes, strict=True):
-        show_picture(row[0], picture)
+        show_image(row[0], image)
         row[0].set_title(saliency.title, fontsize=9)
         limit = float(saliency.attribution.abs().max()) or 1.0
         drawn = row[1].imshow(saliency.attribution.numpy(), cmap=SIGNED, vmin=-limit, vmax=limit)
         _with_scale(row[1], drawn, "gradient × input: for, against", figure)
         if saliency.heat is not None:
-            _draw_heat(row[2], picture, saliency.heat, heat_title, figure)
+            _draw_heat(row[2], image, saliency.heat, heat_title, figure)
     return figure
 
 
-def _draw_heat(axes: Axes, picture: Tensor, heat: Tensor, title: str, figure: Figure) -> None:
-    axes.imshow(picture.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255)
+def _draw_heat(axes: Axes, image: Tensor, heat: Tensor, title: str, figure: Figure) -> None:
+    axes.imshow(image.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255)
     drawn = axes.imshow(heat.numpy(), cmap="inferno", alpha=0.6, vmin=0, vmax=float(heat.max()) or 1.0)
     _with_scale(axes, drawn, title, figure)
 

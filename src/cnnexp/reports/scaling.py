@@ -1,4 +1,4 @@
-"""Parameters against the size of the picture, as a plot with its order of growth, and as a table."""
+"""Parameters against the size of the image, as a plot with its order of growth, and as a table."""
 
 import csv
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ STEPS = (1, 2, 4, 8, 16, 32, 64)
 
 
 def draw_scaling(growths: Sequence[Growth], channels: int) -> Figure:
-    """Draw the networks' parameters against the picture's side, and a convolution's against its own settings."""
+    """Draw the networks' parameters against the image's side, and a convolution's against its own settings."""
     figure = new_figure(11.0, 4.6)
     left, right = figure.subplots(1, 2, width_ratios=[1.35, 1])
     for growth, colour in zip(growths, COLOURS * len(growths), strict=False):
@@ -31,9 +31,9 @@ def draw_scaling(growths: Sequence[Growth], channels: int) -> Figure:
             left.plot(growth.sides, growth.convolutional, ":", color=colour,
                       label=f"{growth.name}, convolutions: {_law('n', part)}")  # fmt: skip
     sides = growths[0].sides
-    _log_log(left, sides, f"side n of the picture in pixels ({channels} channel{'s' * (channels != 1)})")
+    _log_log(left, sides, f"side n of the image in pixels ({channels} channel{'s' * (channels != 1)})")
     left.set_ylabel("parameters")
-    left.set_title("networks, by the picture's side", fontsize=10)
+    left.set_title("networks, by the image's side", fontsize=10)
     for label, counts, colour in (
         ("k×k kernel, 32 to 32 channels", [conv_parameters(32, 32, step) for step in STEPS], COLOURS[3]),
         ("3×3 kernel, k to k channels", [conv_parameters(step, step, 3) for step in STEPS], COLOURS[4]),

@@ -1,4 +1,4 @@
-"""What a search has found: its best trial, the importance of what it searched, and a picture of both."""
+"""What a search has found: its best trial, the importance of what it searched, and an image of both."""
 
 import json
 import logging

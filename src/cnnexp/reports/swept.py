@@ -112,6 +112,6 @@ def _typed_differently(runs: Iterable[RunRecord]) -> list[str]:
 
 
 def _never(key: str, runs: Iterable[RunRecord]) -> bool:
-    if key == "data.root":  # a folder of pictures is the data set itself; elsewhere it is where a known one lies
+    if key == "data.root":  # a folder of images is the data set itself; elsewhere it is where a known one lies
         return not any(run.settings.get("data.dataset") == "image_folder" for run in runs)
     return key in _NEVER or key.startswith(("logger.", "task.")) or key.endswith("_partial_")

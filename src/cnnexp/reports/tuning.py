@@ -1,4 +1,4 @@
-"""Pictures of the searches for a learning rate and for a batch size."""
+"""Images of the searches for a learning rate and for a batch size."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -38,7 +38,7 @@ def draw_range_test(test: RangeTest, title: str) -> Figure:
 
 
 def draw_batch_sizes(rows: Sequence[Mapping[str, Any]], fastest: int, title: str) -> Figure:
-    """Draw pictures a second against batch size; ``rows`` have ``batch_size`` and ``samples_per_second``."""
+    """Draw images a second against batch size; ``rows`` have ``batch_size`` and ``samples_per_second``."""
     figure = new_figure(6.6, 4.2)
     figure.suptitle(title, fontsize=11)
     axes = figure.subplots()
@@ -50,7 +50,7 @@ def draw_batch_sizes(rows: Sequence[Mapping[str, Any]], fastest: int, title: str
     axes.set_ylim(bottom=0)
     axes.yaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("batch size")
-    axes.set_ylabel("pictures a second in training")
+    axes.set_ylabel("images a second in training")
     axes.grid(alpha=0.25)
     axes.legend(fontsize=8)
     return figure

@@ -81,7 +81,7 @@ def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdic
     the noise, and the clean training loss fell after the turn; it overfits from the epoch after the lowest
     validation loss. It also overfits if the gap is large in both of the last two epochs (or in the only one),
     from the first epoch since which it has stayed so: more than ``rule.gap`` in accuracy, and val_loss more than
-    ``rule.rise`` per cent above train_loss, because accuracy alone is coarse on few pictures. If neither holds, it
+    ``rule.rise`` per cent above train_loss, because accuracy alone is coarse on few images. If neither holds, it
     **underfits** below ``rule.fitted`` clean training accuracy, and **fits** from there on.
 
     GL is from L. Prechelt, "Early Stopping – But When?" (in *Neural Networks: Tricks of the Trade*, 1998); the

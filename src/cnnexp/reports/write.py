@@ -1,4 +1,4 @@
-"""A report on runs, from their folders: ``report.html``, ``report.csv`` and pictures."""
+"""A report on runs, from their folders: ``report.html``, ``report.csv`` and images."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from cnnexp.reports.tables import shown
 from cnnexp.runs import write_whole
 
 HTML, CSV = "report.html", "report.csv"
-PICTURES = ("search.png", "curves.png", "accuracy.png", "gap.png", "heatmap.png")
+IMAGES = ("search.png", "curves.png", "accuracy.png", "gap.png", "heatmap.png")
 
 
 @dataclass(frozen=True)
@@ -73,15 +73,15 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
         draw_against(result),
         draw_heat_maps(result),
     )
-    pictures = {name: png(figure) for name, figure in zip(PICTURES, figures, strict=True) if figure is not None}
+    images = {name: png(figure) for name, figure in zip(IMAGES, figures, strict=True) if figure is not None}
     files = {
-        HTML: html_page(result, pictures, title, sentences).encode(),
+        HTML: html_page(result, images, title, sentences).encode(),
         CSV: csv_text(result).encode(),
-        **pictures,
+        **images,
     }
     for name, content in files.items():
         write_whole(destination / name, content)
-    for name in PICTURES:  # of an earlier report, which this one doesn't have
+    for name in IMAGES:  # of an earlier report, which this one doesn't have
         if name not in files:
             (destination / name).unlink(missing_ok=True)
     table = text_table(result, terminal_width())

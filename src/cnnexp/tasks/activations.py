@@ -1,4 +1,4 @@
-"""``task=activations``: what a network's layers answer to a picture, trained and untrained side by side."""
+"""``task=activations``: what a network's layers answer to an image, trained and untrained side by side."""
 
 import csv
 import logging
@@ -16,7 +16,7 @@ from cnnexp.reports.tables import shown
 from cnnexp.tasks.build import quiet_lightning
 from cnnexp.tasks.figures import save_figures
 from cnnexp.tasks.job import Job
-from cnnexp.tasks.subject import choose_picture, load_trained, said_of, untrained
+from cnnexp.tasks.subject import choose_image, load_trained, said_of, untrained
 
 log = logging.getLogger(__name__)
 
@@ -30,22 +30,22 @@ def activations(
     layer: str | Sequence[str] | None = None,
     channels: Annotated[int, Ge(1)] | Literal["all"] = 8,
 ) -> None:
-    """Draw the outputs of convolutions, or of any layers, for one picture.
+    """Draw the outputs of convolutions, or of any layers, for one image.
 
     Shown are the channels with the largest mean activation in the trained network, values below 0 counted as
     0; and the same channels of the untrained one, whose weights are those that the run's training began with.
 
     Args:
         job: the settings and the folder.
-        image: a picture file; prepared as the pictures in training were.
-        index: instead, the number of a test picture.
+        image: an image file; prepared as the images in training were.
+        index: instead, the number of a test image.
         layer: names of layers, as in ``task=summary``; all convolutions when None.
         channels: how many of each layer, or all.
     """
     quiet_lightning()
     loaded, preprocessing = load_trained(job)
     layers = [layer] if isinstance(layer, str) else None if layer is None else list(layer)
-    subject = choose_picture(job, preprocessing, image, index)
+    subject = choose_image(job, preprocessing, image, index)
     models = {"trained": loaded.model, "untrained": untrained(loaded)}
     outputs = {
         name: {key: output[0] for key, output in record_activations(model, subject.floats, layers).items()}
@@ -66,7 +66,7 @@ def activations(
     groups = [[key] for key in chosen] if channels == "all" and len(chosen) > 1 else [list(chosen)]
     save_figures(job, {
         "activations" if len(groups) == 1 else f"activations-{group[0]}": draw_activations(
-            subject.picture,
+            subject.pixels,
             {name: {key: found[key] for key in group} for name, found in outputs.items()},
             chosen, title, caption,
         )

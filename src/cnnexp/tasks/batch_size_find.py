@@ -62,7 +62,7 @@ def batch_size_find(
     title = f"{job.choices['model']} on {job.choices['data']}, {device}, precision {config.trainer.precision}"
     save_figures(job, {"batch_size_find": draw_batch_sizes(rows, fastest, title)})
     job.record(suggestion=fastest, largest=rows[-1]["batch_size"], device=device)
-    lines = [f"{'batch size':>10}{'ms a step':>12}{'pictures a second':>20}"]
+    lines = [f"{'batch size':>10}{'ms a step':>12}{'images a second':>20}"]
     lines += [
         f"{row['batch_size']:10}{1000 * row['seconds_per_step']:12.2f}{row['samples_per_second']:20,.0f}"
         for row in rows

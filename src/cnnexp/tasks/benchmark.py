@@ -45,18 +45,18 @@ def benchmark(job: Job, steps: Annotated[int, Ge(1)] = 100, rounds: Annotated[in
         parts = _parts(job, model, data, steps)
         readings.append({**parts, "everything else": whole - sum(parts.values()), "whole": whole})
     medians = {part: statistics.median(r[part] for r in readings[1:]) for part in readings[0]}
-    pictures = data.batch_size / medians["whole"]
+    images = data.batch_size / medians["whole"]
     with (job.folder / "benchmark.csv").open("w", newline="") as file:
         writer = csv.DictWriter(file, list(readings[0]), lineterminator="\n")
         writer.writeheader()
         writer.writerows(readings[1:])
     job.record(
-        samples_per_second=pictures,
+        samples_per_second=images,
         parameters=model.parameter_count,
         device=str(model.device),
         seconds_per_step=medians,
     )
-    log.info("%s", _table(medians, pictures, data.batch_size, steps, rounds))
+    log.info("%s", _table(medians, images, data.batch_size, steps, rounds))
     log.info("files: %s", shown(job.folder))
 
 
@@ -87,11 +87,11 @@ def _parts(job: Job, model: Classifier, data: ImageDataModule, steps: int) -> di
 
     batches = iter(data.train_dataloader())
     for _ in range(steps):
-        pictures, labels = (part.to(device) for part in timed("data", lambda: next(batches)))
+        images, labels = (part.to(device) for part in timed("data", lambda: next(batches)))
 
-        def forward(pictures: torch.Tensor = pictures, labels: torch.Tensor = labels) -> torch.Tensor:
+        def forward(images: torch.Tensor = images, labels: torch.Tensor = labels) -> torch.Tensor:
             with trainer.precision_plugin.train_step_context():
-                return F.cross_entropy(model(pictures), labels, label_smoothing=model.label_smoothing)
+                return F.cross_entropy(model(images), labels, label_smoothing=model.label_smoothing)
 
         loss = timed("forward", forward)
         timed("backward", loss.backward)
@@ -99,11 +99,9 @@ def _parts(job: Job, model: Classifier, data: ImageDataModule, steps: int) -> di
     return {part: total / steps for part, total in seconds.items()}
 
 
-def _table(medians: dict[str, float], pictures: float, batch_size: int, steps: int, rounds: int) -> str:
+def _table(medians: dict[str, float], images: float, batch_size: int, steps: int, rounds: int) -> str:
     whole = medians["whole"]
     lines = [f"{'':16}{'ms a step':>10}{'share':>8}"]
     lines += [f"{part:16}{1000 * value:10.3f}{value / whole:8.1%}" for part, value in medians.items()]
-    lines.append(
-        f"{pictures:,.0f} pictures a second at batch size {batch_size}; medians of {rounds} × {steps} steps"
-    )
+    lines.append(f"{images:,.0f} images a second at batch size {batch_size}; medians of {rounds} × {steps} steps")
     return "\n".join(lines)

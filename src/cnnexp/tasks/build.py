@@ -84,7 +84,7 @@ def build_data(config: DictConfig) -> ImageDataModule:
 def build_model(
     config: DictConfig, image_shape: Sequence[int], classes: int, scheduled: bool = True
 ) -> Classifier:
-    """Return the network for pictures of a shape; its weights depend on the seed alone.
+    """Return the network for images of a shape; its weights depend on the seed alone.
 
     Unless ``scheduled`` its learning rate is left to somebody else.
     """

@@ -36,12 +36,12 @@ MOST_RUNS = len(ascii_uppercase)
 def compare(
     job: Job, runs: list[str], timed_batch_size: Annotated[int, Ge(1)] = 250, rounds: Annotated[int, Ge(1)] = 5
 ) -> None:
-    """Put runs side by side: accuracy, size, cost, and McNemar's test on the test pictures they share.
+    """Put runs side by side: accuracy, size, cost, and McNemar's test on the test images they share.
 
     Args:
         job: the settings and the folder.
         runs: the runs' folders, or sweeps' folders, or patterns such as ``outputs/cnn-digits/*``.
-        timed_batch_size: pictures of a forward pass that is timed.
+        timed_batch_size: images of a forward pass that is timed.
         rounds: how often each network is timed.
     """
     quiet_lightning()
@@ -73,7 +73,7 @@ def compare(
     write_csv(job.folder / "mcnemar.csv", pairs)
     save_figures(job, {"comparison": draw_comparison(rows)})
     job.record(runs=rows, pairs=pairs, device=rows[0]["device"])
-    log.info("%s\n\n%s", comparison_table(rows, timed_batch_size), pairs_table(pairs, rows[0]["test_pictures"]))
+    log.info("%s\n\n%s", comparison_table(rows, timed_batch_size), pairs_table(pairs, rows[0]["test_images"]))
     log.info("files: %s", shown(job.folder))
 
 
@@ -86,13 +86,13 @@ def compare_runs(
     """Return a row a run and a row a pair of runs.
 
     Args:
-        runs: at least two, on the same test pictures, as ``load_run`` returns them.
+        runs: at least two, on the same test images, as ``load_run`` returns them.
         make_trainer: returns a Trainer, whose device and precision count.
-        timed_batch_size: pictures of a forward pass that is timed.
+        timed_batch_size: images of a forward pass that is timed.
         rounds: how often each network is timed.
 
     Raises:
-        CnnexpError: where the runs' classes or test pictures differ.
+        CnnexpError: where the runs' classes or test images differ.
     """
     states = [read_data_state(run.checkpoint) for run in runs]
     require_same_test(runs, [state["class_names"] for state in states])
@@ -105,7 +105,7 @@ def compare_runs(
     batches = []
     for run, state in zip(runs, states, strict=True):
         run.model.to(device).eval()
-        some = run.data.pictures("test", range(min(timed_batch_size, run.data.sizes["test"])))
+        some = run.data.images("test", range(min(timed_batch_size, run.data.sizes["test"])))
         batches.append(Preprocessing.of_state(state)(some.to(device)))
     times = seconds_per_thousand([run.model for run in runs], batches, rounds)
     rows = [
@@ -143,7 +143,7 @@ def _row(run: LoadedRun, predictions: Predictions) -> dict[str, Any]:
     return {
         "model": result.get("model") or type(run.model).__name__.lower(),
         "folder": str(shown(Path(run.folder).absolute())),
-        "test_pictures": count,
+        "test_images": count,
         "test_accuracy": predictions.accuracy,
         "low": low,
         "high": high,

@@ -1,4 +1,4 @@
-"""``task=examples``: one picture of each class."""
+"""``task=examples``: one image of each class."""
 
 import csv
 import logging
@@ -17,22 +17,22 @@ log = logging.getLogger(__name__)
 
 
 def examples(job: Job, part: Literal["train", "val", "test"] = "train") -> None:
-    """Draw one picture of each class, and count the classes.
+    """Draw one image of each class, and count the classes.
 
-    The first of each class is taken: of the training pictures, whose order is drawn by the seed, another seed
-    shows others; the test pictures have an order of their own.
+    The first of each class is taken: of the training images, whose order is drawn by the seed, another seed
+    shows others; the test images have an order of their own.
 
     Args:
         job: the settings and the folder.
-        part: which pictures.
+        part: which images.
     """
     data = build_data(job.config)
     labels = data.labels(part)
     first = [int((labels == label).nonzero()[0]) for label in range(data.classes)]
     figure = draw_examples(
-        data.pictures(part, first),
+        data.images(part, first),
         data.class_names,
-        f"one picture of each class of {job.choices['data']} ({part})",
+        f"one image of each class of {job.choices['data']} ({part})",
     )
     save_figures(job, {"examples": figure})
     counts = {
@@ -47,4 +47,4 @@ def examples(job: Job, part: Literal["train", "val", "test"] = "train") -> None:
     with (job.folder / "examples.csv").open("w", newline="", encoding="utf-8") as file:
         csv.writer(file, lineterminator="\n").writerows([header, *rows])
     log.info("%s", in_columns([header, *rows], "rlrrrr"))
-    log.info("shown: the number of the picture in %s; files: %s", part, shown(job.folder))
+    log.info("shown: the number of the image in %s; files: %s", part, shown(job.folder))

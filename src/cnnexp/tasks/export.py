@@ -1,4 +1,4 @@
-"""``task=export``: a trained network in one file that takes pictures as bytes, for use without cnnexp."""
+"""``task=export``: a trained network in one file that takes images as bytes, for use without cnnexp."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -26,13 +26,13 @@ Output: TypeAlias = Literal["probabilities", "logits"]
 
 ONNX_PACKAGES = ("onnx", "onnxscript", "onnxruntime")
 BATCHES = (1, 3, 64)
-"""Pictures in the batches that an exported file is tried with."""
+"""Images in the batches that an exported file is tried with."""
 TOLERANCE = 1e-4
 """Largest difference between the file's outputs and the network's, relative to the largest output or 1."""
 
 
 class BytesToScores(nn.Module):
-    """A network with the preparation of its pictures before it.
+    """A network with the preparation of its images before it.
 
     Args:
         model: the network.
@@ -46,14 +46,14 @@ class BytesToScores(nn.Module):
         self.preprocessing = preprocessing
         self.output = output
 
-    def forward(self, pictures: Tensor) -> Tensor:
-        """Return the scores, shape (batch, classes), of uint8 pictures, shape (batch, channels, height, width)."""
-        logits = self.model(self.preprocessing(pictures))
+    def forward(self, images: Tensor) -> Tensor:
+        """Return the scores, shape (batch, classes), of uint8 images, shape (batch, channels, height, width)."""
+        logits = self.model(self.preprocessing(images))
         return logits.softmax(1) if self.output == "probabilities" else logits
 
 
 def export(job: Job, format: Format = "onnx", output: Output = "probabilities") -> None:
-    """Write a run's network to one file, preparation of the pictures included, and try the file.
+    """Write a run's network to one file, preparation of the images included, and try the file.
 
     Args:
         job: the settings and the folder.
@@ -72,7 +72,7 @@ def export(job: Job, format: Format = "onnx", output: Output = "probabilities") 
         parameters=loaded.model.parameter_count, checkpoint=str(loaded.checkpoint),
     )  # fmt: skip
     log.info(
-        "%s (%.1f MB)\ntakes    pictures: uint8, (batch, %d, %d, %d), any batch; 0 to 255 as in the files\n"
+        "%s (%.1f MB)\ntakes    images: uint8, (batch, %d, %d, %d), any batch; 0 to 255 as in the files\n"
         "returns  %s: float32, (batch, %d), in the order of %s",
         shown(path), path.stat().st_size / 1e6, channels, height, width,
         output, len(preprocessing.class_names), _listed(preprocessing.class_names),
@@ -143,7 +143,7 @@ def _write_onnx(network: BytesToScores, path: Path) -> None:
         logging.getLogger(chatty).setLevel(logging.WARNING)
     program = torch.onnx.export(
         network, (_noise(network, 2),), dynamo=True, dynamic_shapes=({0: Dim("batch")},), verbose=False,
-        input_names=["pictures"], output_names=[network.output],
+        input_names=["images"], output_names=[network.output],
     )  # fmt: skip
     assert program is not None
     proto = program.model_proto
@@ -156,7 +156,7 @@ def _run_onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     [argument] = session.get_inputs()
-    return lambda pictures: torch.from_numpy(session.run(None, {argument.name: pictures.numpy()})[0])
+    return lambda images: torch.from_numpy(session.run(None, {argument.name: images.numpy()})[0])
 
 
 def _write_torch(network: BytesToScores, path: Path) -> None:
@@ -186,8 +186,8 @@ def _largest_difference(network: BytesToScores, exported: Callable[[Tensor], Ten
     """Return the largest difference over several batch sizes, relative to the largest output or 1."""
     largest = 0.0
     for batch in BATCHES:
-        pictures = _noise(network, batch)
-        expected, given = network(pictures), exported(pictures)
+        images = _noise(network, batch)
+        expected, given = network(images), exported(images)
         if given.shape != expected.shape:
             raise RuntimeError(f"the exported file returns {tuple(given.shape)}, not {tuple(expected.shape)}")
         scale = max(1.0, float(expected.abs().max()))

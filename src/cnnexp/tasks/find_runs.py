@@ -15,7 +15,7 @@ from cnnexp.tasks.load import LoadedRun
 
 log = logging.getLogger(__name__)
 
-_TOGETHER = 1000  # pictures
+_TOGETHER = 1000  # images
 
 
 def find_runs(entries: Sequence[str]) -> list[Path]:
@@ -54,9 +54,9 @@ def _runs_in(folder: Path) -> list[Path]:
 
 
 def require_same_test(runs: Sequence[LoadedRun], class_names: Sequence[Sequence[str]]) -> None:
-    """Raise CnnexpError unless all runs are tested on the same pictures of the same classes.
+    """Raise CnnexpError unless all runs are tested on the same images of the same classes.
 
-    Pictures of another size pass where they come from the same folder of files.
+    Images of another size pass where they come from the same folder of files.
 
     Args:
         runs: to be compared.
@@ -68,14 +68,14 @@ def require_same_test(runs: Sequence[LoadedRun], class_names: Sequence[Sequence[
                 f"the runs' classes differ: {shown(first.folder)} knows {_listed(theirs)}, "
                 f"{shown(second.folder)} {_listed(others)}; compare runs on the same data"
             )
-        if not _same_pictures(first, second):
+        if not _same_images(first, second):
             raise CnnexpError(
-                f"the runs' test pictures differ: {first.data} for {shown(first.folder)}, {second.data} for "
+                f"the runs' test images differ: {first.data} for {shown(first.folder)}, {second.data} for "
                 f"{shown(second.folder)}; compare runs on the same data"
             )
 
 
-def _same_pictures(first: LoadedRun, second: LoadedRun) -> bool:
+def _same_images(first: LoadedRun, second: LoadedRun) -> bool:
     a, b = first.data, second.data
     if not torch.equal(a.labels("test"), b.labels("test")):
         return False
@@ -83,7 +83,7 @@ def _same_pictures(first: LoadedRun, second: LoadedRun) -> bool:
         return a.dataset == b.dataset == "image_folder" and Path(a.root).resolve() == Path(b.root).resolve()
     count = a.sizes["test"]
     parts = [range(start, min(start + _TOGETHER, count)) for start in range(0, count, _TOGETHER)]
-    return all(torch.equal(a.pictures("test", part), b.pictures("test", part)) for part in parts)
+    return all(torch.equal(a.images("test", part), b.images("test", part)) for part in parts)
 
 
 def _listed(names: Sequence[str]) -> str:

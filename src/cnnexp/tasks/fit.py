@@ -114,11 +114,11 @@ def fit(job: Job) -> None:
                 step=len(history),
             )
         figure = draw_curves(history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
-        picture = png(figure)
+        image = png(figure)
         if job.writes:
-            write_whole(job.folder / "curves.png", picture)
+            write_whole(job.folder / "curves.png", image)
         for board in boards:
-            board.log_png("curves", picture, len(history))
+            board.log_png("curves", image, len(history))
         status = "completed"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"
@@ -180,12 +180,12 @@ def _announce(job: Job, data: ImageDataModule, parameters: int, device: str) -> 
         cnnexp.__version__, job.choices["model"], job.choices["data"], job.config.seed, device,
     )  # fmt: skip
     log.info(
-        "%d training, %d validation and %d test pictures of %d×%d×%d in %d classes; %d parameters",
+        "%d training, %d validation and %d test images of %d×%d×%d in %d classes; %d parameters",
         *data.sizes.values(), channels, height, width, data.classes,
         parameters,
     )  # fmt: skip
     if data.validation == "test":
-        log.warning("validating on the test set: the best epoch is chosen by the very pictures it is tested on")
+        log.warning("validating on the test set: the best epoch is chosen by the very images it is tested on")
 
 
 def _check_length(trainer: L.Trainer) -> None:
@@ -205,7 +205,7 @@ def _check_length(trainer: L.Trainer) -> None:
 
 
 def _check_sizes(config: DictConfig, data: ImageDataModule, trainer: L.Trainer) -> None:
-    """Raise CnnexpError for what the pictures' size alone rules out, which is known without them."""
+    """Raise CnnexpError for what the images' size alone rules out, which is known without them."""
     data.check(trainer.strategy.root_device)
     try:
         with torch.device("meta"):  # where a network of any size takes no memory and no time

@@ -1,4 +1,4 @@
-"""``task=kernels``: the weights that meet the picture, before and after training."""
+"""``task=kernels``: the weights that meet the image, before and after training."""
 
 import csv
 import logging

@@ -30,12 +30,12 @@ MOST_ROWS = 20
 """Classes in the terminal's table; the file has all of them."""
 
 
-def mistakes(job: Job, pictures: Annotated[int, Ge(1)] = 24, bins: Annotated[int, Ge(2)] = 15) -> None:
+def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, Ge(2)] = 15) -> None:
     """Show a network's confusions, its accuracy class by class, its worst mistakes and its calibration.
 
     Args:
         job: the settings and the folder.
-        pictures: number of the most confident mistakes to show.
+        images: number of the most confident mistakes to show.
         bins: of the calibration curve, of equal width.
     """
     quiet_lightning()
@@ -45,8 +45,8 @@ def mistakes(job: Job, pictures: Annotated[int, Ge(1)] = 24, bins: Annotated[int
     matrix = confusion_matrix(predictions)
     rows = accuracy_per_class(matrix, names)
     measured = calibration(predictions, bins)
-    worst = most_confident_mistakes(predictions, pictures)
-    title = f"{job.choices['model']} on {job.choices['data']}, {len(predictions.labels):,} test pictures"
+    worst = most_confident_mistakes(predictions, images)
+    title = f"{job.choices['model']} on {job.choices['data']}, {len(predictions.labels):,} test images"
 
     write_csv(job.folder / "accuracy_per_class.csv", rows)
     for name, table in (("confusion", matrix), ("confusion_rates", rates(matrix))):
@@ -69,7 +69,7 @@ def mistakes(job: Job, pictures: Annotated[int, Ge(1)] = 24, bins: Annotated[int
         ]
         heading = f"the {len(worst)} most confident of {int((~predictions.correct).sum())} mistakes"
         figures["mistakes"] = draw_gallery(
-            loaded.data.pictures("test", worst.tolist()), texts, f"{title}: {heading}"
+            loaded.data.images("test", worst.tolist()), texts, f"{title}: {heading}"
         )
     save_figures(job, figures)
     job.record(
@@ -88,7 +88,7 @@ MISTAKE_COLUMNS = ("index", "class", "predicted", "confidence", "probability_of_
 
 
 def _mistakes(predictions: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
-    """Every mistake, the most confident first; the index is the picture's place in the test set."""
+    """Every mistake, the most confident first; the index is the image's place in the test set."""
     order = most_confident_mistakes(predictions, len(predictions.labels))
     labels, predicted = predictions.labels[order], predictions.predicted[order]
     return [
@@ -111,13 +111,13 @@ def _table(rows: Sequence[Mapping[str, Any]], predictions: Predictions, error: f
     low, high = wilson_interval(right, count)
     width = max(5, *(len(row["class"]) for row in rows))
     lines = [
-        f"{'class':{width}}{'pictures':>10}{'right':>8}{'accuracy':>10}   95 % interval     most often taken for"
+        f"{'class':{width}}{'images':>10}{'right':>8}{'accuracy':>10}   95 % interval     most often taken for"
     ]
-    ranked = sorted((row for row in rows if row["pictures"]), key=lambda row: row["accuracy"])
+    ranked = sorted((row for row in rows if row["images"]), key=lambda row: row["accuracy"])
     for row in ranked[:MOST_ROWS]:
         taken = f"{row['mistaken_for']} ({row['times']})" if row["times"] else ""
         lines.append(
-            f"{row['class']:{width}}{row['pictures']:10}{row['right']:8}{row['accuracy']:10.2%}"
+            f"{row['class']:{width}}{row['images']:10}{row['right']:8}{row['accuracy']:10.2%}"
             f"{row['low']:9.2%} to {row['high']:7.2%}   {taken}".rstrip()
         )
     if len(ranked) > MOST_ROWS:

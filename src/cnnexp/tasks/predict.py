@@ -1,4 +1,4 @@
-"""``task=predict``: what a run's network says of pictures of one's own."""
+"""``task=predict``: what a run's network says of images of one's own."""
 
 import logging
 from collections.abc import Sequence
@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge, MinLen
 from torch import Tensor
 
-from cnnexp.data.find_pictures import find_pictures
+from cnnexp.data.find_images import find_images
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.data.unlike import COLOURED, FAR, why_unlike
 from cnnexp.errors import CnnexpError
@@ -27,8 +27,8 @@ from cnnexp.tasks.subject import load_trained
 log = logging.getLogger(__name__)
 
 MOST_ROWS, MOST_SHOWN, MOST_NAMED = 40, 24, 5
-"""Lines in the terminal, pictures in the figure, unreadable files in the warning; the files have all of them."""
-_TOGETHER = 256  # pictures in memory
+"""Lines in the terminal, images in the figure, unreadable files in the warning; the files have all of them."""
+_TOGETHER = 256  # images in memory
 
 
 @dataclass(frozen=True)
@@ -37,13 +37,13 @@ class Prediction:
 
     Args:
         path: the file.
-        picture: as the network was given it but for its preparation: uint8, (channels, height, width).
+        image: as the network was given it but for its preparation: uint8, (channels, height, width).
         top: the likeliest classes with their probabilities, the likeliest first.
-        warning: what sets the photo apart from the training pictures; "" where nothing does.
+        warning: what sets the photo apart from the training images; "" where nothing does.
     """
 
     path: Path
-    picture: Tensor
+    image: Tensor
     top: list[tuple[str, float]]
     warning: str
 
@@ -51,21 +51,21 @@ class Prediction:
 def predict(
     job: Job, images: str | Annotated[list[str], MinLen(1)], top: Annotated[int, Ge(1)] = 3, invert: bool = False
 ) -> None:
-    """Classify pictures of one's own with the checkpoint that ``checkpoint`` names.
+    """Classify images of one's own with the checkpoint that ``checkpoint`` names.
 
     Args:
         job: the settings and the folder.
         images: a file, a folder, a pattern, or a list of them.
-        top: number of classes to name for each picture.
-        invert: take the pictures' negatives.
+        top: number of classes to name for each image.
+        invert: take the images' negatives.
     """
     quiet_lightning()
     loaded, preprocessing = load_trained(job)
-    paths = find_pictures(images)
+    paths = find_images(images)
     device = build_trainer(job.config, job.folder).strategy.root_device
     predictions, unreadable = classify_photos(loaded.model.to(device), preprocessing, paths, top, invert)
     job.record(
-        pictures=len(predictions),
+        images=len(predictions),
         unreadable=[str(path) for path in unreadable],
         device=str(device),
         checkpoint=str(loaded.checkpoint),
@@ -76,12 +76,12 @@ def predict(
         more = f", {MOST_NAMED} of them named here" if len(unreadable) > MOST_NAMED else ""
         log.warning("%d of %d files can't be read%s", len(unreadable), len(paths), more)
     if not predictions:
-        raise CnnexpError(f"none of the {len(paths)} files can be read as a picture")
+        raise CnnexpError(f"none of the {len(paths)} files can be read as an image")
     write_csv(job.folder / "predictions.csv", [_row(prediction) for prediction in predictions])
     some = predictions[:MOST_SHOWN]
-    title = f"{job.choices['model']} trained on {job.choices['data']}: {len(predictions)} pictures"
+    title = f"{job.choices['model']} trained on {job.choices['data']}: {len(predictions)} images"
     figure = draw_gallery(
-        torch.stack([prediction.picture for prediction in some]),
+        torch.stack([prediction.image for prediction in some]),
         [_caption(prediction) for prediction in some],
         title
         + (f", the first {len(some)}" if len(some) < len(predictions) else "")
@@ -96,14 +96,14 @@ def predict(
 def classify_photos(
     model: Classifier, preprocessing: Preprocessing, paths: Sequence[Path], top: int = 3, invert: bool = False
 ) -> tuple[list[Prediction], dict[Path, str]]:
-    """Return a network's predictions for picture files, and why other files can't be read.
+    """Return a network's predictions for image files, and why other files can't be read.
 
     Args:
         model: on the device to be used.
         preprocessing: as recorded in its checkpoint.
         paths: the files.
-        top: number of classes to name for each picture; no more than there are.
-        invert: take the pictures' negatives.
+        top: number of classes to name for each image; no more than there are.
+        invert: take the images' negatives.
     """
     predictions: list[Prediction] = []
     unreadable: dict[Path, str] = {}
@@ -111,23 +111,23 @@ def classify_photos(
         read: dict[Path, tuple[Tensor, str]] = {}
         for path in paths[start : start + _TOGETHER]:
             try:
-                picture = preprocessing.load(path)
+                image = preprocessing.load(path)
                 if invert:
-                    picture = 255 - picture
-                read[path] = picture, why_unlike(path, picture, preprocessing)
+                    image = 255 - image
+                read[path] = image, why_unlike(path, image, preprocessing)
             except CnnexpError as error:
                 unreadable[path] = str(error)
         if not read:
             continue
-        pictures = torch.stack([picture for picture, _ in read.values()])
+        batch = torch.stack([image for image, _ in read.values()])
         with torch.inference_mode():
-            probabilities = model.eval()(preprocessing(pictures.to(model.device))).softmax(1).cpu()
+            probabilities = model.eval()(preprocessing(batch.to(model.device))).softmax(1).cpu()
         best = probabilities.topk(min(top, len(preprocessing.class_names)))
-        for (path, (picture, warning)), values, labels in zip(
+        for (path, (image, warning)), values, labels in zip(
             read.items(), best.values.tolist(), best.indices.tolist(), strict=True
         ):
             named = [preprocessing.class_names[label] for label in labels]
-            predictions.append(Prediction(path, picture, list(zip(named, values, strict=True)), warning))
+            predictions.append(Prediction(path, image, list(zip(named, values, strict=True)), warning))
     return predictions, unreadable
 
 
@@ -159,7 +159,7 @@ def _table(predictions: Sequence[Prediction], preprocessing: Preprocessing, inve
     warned = sum(bool(prediction.warning) for prediction in predictions)
     if warned:
         lines.append(
-            f"{warned} of {len(predictions)} are unlike the training pictures: don't trust them. The rules:"
+            f"{warned} of {len(predictions)} are unlike the training images: don't trust them. The rules:"
         )
         if preprocessing.image_shape[0] == 1:
             lines.append(
@@ -167,9 +167,9 @@ def _table(predictions: Sequence[Prediction], preprocessing: Preprocessing, inve
             )
         remedy = "" if inverted else "; task.invert=true takes the negatives"
         lines += [
-            f"  brighter, darker: mean brightness over {FAR:.0f} standard deviations from the training pictures'",
+            f"  brighter, darker: mean brightness over {FAR:.0f} standard deviations from the training images'",
             f"  inverted: the same, and its negative's isn't{remedy}",
         ]
     if preprocessing.brightness is None:
-        lines.append("the checkpoint doesn't say how bright its training pictures were: not checked")
+        lines.append("the checkpoint doesn't say how bright its training images were: not checked")
     return "\n".join(lines)

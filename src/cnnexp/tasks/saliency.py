@@ -1,4 +1,4 @@
-"""``task=saliency``: which parts of a picture the network's answer rests on."""
+"""``task=saliency``: which parts of an image the network's answer rests on."""
 
 import csv
 import logging
@@ -18,7 +18,7 @@ from cnnexp.reports.tables import shown
 from cnnexp.tasks.build import quiet_lightning
 from cnnexp.tasks.figures import save_figures
 from cnnexp.tasks.job import Job
-from cnnexp.tasks.subject import choose_picture, load_trained, said_of
+from cnnexp.tasks.subject import choose_image, load_trained, said_of
 
 log = logging.getLogger(__name__)
 
@@ -30,21 +30,21 @@ def saliency(
     target: str | int | None = None,
     layer: str | None = None,
 ) -> None:
-    """Draw gradient × input and Grad-CAM for the class that the network takes a picture for.
+    """Draw gradient × input and Grad-CAM for the class that the network takes an image for.
 
     For the right class too, where that is another one.
 
     Args:
         job: the settings and the folder.
-        image: a picture file; prepared as the pictures in training were.
-        index: instead, the number of a test picture.
+        image: an image file; prepared as the images in training were.
+        index: instead, the number of a test image.
         target: the class to ask about instead, by its name or its number.
         layer: of Grad-CAM; the ReLU after the last convolution when None. A network without convolutions has none.
     """
     quiet_lightning()
     loaded, preprocessing = load_trained(job)
     model, names = loaded.model, preprocessing.class_names
-    subject = choose_picture(job, preprocessing, image, index)
+    subject = choose_image(job, preprocessing, image, index)
     said, probabilities = said_of(model, subject, preprocessing)
     if target is not None:
         labels = [_label(target, names)]
@@ -56,7 +56,7 @@ def saliency(
     maps = [_maps(model, subject.floats[0], label, layer, names[label], probabilities) for label in labels]
     size = show(tuple(grad_cam(model, subject.floats[0], labels[0], layer).shape)) if layer else ""
     figure = draw_saliency(
-        subject.picture, maps, f"{type(model).__name__} on {subject.title}: taken for {said}",
+        subject.pixels, maps, f"{type(model).__name__} on {subject.title}: taken for {said}",
         f"Grad-CAM, {layer} ({size})",
     )  # fmt: skip
     save_figures(job, {"saliency": figure})
@@ -80,12 +80,12 @@ def saliency(
 
 
 def _maps(
-    model: Classifier, picture: Tensor, label: int, layer: str | None, name: str, probabilities: Tensor
+    model: Classifier, pixels: Tensor, label: int, layer: str | None, name: str, probabilities: Tensor
 ) -> Saliency:
-    height, width = picture.shape[1:]
-    heat = None if layer is None else enlarge(grad_cam(model, picture, label, layer), (height, width))
+    height, width = pixels.shape[1:]
+    heat = None if layer is None else enlarge(grad_cam(model, pixels, label, layer), (height, width))
     title = f"{name} ({float(probabilities[label]):.1%})"
-    return Saliency(title, gradient_times_input(model, picture, label), heat)
+    return Saliency(title, gradient_times_input(model, pixels, label), heat)
 
 
 def _label(target: str | int, names: tuple[str, ...]) -> int:

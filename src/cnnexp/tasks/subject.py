@@ -1,4 +1,4 @@
-"""What the tasks that look inside a trained network have in common: the run, a picture, and untrained weights."""
+"""What the tasks that look inside a trained network have in common: the run, an image, and untrained weights."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -16,23 +16,23 @@ from cnnexp.tasks.load import LoadedRun, load_run
 
 @dataclass(frozen=True)
 class Subject:
-    """A picture to look at.
+    """An image to look at.
 
     Args:
-        picture: uint8, shape ``image_shape``.
+        pixels: uint8, shape ``image_shape``.
         floats: as the network takes it, shape (1, *image_shape).
         title: where it comes from.
         label: its class; None for a photo.
     """
 
-    picture: Tensor
+    pixels: Tensor
     floats: Tensor
     title: str
     label: int | None
 
 
 def load_trained(job: Job) -> tuple[LoadedRun, Preprocessing]:
-    """Return the run that ``run`` names, and how its checkpoint wants its pictures."""
+    """Return the run that ``run`` names, and how its checkpoint wants its images."""
     loaded = load_run(job.config.run, job.config.checkpoint)
     return loaded, Preprocessing.of_checkpoint(loaded.checkpoint)
 
@@ -42,8 +42,8 @@ def untrained(loaded: LoadedRun) -> Classifier:
     return cast(Classifier, build_model(loaded.settings, loaded.model.image_shape, loaded.model.classes).eval())
 
 
-def choose_picture(job: Job, preprocessing: Preprocessing, image: str | None, index: int | None) -> Subject:
-    """Return a photo, or a test picture by its number, the first when neither is given.
+def choose_image(job: Job, preprocessing: Preprocessing, image: str | None, index: int | None) -> Subject:
+    """Return a photo, or a test image by its number, the first when neither is given.
 
     Raises:
         CnnexpError: for both, a photo that can't be read, or a number that the test set doesn't have.
@@ -51,28 +51,28 @@ def choose_picture(job: Job, preprocessing: Preprocessing, image: str | None, in
     if image is not None:
         if index is not None:
             raise CnnexpError(
-                "task.image= is a picture of your own, task.index= one of the test set; give one of them"
+                "task.image= is an image of your own, task.index= one of the test set; give one of them"
             )
-        picture = preprocessing.load(image)
-        return Subject(picture, preprocessing(picture[None]), image, None)
+        pixels = preprocessing.load(image)
+        return Subject(pixels, preprocessing(pixels[None]), image, None)
     data = build_data(job.config)
     if data.image_shape != preprocessing.image_shape:
         raise CnnexpError(
-            f"the network takes pictures of {preprocessing.image_shape}, the data's are {data.image_shape}; "
+            f"the network takes images of {preprocessing.image_shape}, the data's are {data.image_shape}; "
             "give the data it was trained on, or a photo with task.image=…"
         )
     index = 0 if index is None else index
     labels = data.labels("test")
     if index >= len(labels):
-        raise CnnexpError(f"task.index={index}: there are {len(labels)} test pictures, 0 to {len(labels) - 1}")
+        raise CnnexpError(f"task.index={index}: there are {len(labels)} test images, 0 to {len(labels) - 1}")
     label = int(labels[index])
-    picture = data.pictures("test", [index])[0]
+    pixels = data.images("test", [index])[0]
     name = preprocessing.class_names[label]
-    return Subject(picture, preprocessing(picture[None]), f"test picture {index} ({name})", label)
+    return Subject(pixels, preprocessing(pixels[None]), f"test image {index} ({name})", label)
 
 
 def said_of(model: Classifier, subject: Subject, preprocessing: Preprocessing) -> tuple[str, Tensor]:
-    """Return the class that a network takes a picture for, with its probability, and all probabilities."""
+    """Return the class that a network takes an image for, with its probability, and all probabilities."""
     with torch.no_grad():
         probabilities = model(subject.floats).softmax(dim=1)[0]
     best = int(probabilities.argmax())

@@ -1,4 +1,4 @@
-"""``task=summary``: how big a network is, layer by layer, or how it grows with the picture."""
+"""``task=summary``: how big a network is, layer by layer, or how it grows with the image."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -35,11 +35,11 @@ def summary(job: Job, scaling: bool | Annotated[Sequence[Annotated[int, Ge(1)]],
     """Show a network's layers: shapes, parameters by formula and by torch's count, multiply-adds.
 
     Nothing is computed and no weights are made: a network of any size takes no memory. The data are read only
-    where their shape isn't known without (a picture folder's).
+    where their shape isn't known without (an image folder's).
 
     Args:
         job: the settings and the folder.
-        scaling: instead, the parameters of the CNN, the FFNN and VGG16 against the side of the picture: the
+        scaling: instead, the parameters of the CNN, the FFNN and VGG16 against the side of the image: the
             sides in pixels, or true for 32 to 1024.
     """
     image_shape, classes = _shape(job)
@@ -54,9 +54,7 @@ def summary(job: Job, scaling: bool | Annotated[Sequence[Annotated[int, Ge(1)]],
         parameters=sum(layer.parameters for layer in layers),
         multiply_adds=sum(layer.multiply_adds or 0 for layer in layers),
     )
-    log.info(
-        "%s for pictures of %s and %d classes", type(model).__name__, "×".join(map(str, image_shape)), classes
-    )
+    log.info("%s for images of %s and %d classes", type(model).__name__, "×".join(map(str, image_shape)), classes)
     log.info("%s", layer_table(layers))
     log.info("files: %s", shown(job.folder))
 

@@ -14,7 +14,7 @@ log = logging.getLogger(__name__)
 def test(job: Job) -> None:
     """Test the checkpoint that ``checkpoint`` names on the test set of the run that ``run`` names.
 
-    Another ``data.root`` tests it on other pictures of the same classes, prepared as those it was trained on.
+    Another ``data.root`` tests it on other images of the same classes, prepared as those it was trained on.
     """
     quiet_lightning()
     loaded = load_for(job)

@@ -61,7 +61,7 @@ def scale_batch_size(
         data: whose training batches are used.
         timer: made for ``data``.
         smallest: the first batch size.
-        largest: the last batch size; no more than there are training pictures.
+        largest: the last batch size; no more than there are training images.
         steps: training steps at each; the median of all but the first counts.
 
     Returns:

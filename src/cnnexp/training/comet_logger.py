@@ -87,9 +87,9 @@ class CometLogger(Tracker, loggers.CometLogger):
         self.experiment.log_asset_data(text, name="settings.yaml")
 
     @rank_zero_only
-    def log_png(self, tag: str, picture: bytes, step: int) -> None:
-        """Show a picture, given as a PNG file's bytes."""
-        self.experiment.log_image(Image.open(io.BytesIO(picture)), name=tag, step=step)
+    def log_png(self, tag: str, image: bytes, step: int) -> None:
+        """Show an image, given as a PNG file's bytes."""
+        self.experiment.log_image(Image.open(io.BytesIO(image)), name=tag, step=step)
 
     def close(self, status: Status = "completed") -> None:
         """End the run, and say how an offline one is uploaded."""

@@ -21,7 +21,7 @@ class Compile(L.Callback):
     """Compile the network in place before training, for training and for evaluation.
 
     In place, so that the names in its checkpoints stay as they are. Every size of batch that the run will meet
-    is compiled for beforehand, on blank pictures; the weights and batch norm's averages are left as they were.
+    is compiled for beforehand, on blank images; the weights and batch norm's averages are left as they were.
     ``seconds`` says how long that took. Curves repeat bit for bit with the same versions, but differ in the last
     digits from those of a network that isn't compiled.
 

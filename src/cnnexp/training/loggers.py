@@ -122,7 +122,7 @@ def named(metrics: Mapping[str, float]) -> dict[str, float]:
 
 
 class Board(Logger):
-    """A logger that shows a run to people: settings and pictures too, and a run that was gone on with as one."""
+    """A logger that shows a run to people: settings and images too, and a run that was gone on with as one."""
 
     def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
         """Go on with a run that has these epochs behind it; called before anything is logged."""
@@ -132,8 +132,8 @@ class Board(Logger):
         """Show all settings, given as YAML."""
         raise NotImplementedError
 
-    def log_png(self, tag: str, picture: bytes, step: int) -> None:
-        """Show a picture, given as a PNG file's bytes."""
+    def log_png(self, tag: str, png: bytes, step: int) -> None:
+        """Show an image, given as a PNG file's bytes."""
         raise NotImplementedError
 
     def close(self, status: Status = "completed") -> None:
@@ -220,14 +220,14 @@ class TensorBoardLogger(Board):
         """Show all settings, given as YAML, in the Text tab."""
         self._writer("").add_text("settings", f"```yaml\n{text}```")
 
-    def log_png(self, tag: str, picture: bytes, step: int) -> None:
-        """Show a picture, given as a PNG file's bytes, beside the run."""
+    def log_png(self, tag: str, png: bytes, step: int) -> None:
+        """Show an image, given as a PNG file's bytes, beside the run."""
         # torch's add_figure would draw the figure a second time, and encode it anew
         from tensorboard.compat.proto.summary_pb2 import Summary
 
         # the header of every PNG: width and height, big-endian, from byte 16 on
-        width, height = struct.unpack(">II", picture[16:24])
-        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=picture)
+        width, height = struct.unpack(">II", png[16:24])
+        image = Summary.Image(width=width, height=height, colorspace=4, encoded_image_string=png)
         summary = Summary(value=[Summary.Value(tag=tag, image=image)])
         self._writer("")._get_file_writer().add_summary(summary, step)
 

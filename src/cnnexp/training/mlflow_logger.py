@@ -31,7 +31,7 @@ class MLFlowLogger(Tracker, loggers.MLFlowLogger):
     Args:
         folder: of the tracker in the run's folder; it holds the MLflow run's id.
         tracking_uri: the store of all runs: a server's address, or a file, such as ``sqlite:///outputs/mlflow.db``.
-            Beside a file lies ``mlartifacts/`` with the runs' pictures and settings.
+            Beside a file lies ``mlartifacts/`` with the runs' images and settings.
         experiment_name: MLflow's name for a set of runs.
         run_name: of the run; its folder's unless given.
         tags: further tags. The sweep's name is the tag ``sweep``, the run's folder the tag ``folder``.
@@ -127,9 +127,9 @@ class MLFlowLogger(Tracker, loggers.MLFlowLogger):
         self.experiment.log_text(self._run_id, text, "settings.yaml")
 
     @rank_zero_only
-    def log_png(self, tag: str, picture: bytes, step: int) -> None:
-        """Add a picture, given as a PNG file's bytes, to the run's artifacts."""
-        self.experiment.log_image(self._run_id, Image.open(io.BytesIO(picture)), f"{tag}.png")
+    def log_png(self, tag: str, image: bytes, step: int) -> None:
+        """Add an image, given as a PNG file's bytes, to the run's artifacts."""
+        self.experiment.log_image(self._run_id, Image.open(io.BytesIO(image)), f"{tag}.png")
 
     def close(self, status: Status = "completed") -> None:
         """End the run, and say where it is to be seen."""

@@ -62,7 +62,7 @@ def check_fits(path: Path, checkpoint: dict[str, Any], model: Classifier) -> Non
         )
     theirs = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     mine = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    # convolutions alone are as large whatever the pictures
+    # convolutions alone are as large whatever the images
     recorded = checkpoint.get("hyper_parameters") or {}
     if "image_shape" in recorded:
         theirs["image_shape"], mine["image_shape"] = tuple(recorded["image_shape"]), tuple(model.image_shape)

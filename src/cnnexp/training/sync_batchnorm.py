@@ -10,10 +10,10 @@ from cnnexp.distributed import several
 
 
 class _Synchronised(nn.modules.batchnorm._BatchNorm):
-    """Batch norm with the mean and the variance of all processes' pictures together.
+    """Batch norm with the mean and the variance of all processes' images together.
 
     The average comes before the squared deviations, so that nothing is lost where the mean is large; gradients
-    flow through both sums. A process may hold no picture at all.
+    flow through both sums. A process may hold no image at all.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -68,7 +68,7 @@ class SyncBatchNorm(TorchSyncBatchNorm):
     """Lightning's plugin for ``sync_batchnorm``, on CPUs too, where torch's own layer refuses to work."""
 
     def apply(self, model: nn.Module) -> nn.Module:
-        """Make the batch norms of a model look at all processes' pictures."""
+        """Make the batch norms of a model look at all processes' images."""
         if dist.get_backend() == "nccl":
             return super().apply(model)
         # the same layers by another class: parameters, buffers and their names stay what they are

@@ -89,9 +89,9 @@ class WandbLogger(Tracker, loggers.WandbLogger):
         (Path(self.experiment.dir) / "settings.yaml").write_text(text, encoding="utf-8")
 
     @rank_zero_only
-    def log_png(self, tag: str, picture: bytes, step: int) -> None:
-        """Show a picture, given as a PNG file's bytes."""
-        self.experiment.log({tag: wandb.Image(Image.open(io.BytesIO(picture))), "epoch": step})
+    def log_png(self, tag: str, image: bytes, step: int) -> None:
+        """Show an image, given as a PNG file's bytes."""
+        self.experiment.log({tag: wandb.Image(Image.open(io.BytesIO(image))), "epoch": step})
 
     def close(self, status: Status = "completed") -> None:
         """End the run, and say how an offline one is uploaded."""

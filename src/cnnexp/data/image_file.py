@@ -1,4 +1,4 @@
-"""A picture file of any format, mode and size as a square of bytes."""
+"""An image file of any format, mode and size as a square of bytes."""
 
 from functools import lru_cache
 from pathlib import Path
@@ -27,7 +27,7 @@ def _readable() -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=1)
-def picture_extensions() -> frozenset[str]:
+def image_extensions() -> frozenset[str]:
     """Return the extensions of ``FORMATS``, such as ``.png``, in lower case."""
     from PIL import Image
 
@@ -35,16 +35,16 @@ def picture_extensions() -> frozenset[str]:
     return frozenset(extension for extension, name in Image.registered_extensions().items() if name in readable)
 
 
-def read_picture(path: Path, size: int | tuple[int, int]) -> np.ndarray:
-    """Return a picture as uint8 of shape (height, width, 3), resized, and cropped to the middle.
+def read_image(path: Path, size: int | tuple[int, int]) -> np.ndarray:
+    """Return an image as uint8 of shape (height, width, 3), resized, and cropped to the middle.
 
     ``size`` is (height, width), or one number for a square.
 
     The camera's orientation is applied, what is transparent becomes white, 16-bit grey keeps its 8 high bits
-    (rounded), and of several frames the first is taken. A grey picture has three equal channels.
+    (rounded), and of several frames the first is taken. A grey image has three equal channels.
 
     Raises:
-        Exception: of whatever kind Pillow raises, when the file is no whole picture.
+        Exception: of whatever kind Pillow raises, when the file is no whole image.
     """
     from PIL import Image, ImageOps
 
@@ -56,9 +56,9 @@ def read_picture(path: Path, size: int | tuple[int, int]) -> np.ndarray:
     return np.asarray(ImageOps.fit(_as_rgb(upright), (width, height)))
 
 
-def is_grey(picture: np.ndarray) -> bool:
-    """Whether the three channels of a picture (height, width, 3) are the same."""
-    return bool((picture[..., :1] == picture[..., 1:]).all())
+def is_grey(pixels: np.ndarray) -> bool:
+    """Whether the three channels of an image (height, width, 3) are the same."""
+    return bool((pixels[..., :1] == pixels[..., 1:]).all())
 
 
 def _as_rgb(image: "Image") -> "Image":

@@ -1,4 +1,4 @@
-"""Decoded pictures, kept on disk so that a folder is decoded once."""
+"""Decoded images, kept on disk so that a folder is decoded once."""
 
 import hashlib
 import json
@@ -19,21 +19,21 @@ import torch
 from filelock import FileLock
 from torch import Tensor
 
-from cnnexp.data.picture_file import is_grey, read_picture
-from cnnexp.data.picture_folder import Listing, OnCorrupt
+from cnnexp.data.image_file import is_grey, read_image
+from cnnexp.data.image_folder import Listing, OnCorrupt
 from cnnexp.errors import CnnexpError
 
 log = logging.getLogger(__name__)
 
 _FORMAT = 1  # to be raised whenever the same file would be decoded to other bytes
 _NAMED = 5  # unreadable files that are named; all of them are in the log at level DEBUG
-_TOGETHER = 512  # pictures that the threads get at a time, so that an interruption isn't kept waiting
+_TOGETHER = 512  # images that the threads get at a time, so that an interruption isn't kept waiting
 
 
-def load_pictures(
+def load_images(
     listing: Listing, image_size: int, on_corrupt: OnCorrupt = "error", num_workers: int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Return a listing's pictures, decoded now or earlier.
+    """Return a listing's images, decoded now or earlier.
 
     Kept in ``$CNNEXP_CACHE``, or ``cnnexp`` in ``$XDG_CACHE_HOME``, or ``~/.cache/cnnexp``; it can be deleted
     at any time. Larger than a quarter of the machine's memory, they are mapped from there and not read.
@@ -45,7 +45,7 @@ def load_pictures(
         num_workers: threads; 0 is one a core.
 
     Returns:
-        Pictures, uint8 of shape (N, channels, image_size, image_size): one channel when all of them are grey,
+        Images, uint8 of shape (N, channels, image_size, image_size): one channel when all of them are grey,
         else three, which lie last in memory. And the numbers of their files in the listing, shape (N,).
 
     Raises:
@@ -65,24 +65,24 @@ def load_pictures(
                     loaded = _read(file, *expected)
         except OSError as error:
             raise CnnexpError(
-                f"can't keep decoded pictures in {file.parent}: {error}; "
+                f"can't keep decoded images in {file.parent}: {error}; "
                 "set the environment variable CNNEXP_CACHE to a folder with room for them"
             ) from error
     assert loaded is not None
-    pictures, skipped = loaded
+    images, skipped = loaded
     if skipped:
         names = ", ".join(listing.files[number][0] for number in skipped[:_NAMED])
         log.warning(
-            "%d of %d picture files can't be read and are left out: %s%s",
+            "%d of %d image files can't be read and are left out: %s%s",
             len(skipped), len(listing.files), names, ", …" if len(skipped) > _NAMED else "",
         )  # fmt: skip
     kept = torch.ones(len(listing.files), dtype=torch.bool)
     kept[skipped] = False
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2), kept.nonzero().flatten()
+    return torch.from_numpy(images).permute(0, 3, 1, 2), kept.nonzero().flatten()
 
 
 def cache_folder() -> Path:
-    """Return where decoded pictures are kept."""
+    """Return where decoded images are kept."""
     if chosen := os.environ.get("CNNEXP_CACHE"):
         return Path(chosen).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME")
@@ -95,17 +95,17 @@ def _read(file: Path, files: int, size: int) -> tuple[np.ndarray, list[int]] | N
         record = json.loads(file.with_suffix(".json").read_text())
         mapped = file.stat().st_size > _memory() / 4
         # copy on write, because torch warns of arrays that can't be written
-        pictures = np.load(file, mmap_mode="c" if mapped else None, allow_pickle=False)
+        images = np.load(file, mmap_mode="c" if mapped else None, allow_pickle=False)
         skipped = [int(number) for number in record["skipped"]]
         if len(set(skipped)) < len(skipped) or not set(skipped) <= set(range(files)):
             return None
         kept = files - len(skipped)
-        if pictures.dtype != np.uint8 or pictures.shape not in ((kept, size, size, 1), (kept, size, size, 3)):
+        if images.dtype != np.uint8 or images.shape not in ((kept, size, size, 1), (kept, size, size, 3)):
             return None
         # a sum over what doesn't fit into memory would read it all: its length, which np.load checks, must do
-        if not mapped and zlib.crc32(pictures) != record["crc32"]:
+        if not mapped and zlib.crc32(images) != record["crc32"]:
             return None
-        return pictures, skipped
+        return images, skipped
     # MemoryError: a damaged header may ask for any number of bytes
     except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError):
         return None
@@ -127,20 +127,20 @@ def _decode(listing: Listing, size: int, on_corrupt: OnCorrupt, num_workers: int
 
     def wanted() -> Iterator[np.ndarray]:
         nonlocal grey
-        with closing(_pictures(listing, size, num_workers)) as pictures:
-            for number, picture in enumerate(pictures):
-                if isinstance(picture, Exception):
+        with closing(_images(listing, size, num_workers)) as images:
+            for number, image in enumerate(images):
+                if isinstance(image, Exception):
                     path = listing.root / listing.files[number][0]
                     if on_corrupt == "error":
                         raise CnnexpError(
-                            f"can't read the picture {path}: {picture or type(picture).__name__}\n"
+                            f"can't read the image {path}: {image or type(image).__name__}\n"
                             "Mend or remove it, or type data.on_corrupt=skip to leave such files out"
-                        ) from picture
-                    log.debug("left out %s: %s", path, picture)
+                        ) from image
+                    log.debug("left out %s: %s", path, image)
                     skipped.append(number)
                     continue
-                grey = grey and is_grey(picture)
-                yield picture[None]
+                grey = grey and is_grey(image)
+                yield image[None]
 
     try:
         _write(temporary, wanted(), (size, size, 3))
@@ -163,8 +163,8 @@ def _decode(listing: Listing, size: int, on_corrupt: OnCorrupt, num_workers: int
         temporary.unlink(missing_ok=True)
 
 
-def _pictures(listing: Listing, size: int, num_workers: int) -> Generator[np.ndarray | Exception, None, None]:
-    """Each file's picture, or what is wrong with it, with a progress bar at a terminal."""
+def _images(listing: Listing, size: int, num_workers: int) -> Generator[np.ndarray | Exception, None, None]:
+    """Each file's image, or what is wrong with it, with a progress bar at a terminal."""
     from PIL import Image
     from tqdm import tqdm
 
@@ -174,19 +174,19 @@ def _pictures(listing: Listing, size: int, num_workers: int) -> Generator[np.nda
     with (
         warnings.catch_warnings(),
         ThreadPoolExecutor(num_workers or os.cpu_count()) as pool,
-        tqdm(total=len(paths), desc="decoding", unit=" pictures", disable=not sys.stderr.isatty()) as bar,
+        tqdm(total=len(paths), desc="decoding", unit=" images", disable=not sys.stderr.isatty()) as bar,
     ):
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for start in range(0, len(paths), _TOGETHER):
-            for picture in pool.map(read, paths[start : start + _TOGETHER]):
-                yield picture
+            for image in pool.map(read, paths[start : start + _TOGETHER]):
+                yield image
                 bar.update()
 
 
 def _read_or_why_not(path: Path, size: int) -> np.ndarray | Exception:
     # Pillow's decoders raise nearly anything on a damaged file: SyntaxError, struct.error, IndexError, …
     try:
-        return read_picture(path, size)
+        return read_image(path, size)
     except Exception as error:
         return error
 

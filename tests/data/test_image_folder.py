@@ -14,8 +14,8 @@ from PIL import EpsImagePlugin, Image
 from serving import Trap
 
 from cnnexp import CnnexpError
-from cnnexp.data import picture_cache, sources
-from cnnexp.data.picture_file import read_picture
+from cnnexp.data import image_cache, sources
+from cnnexp.data.image_file import read_image
 from cnnexp.data.sources import Source, load_source
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
@@ -28,7 +28,7 @@ def save(image: Image.Image, path: Path, **kwargs: object) -> Path:
 
 
 def make_folder(root: Path, mode: str = "RGB", parts: tuple[str, ...] = ("train", "test"), each: int = 3) -> Path:
-    """Cats are dark and dogs are light; every picture has a shade of its own."""
+    """Cats are dark and dogs are light; every image has a shade of its own."""
     for part in parts:
         for start, name in ((0, "cat"), (128, "dog")):
             for number in range(each):
@@ -55,20 +55,20 @@ def decoded(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     def noted(path: Path, size: int) -> np.ndarray:
         names.append(path.name)
-        return read_picture(path, size)
+        return read_image(path, size)
 
-    monkeypatch.setattr(picture_cache, "read_picture", noted)
+    monkeypatch.setattr(image_cache, "read_image", noted)
     return names
 
 
 def test_train_and_test_folders(tmp_path: Path) -> None:
     source = load(make_folder(tmp_path))
     assert source.class_names == ("cat", "dog")
-    assert source.train_pictures.shape == source.test_pictures.shape == (6, 3, 8, 8)
+    assert source.train_images.shape == source.test_images.shape == (6, 3, 8, 8)
     assert source.train_labels.tolist() == source.test_labels.tolist() == [0, 0, 0, 1, 1, 1]
-    assert source.train_pictures[:, 0, 0, 0].tolist() == [0, 10, 20, 128, 138, 148]
-    assert source.test_pictures[:, 0, 0, 0].tolist() == [5, 15, 25, 133, 143, 153]
-    assert source.train_pictures.dtype == torch.uint8
+    assert source.train_images[:, 0, 0, 0].tolist() == [0, 10, 20, 128, 138, 148]
+    assert source.test_images[:, 0, 0, 0].tolist() == [5, 15, 25, 133, 143, 153]
+    assert source.train_images.dtype == torch.uint8
 
 
 def test_one_level_of_class_folders_is_split_the_same_way_each_time(tmp_path: Path) -> None:
@@ -76,20 +76,20 @@ def test_one_level_of_class_folders_is_split_the_same_way_each_time(tmp_path: Pa
     source = load(folder)
     assert torch.bincount(source.test_labels).tolist() == [2, 2]
     assert torch.bincount(source.train_labels).tolist() == [8, 8]
-    shades = torch.cat([source.train_pictures, source.test_pictures])[:, 0, 0, 0]
+    shades = torch.cat([source.train_images, source.test_images])[:, 0, 0, 0]
     assert len(shades.unique()) == 20
-    assert torch.equal(source.train_pictures[:, 0, 0, 0] >= 128, source.train_labels == 1)
-    assert torch.equal(reload(folder).test_pictures, source.test_pictures)
+    assert torch.equal(source.train_images[:, 0, 0, 0] >= 128, source.train_labels == 1)
+    assert torch.equal(reload(folder).test_images, source.test_images)
 
 
-def test_grey_pictures_have_one_channel_and_a_single_colour_one_makes_it_three(tmp_path: Path) -> None:
+def test_grey_images_have_one_channel_and_a_single_colour_one_makes_it_three(tmp_path: Path) -> None:
     grey = load(make_folder(tmp_path, "L"))
-    assert grey.train_pictures.shape == (6, 1, 8, 8)
-    assert grey.train_pictures[:, 0, 0, 0].tolist() == [0, 10, 20, 128, 138, 148]
+    assert grey.train_images.shape == (6, 1, 8, 8)
+    assert grey.train_images[:, 0, 0, 0].tolist() == [0, 10, 20, 128, 138, 148]
     save(Image.new("RGB", (9, 9), RED), tmp_path / "train" / "cat" / "0.png")
     colour = load(tmp_path)
-    assert colour.train_pictures.shape == (6, 3, 8, 8)
-    assert colour.train_pictures[:2, :, 0, 0].tolist() == [[255, 0, 0], [10, 10, 10]]
+    assert colour.train_images.shape == (6, 3, 8, 8)
+    assert colour.train_images[:2, :, 0, 0].tolist() == [[255, 0, 0], [10, 10, 10]]
 
 
 def _sixteen_bit() -> Image.Image:
@@ -133,10 +133,10 @@ def _two_colours(mode: str = "RGB") -> Image.Image:
 def test_formats_and_modes(
     name: str, make: Callable[[], Image.Image], options: dict, left: tuple, right: tuple, tmp_path: Path
 ) -> None:
-    picture = read_picture(save(make(), tmp_path / name, **options), 8).astype(int)
-    assert picture.shape == (8, 8, 3)
-    assert np.abs(picture[4, 1] - left).max() <= 3
-    assert np.abs(picture[4, 6] - right).max() <= 3
+    pixels = read_image(save(make(), tmp_path / name, **options), 8).astype(int)
+    assert pixels.shape == (8, 8, 3)
+    assert np.abs(pixels[4, 1] - left).max() <= 3
+    assert np.abs(pixels[4, 6] - right).max() <= 3
 
 
 def test_a_camera_on_its_side_is_put_upright(tmp_path: Path) -> None:
@@ -145,17 +145,17 @@ def test_a_camera_on_its_side_is_put_upright(tmp_path: Path) -> None:
     file = save(
         _two_colours().resize((64, 64), Image.Resampling.NEAREST), tmp_path / "a.jpg", exif=exif, quality=95
     )
-    picture = read_picture(file, 8).astype(int)
-    assert np.abs(picture[1] - RED).max() <= 8
-    assert np.abs(picture[6] - WHITE).max() <= 8
+    pixels = read_image(file, 8).astype(int)
+    assert np.abs(pixels[1] - RED).max() <= 8
+    assert np.abs(pixels[6] - WHITE).max() <= 8
 
 
-def test_the_middle_square_is_kept_and_a_picture_of_the_right_size_left_as_it_is(tmp_path: Path) -> None:
+def test_the_middle_square_is_kept_and_a_image_of_the_right_size_left_as_it_is(tmp_path: Path) -> None:
     wide = Image.new("RGB", (300, 100), RED)
     wide.paste(WHITE, (100, 0, 200, 100))
-    assert (read_picture(save(wide, tmp_path / "wide.png"), 8)[:, 1:-1] == 255).all()
+    assert (read_image(save(wide, tmp_path / "wide.png"), 8)[:, 1:-1] == 255).all()
     exact = np.random.default_rng(0).integers(0, 256, (8, 8, 3), np.uint8)
-    assert np.array_equal(read_picture(save(Image.fromarray(exact), tmp_path / "exact.png"), 8), exact)
+    assert np.array_equal(read_image(save(Image.fromarray(exact), tmp_path / "exact.png"), 8), exact)
 
 
 def test_a_folder_is_decoded_once_and_a_changed_file_noticed(
@@ -166,13 +166,13 @@ def test_a_folder_is_decoded_once_and_a_changed_file_noticed(
     assert len(decoded) == 12
     assert load(tmp_path / "set") is first
     again = reload(tmp_path / "set", num_workers=1)
-    assert torch.equal(again.train_pictures, first.train_pictures)
+    assert torch.equal(again.train_images, first.train_images)
     assert len(decoded) == 12
     moved = (tmp_path / "set").rename(tmp_path / "moved")
     assert len(reload(moved).train_labels) == 6
     assert len(decoded) == 12
     save(Image.new("RGB", (5, 5), RED), moved / "train" / "cat" / "1.png")
-    assert load(moved).train_pictures[1, 0].eq(255).all()
+    assert load(moved).train_images[1, 0].eq(255).all()
     (moved / "test" / "dog" / "2.png").unlink()
     assert len(load(moved).test_labels) == 5
     assert not list(cache.glob("*.tmp"))
@@ -182,7 +182,7 @@ def test_a_folder_is_decoded_once_and_a_changed_file_noticed(
 @pytest.mark.parametrize("damage", ["removed", "empty", "cut off", "changed", "pickled"])
 def test_a_damaged_cache_is_made_anew(suffix: str, damage: str, tmp_path: Path, cache: Path) -> None:
     folder = make_folder(tmp_path / "set")
-    expected = load(folder).train_pictures.clone()
+    expected = load(folder).train_images.clone()
     (file,) = cache.glob(f"*{suffix}")
     whole = file.read_bytes()
     if damage == "removed":
@@ -192,7 +192,7 @@ def test_a_damaged_cache_is_made_anew(suffix: str, damage: str, tmp_path: Path, 
             np.save(stream, np.array([{}], dtype=object), allow_pickle=True)
     else:
         file.write_bytes({"empty": b"", "cut off": whole[:-9], "changed": whole[:-1] + b"\x01"}[damage])
-    assert torch.equal(reload(folder).train_pictures, expected)
+    assert torch.equal(reload(folder).train_images, expected)
     assert file.read_bytes() == whole
 
 
@@ -200,14 +200,14 @@ def test_a_damaged_cache_is_made_anew(suffix: str, damage: str, tmp_path: Path, 
 def test_a_set_too_large_for_memory_is_mapped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path)
     in_memory = load(folder)
-    monkeypatch.setattr(picture_cache, "_memory", lambda: 1000.0)
+    monkeypatch.setattr(image_cache, "_memory", lambda: 1000.0)
     mapped = reload(folder)
-    assert torch.equal(mapped.train_pictures, in_memory.train_pictures)
+    assert torch.equal(mapped.train_images, in_memory.train_images)
     assert any(".npy" in line for line in Path("/proc/self/maps").read_text().splitlines())
 
 
-@pytest.mark.parametrize("content", [b"", b"not a picture", None], ids=["empty", "text", "cut off"])
-def test_a_corrupt_picture_is_named_or_left_out(
+@pytest.mark.parametrize("content", [b"", b"not an image", None], ids=["empty", "text", "cut off"])
+def test_a_corrupt_image_is_named_or_left_out(
     content: bytes | None, tmp_path: Path, caplog: pytest.LogCaptureFixture, cache: Path
 ) -> None:
     folder = make_folder(tmp_path / "set")
@@ -215,15 +215,15 @@ def test_a_corrupt_picture_is_named_or_left_out(
     noise = np.random.default_rng(0).integers(0, 256, (20, 20, 3), np.uint8)
     save(Image.fromarray(noise), broken)
     broken.write_bytes(broken.read_bytes()[:700] if content is None else content)
-    with pytest.raises(CnnexpError, match="can't read the picture .*1.png(.|\n)*data.on_corrupt=skip"):
+    with pytest.raises(CnnexpError, match="can't read the image .*1.png(.|\n)*data.on_corrupt=skip"):
         load(folder)
     assert not list(cache.glob("*.npy"))
     with caplog.at_level(logging.WARNING):
         source = load(folder, on_corrupt="skip")
-    assert "1 of 12 picture files can't be read and are left out: train/cat/1.png" in caplog.text
-    assert source.train_pictures[:, 0, 0, 0].tolist() == [0, 20, 128, 138, 148]
+    assert "1 of 12 image files can't be read and are left out: train/cat/1.png" in caplog.text
+    assert source.train_images[:, 0, 0, 0].tolist() == [0, 20, 128, 138, 148]
     assert source.train_labels.tolist() == [0, 0, 1, 1, 1]
-    assert torch.equal(reload(folder, on_corrupt="skip").train_pictures, source.train_pictures)
+    assert torch.equal(reload(folder, on_corrupt="skip").train_images, source.train_images)
 
 
 def test_a_class_of_which_nothing_can_be_read_is_named(tmp_path: Path) -> None:
@@ -234,14 +234,14 @@ def test_a_class_of_which_nothing_can_be_read_is_named(tmp_path: Path) -> None:
         load(folder, on_corrupt="skip")
 
 
-def test_a_picture_beyond_pillows_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_image_beyond_pillows_limit_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = make_folder(tmp_path)
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)  # of 120: Pillow alone would warn and read it
     with pytest.raises(CnnexpError, match="decompression bomb"):
         load(folder)
 
 
-def test_a_bomb_of_a_picture_is_refused_or_left_out(tmp_path: Path) -> None:
+def test_a_bomb_of_a_image_is_refused_or_left_out(tmp_path: Path) -> None:
     folder = make_folder(tmp_path)
     bomb = folder / "train" / "cat" / "1.png"
     content = bytearray(bomb.read_bytes())
@@ -253,7 +253,7 @@ def test_a_bomb_of_a_picture_is_refused_or_left_out(tmp_path: Path) -> None:
     assert len(load(folder, on_corrupt="skip").train_labels) == 5
 
 
-def test_a_picture_that_is_a_program_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_image_that_is_a_program_is_not_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder, sprung = make_folder(tmp_path / "set"), tmp_path / "sprung"
     ghostscript = tmp_path / "bin" / "gs"
     ghostscript.parent.mkdir()
@@ -263,7 +263,7 @@ def test_a_picture_that_is_a_program_is_not_run(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(EpsImagePlugin, "gs_binary", None)
     evil = folder / "train" / "cat" / "1.png"
     Image.new("RGB", (8, 8)).save(evil, format="EPS")
-    with pytest.raises(CnnexpError, match=r"can't read the picture .*1\.png"):
+    with pytest.raises(CnnexpError, match=r"can't read the image .*1\.png"):
         load(folder)
     evil.with_suffix(".eps").write_bytes(evil.read_bytes())
     assert len(load(folder, on_corrupt="skip").train_labels) == 5
@@ -275,7 +275,7 @@ def test_a_picture_that_is_a_program_is_not_run(tmp_path: Path, monkeypatch: pyt
 
 def test_a_pickle_in_the_cache_is_not_opened(tmp_path: Path, cache: Path) -> None:
     folder, sprung = make_folder(tmp_path / "set"), tmp_path / "sprung"
-    expected = load(folder).train_pictures.clone()
+    expected = load(folder).train_images.clone()
     [array] = cache.glob("*.npy")
     [record] = cache.glob("*.json")
     evil = pickle.dumps(Trap(str(sprung)))
@@ -284,9 +284,9 @@ def test_a_pickle_in_the_cache_is_not_opened(tmp_path: Path, cache: Path) -> Non
         in_array = stream.getvalue()
     for content in (in_array, evil):
         array.write_bytes(content)
-        assert torch.equal(reload(folder).train_pictures, expected)
+        assert torch.equal(reload(folder).train_images, expected)
     record.write_bytes(evil)
-    assert torch.equal(reload(folder).train_pictures, expected)
+    assert torch.equal(reload(folder).train_images, expected)
     assert not sprung.exists()
     np.load(io.BytesIO(in_array), allow_pickle=True)
     assert sprung.exists()
@@ -295,11 +295,11 @@ def test_a_pickle_in_the_cache_is_not_opened(tmp_path: Path, cache: Path) -> Non
 @pytest.mark.parametrize("skipped", ["[99]", "[-1]", "[0, 0]", "{}", '"0"', "[[0]]", "null", "[0]"])
 def test_a_cache_record_that_does_not_fit_is_not_believed(skipped: str, tmp_path: Path, cache: Path) -> None:
     folder = make_folder(tmp_path / "set")
-    expected = load(folder).train_pictures.clone()
+    expected = load(folder).train_images.clone()
     [record] = cache.glob("*.json")
     whole = record.read_text()
     record.write_text(whole.replace("[]", skipped))
-    assert torch.equal(reload(folder).train_pictures, expected)
+    assert torch.equal(reload(folder).train_images, expected)
 
 
 def test_links_are_followed_but_no_folder_is_read_twice(tmp_path: Path) -> None:
@@ -373,10 +373,10 @@ def _unreadable(root: Path) -> None:
         (_no_folder, "there is no folder .*data.root=DIR"),
         (_no_classes, "at least 2 classes, and has none"),
         (_one_class, "at least 2 classes, and has one, cat"),
-        (_empty_class, "class folder .*emu has no pictures"),
+        (_empty_class, "class folder .*emu has no images"),
         (_other_test_classes, "differ: dog, wolf are in only one"),
         (_no_test, r"train/ but no test/ \(there is val/\).*data.root=.*train"),
-        (_too_few, "class 'cat' has 2 picture"),
+        (_too_few, "class 'cat' has 2 image"),
         (_pipe, "pipe.png is no regular file"),
         (_dangling_link, r"can't read the folder .*No such file.*link\.png"),
         (_unreadable_class, "can't read the folder .*Permission denied"),

@@ -1,7 +1,7 @@
 import pytest
 from PIL import Image
 
-from cnnexp.data.find_pictures import find_pictures
+from cnnexp.data.find_images import find_images
 from cnnexp.errors import CnnexpError
 
 
@@ -10,7 +10,7 @@ def photos(folder):
     (folder / "photos" / "more").mkdir(parents=True)
     for name in ("b.png", "a.JPG", "more/c.webp", ".hidden.png"):
         Image.new("L", (4, 4)).save(folder / "photos" / name)
-    (folder / "photos" / "notes.txt").write_text("no picture")
+    (folder / "photos" / "notes.txt").write_text("no image")
     return folder / "photos"
 
 
@@ -25,7 +25,7 @@ def photos(folder):
     ],
 )
 def test_a_file_a_folder_a_pattern_or_several(images, names, photos):
-    assert [path.name for path in find_pictures(images)] == names
+    assert [path.name for path in find_images(images)] == names
 
 
 @pytest.mark.parametrize(
@@ -33,12 +33,12 @@ def test_a_file_a_folder_a_pattern_or_several(images, names, photos):
     [
         ("photo", "photo is not there"),
         ("photos/*.gif", "is not there"),
-        ("photos/*.txt", "matches no pictures"),
-        ("empty", "empty has no pictures"),
-        ([], "no pictures were named"),
+        ("photos/*.txt", "matches no images"),
+        ("empty", "empty has no images"),
+        ([], "no images were named"),
     ],
 )
-def test_what_names_no_picture_is_refused(images, said, photos, folder):
+def test_what_names_no_image_is_refused(images, said, photos, folder):
     (folder / "empty").mkdir()
     with pytest.raises(CnnexpError, match=said.replace("*", r"\*")):
-        find_pictures(images)
+        find_images(images)

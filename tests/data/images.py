@@ -2,8 +2,8 @@ import torch
 from torch import Tensor
 
 
-def random_pictures(count: int, channels: int = 3, side: int = 8, last: bool = False) -> Tensor:
-    """Pictures that are all different, channels last in memory or first."""
+def random_images(count: int, channels: int = 3, side: int = 8, last: bool = False) -> Tensor:
+    """Images that are all different, channels last in memory or first."""
     generator = torch.Generator().manual_seed(count)
     if last:
         shape = (count, side, side, channels)

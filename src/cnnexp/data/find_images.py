@@ -1,4 +1,4 @@
-"""The picture files that a file, a folder or a pattern names."""
+"""The image files that a file, a folder or a pattern names."""
 
 import glob
 from collections.abc import Sequence
@@ -7,17 +7,17 @@ from pathlib import Path
 from cnnexp.errors import CnnexpError
 
 
-def find_pictures(images: str | Path | Sequence[str | Path]) -> list[Path]:
-    """Return picture files, each once: files as they were named, folders and patterns sorted by path.
+def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
+    """Return image files, each once: files as they were named, folders and patterns sorted by path.
 
-    Of a folder, at any depth, and of a pattern, those count whose extension is a picture format's and whose
+    Of a folder, at any depth, and of a pattern, those count whose extension is an image format's and whose
     name doesn't begin with a dot. A file that is named itself counts whatever it is called.
 
     Args:
         images: a file, a folder, a pattern such as ``photos/**/*.jpg``, or several of them.
 
     Raises:
-        CnnexpError: where one of them names no picture.
+        CnnexpError: where one of them names no image.
     """
     found: dict[Path, None] = {}
     for entry in [images] if isinstance(images, (str, Path)) else images:
@@ -29,19 +29,19 @@ def find_pictures(images: str | Path | Sequence[str | Path]) -> list[Path]:
             inside = sorted(path.rglob("*"))
         else:
             inside = sorted(map(Path, glob.glob(str(path), recursive=True)))
-        pictures = [file for file in inside if file.is_file() and _is_picture(file)]
-        if not pictures:
-            what = "has no pictures" if path.is_dir() else "matches no pictures" if inside else "is not there"
+        matched = [file for file in inside if file.is_file() and _is_image(file)]
+        if not matched:
+            what = "has no images" if path.is_dir() else "matches no images" if inside else "is not there"
             raise CnnexpError(
-                f"{entry} {what}; give a picture file, a folder of them, or a quoted pattern: 'photos/*.jpg'"
+                f"{entry} {what}; give an image file, a folder of them, or a quoted pattern: 'photos/*.jpg'"
             )
-        found |= dict.fromkeys(pictures)
+        found |= dict.fromkeys(matched)
     if not found:
-        raise CnnexpError("no pictures were named; give a picture file, a folder of them, or a quoted pattern")
+        raise CnnexpError("no images were named; give an image file, a folder of them, or a quoted pattern")
     return list(found)
 
 
-def _is_picture(file: Path) -> bool:
+def _is_image(file: Path) -> bool:
     from PIL import Image
 
     extensions = Image.registered_extensions()

@@ -1,4 +1,4 @@
-"""A folder of pictures, one folder a class, as one array: listed, and decoded once."""
+"""A folder of images, one folder a class, as one array: listed, and decoded once."""
 
 import os
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from typing import Literal, TypeAlias
 
 import torch
 
-from cnnexp.data.picture_file import picture_extensions
+from cnnexp.data.image_file import image_extensions
 from cnnexp.data.split import hold_out_test
 from cnnexp.errors import CnnexpError
 
@@ -20,14 +20,14 @@ LAYOUT = "train/<class>/… and test/<class>/…, or one folder a class"
 
 @dataclass(frozen=True)
 class Listing:
-    """What is in a picture folder; equal listings mean that no file was added, removed or changed.
+    """What is in an image folder; equal listings mean that no file was added, removed or changed.
 
     Args:
         root: the folder.
         files: path relative to the root, size in bytes and time of change in nanoseconds; the training
-            pictures, then the test pictures.
+            images, then the test images.
         labels: class of each file.
-        test_from: number of training pictures.
+        test_from: number of training images.
         class_names: the folders' names, sorted.
     """
 
@@ -38,22 +38,22 @@ class Listing:
     class_names: tuple[str, ...]
 
 
-def list_pictures(root: Path) -> Listing:
+def list_images(root: Path) -> Listing:
     """List a folder laid out as ``train/<class>/…`` and ``test/<class>/…``, or as one folder a class.
 
     In the second case a stratified fifth, always the same, is the test set. Files and folders whose names
-    begin with a dot, and files that have no picture's extension, are left out.
+    begin with a dot, and files that have no image's extension, are left out.
 
     Raises:
         CnnexpError: when the folder is missing, can't be read or is laid out in another way.
     """
     try:
-        return _list_pictures(root)
+        return _list_images(root)
     except OSError as error:
         raise CnnexpError(f"can't read the folder data.root={root}: {error.strerror}, {error.filename}") from None
 
 
-def _list_pictures(root: Path) -> Listing:
+def _list_images(root: Path) -> Listing:
     if not root.is_dir():
         raise CnnexpError(f"there is no folder {root}; data.root=DIR names one with {LAYOUT}")
     folders = set(_subfolders(root))
@@ -95,7 +95,7 @@ def _list_classes(root: Path, part: str) -> tuple[list[str], list[str], list[int
         raise CnnexpError(
             f"{folder} needs a folder for each of at least 2 classes, and has {there}; expected {LAYOUT}"
         )
-    extensions = picture_extensions()
+    extensions = image_extensions()
     files: list[str] = []
     labels: list[int] = []
     for label, name in enumerate(names):
@@ -104,13 +104,13 @@ def _list_classes(root: Path, part: str) -> tuple[list[str], list[str], list[int
         labels += [label] * len(found)
     for label in sorted(set(range(len(names))) - set(labels)):
         raise CnnexpError(
-            f"the class folder {folder / names[label]} has no pictures; put some there or remove the folder"
+            f"the class folder {folder / names[label]} has no images; put some there or remove the folder"
         )
     return names, files, labels
 
 
 def _files_under(folder: str, extensions: frozenset[str]) -> list[str]:
-    """Paths of the pictures in a folder and those below it, sorted; each folder once, wherever links lead."""
+    """Paths of the images in a folder and those below it, sorted; each folder once, wherever links lead."""
     found: list[str] = []
     seen: set[str] = set()
 
