@@ -11,12 +11,12 @@ from cnnexp.errors import CnnexpError
 
 if TYPE_CHECKING:
     from cnnexp.data.datamodule import ImageDataModule as ImageDataModule
+    from cnnexp.job.load import load_run as load_run
     from cnnexp.models.airbench import Airbench as Airbench
     from cnnexp.models.classifier import Classifier as Classifier
     from cnnexp.models.cnn import CNN as CNN
     from cnnexp.models.ffnn import FFNN as FFNN
     from cnnexp.models.vgg16 import VGG16 as VGG16
-    from cnnexp.tasks.load import load_run as load_run
 
 __version__ = "0.1.0"
 
@@ -27,7 +27,7 @@ _HOME = {
     "FFNN": "cnnexp.models.ffnn",
     "ImageDataModule": "cnnexp.data.datamodule",
     "VGG16": "cnnexp.models.vgg16",
-    "load_run": "cnnexp.tasks.load",
+    "load_run": "cnnexp.job.load",
 }
 
 __all__ = ["CNN", "FFNN", "VGG16", "Airbench", "Classifier", "CnnexpError", "ImageDataModule", "load_run"]

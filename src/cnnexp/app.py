@@ -13,12 +13,14 @@ import hydra
 from omegaconf import DictConfig
 
 import cnnexp
-from cnnexp.command import plugins, ranks, recorded, resolvers, sweep
+from cnnexp.command import plugins, recorded, resolvers
 from cnnexp.command.arguments import check_flags, flags_first
 from cnnexp.command.explain import ANSWERED, explain
 from cnnexp.disk import cant_write
 from cnnexp.errors import CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
+from cnnexp.job import ranks
+from cnnexp.sweeps import sweep
 
 FAILED, MISTAKE = 1, 2
 
@@ -36,7 +38,7 @@ def config_folder() -> Path:
 @hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
 def job(config: DictConfig) -> float | None:
     """Do one job: the one of a run, or one of a sweep's; return how good it was."""
-    from cnnexp.tasks.job import run_job
+    from cnnexp.job.job import run_job
 
     # Hydra has read what we put together; Lightning starts further processes of a run by typing the same again
     if _typed is not None:

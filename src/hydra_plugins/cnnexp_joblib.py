@@ -41,7 +41,7 @@ class CnnexpJoblibLauncher(Launcher):
         from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
         from joblib import effective_n_jobs
 
-        from cnnexp.command import sweep, workers
+        from cnnexp.sweeps import sweep, workers
 
         if not job_overrides:
             return []

@@ -40,7 +40,7 @@ class CnnexpOptunaSweeper(Sweeper):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives every sweeper."""
-        from cnnexp.command.search import Search
+        from cnnexp.sweeps.search import Search
 
         self._search = Search(config, hydra_context, task_function)
 
@@ -57,7 +57,7 @@ class TrialLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run the trials and return what each returned."""
-        from cnnexp.command import search
+        from cnnexp.sweeps import search
 
         assert search.current is not None
         return search.current.launch(job_overrides)

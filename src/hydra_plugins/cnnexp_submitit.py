@@ -1,11 +1,11 @@
 """submitit's launchers as a sweep of ours uses them; Hydra takes plugins from this namespace alone.
 
-`cnnexp.command.cluster` puts them in the place of the plugin's own.
+`cnnexp.sweeps.cluster` puts them in the place of the plugin's own.
 """
 
 import contextlib
 
-from cnnexp.command.cluster import Elsewhere
+from cnnexp.sweeps.cluster import Elsewhere
 
 with contextlib.suppress(ImportError):  # the plugin is an extra
     from hydra_plugins.hydra_submitit_launcher.submitit_launcher import LocalLauncher, SlurmLauncher

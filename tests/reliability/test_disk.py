@@ -13,7 +13,7 @@ import pytest
 from tasks.test_resume import identical, the_run
 
 from cnnexp.app import run
-from cnnexp.tasks.job import Job
+from cnnexp.job.job import Job
 from cnnexp.training.callbacks import SeedSteps
 from cnnexp.training.checkpoints import WholeCheckpointIO
 from cnnexp.training.loggers import CsvLogger, TensorBoardLogger, TerminalLogger

@@ -8,8 +8,8 @@ import lightning as L
 import pytest
 
 from cnnexp import CNN
+from cnnexp.job import job
 from cnnexp.models.classifier import Classifier
-from cnnexp.tasks import job
 
 SMALL = ["model.channels=[4]", "model.hidden=[8]", "trainer.limit_train_batches=2"]
 

@@ -9,14 +9,14 @@ from annotated_types import Ge
 from torch import Tensor
 
 from cnnexp.inspection.activations import record_activations, strongest_channels
+from cnnexp.job.build import quiet_lightning
+from cnnexp.job.figures import save_figures
+from cnnexp.job.job import Job
+from cnnexp.job.subject import choose_image, load_trained, said_of, untrained
 from cnnexp.models.shapes import show
 from cnnexp.reports.activations import draw_activations
 from cnnexp.reports.columns import in_columns
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import quiet_lightning
-from cnnexp.tasks.figures import save_figures
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.subject import choose_image, load_trained, said_of, untrained
 
 log = logging.getLogger(__name__)
 

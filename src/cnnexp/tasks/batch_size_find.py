@@ -5,15 +5,15 @@ from typing import Annotated
 
 from annotated_types import Ge
 
+from cnnexp.command.typed import command_with
 from cnnexp.errors import CnnexpError
+from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+from cnnexp.job.figures import save_figures
+from cnnexp.job.job import Job
+from cnnexp.job.optimization import build_optimization
 from cnnexp.reports.csv_file import write_csv
 from cnnexp.reports.tables import shown
 from cnnexp.reports.tuning import draw_batch_sizes
-from cnnexp.tasks.build import build_data, build_model, build_trainer, quiet_lightning
-from cnnexp.tasks.figures import save_figures
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.optimization import build_optimization
-from cnnexp.tasks.typed import command_with
 from cnnexp.training.batch_sizes import StepTimer, scale_batch_size
 
 log = logging.getLogger(__name__)

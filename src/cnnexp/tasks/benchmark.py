@@ -12,11 +12,11 @@ import torch.nn.functional as F
 from annotated_types import Ge
 
 from cnnexp.data.datamodule import ImageDataModule
+from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+from cnnexp.job.job import Job
+from cnnexp.job.optimization import build_optimization
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import build_data, build_model, build_trainer, quiet_lightning
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import SeedSteps
 
 log = logging.getLogger(__name__)

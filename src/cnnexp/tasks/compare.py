@@ -12,21 +12,21 @@ import lightning as L
 import torch.nn.functional as F
 from annotated_types import Ge
 
+from cnnexp.command.typed import typed
 from cnnexp.data.preprocessing import Preprocessing, read_data_state
 from cnnexp.errors import CnnexpError
 from cnnexp.evaluation.cost import multiply_adds, seconds_per_thousand
 from cnnexp.evaluation.intervals import holm, mcnemar, wilson_interval
 from cnnexp.evaluation.predictions import Predictions, predict_test
+from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.figures import save_figures
+from cnnexp.job.find_runs import find_runs, require_same_test
+from cnnexp.job.job import Job
+from cnnexp.job.load import LoadedRun, load_run
 from cnnexp.reports.comparison import comparison_table, draw_comparison, pairs_table
 from cnnexp.reports.csv_file import write_csv
 from cnnexp.reports.tables import shown
 from cnnexp.runs import read_result
-from cnnexp.tasks.build import build_trainer, quiet_lightning
-from cnnexp.tasks.figures import save_figures
-from cnnexp.tasks.find_runs import find_runs, require_same_test
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.load import LoadedRun, load_run
-from cnnexp.tasks.typed import typed
 
 log = logging.getLogger(__name__)
 

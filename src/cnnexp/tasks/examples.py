@@ -6,12 +6,12 @@ from typing import Literal
 
 import torch
 
+from cnnexp.job.build import build_data
+from cnnexp.job.figures import save_figures
+from cnnexp.job.job import Job
 from cnnexp.reports.columns import in_columns
 from cnnexp.reports.examples import draw_examples
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import build_data
-from cnnexp.tasks.figures import save_figures
-from cnnexp.tasks.job import Job
 
 log = logging.getLogger(__name__)
 

@@ -13,11 +13,11 @@ from torch.export import Dim
 
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.errors import CnnexpError
+from cnnexp.job.build import quiet_lightning
+from cnnexp.job.job import Job
+from cnnexp.job.subject import load_trained
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import quiet_lightning
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.subject import load_trained
 
 log = logging.getLogger(__name__)
 

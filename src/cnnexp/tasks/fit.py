@@ -12,18 +12,18 @@ from lightning.pytorch.callbacks import WeightAveraging
 from omegaconf import DictConfig, OmegaConf
 
 import cnnexp
-from cnnexp.command import ranks
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
+from cnnexp.job import ranks
+from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+from cnnexp.job.job import Job
+from cnnexp.job.optimization import build_optimization
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
 from cnnexp.reports.verdicts import best_row
 from cnnexp.runs import write_whole
-from cnnexp.tasks.build import build_data, build_model, build_trainer, quiet_lightning
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
 from cnnexp.training.checkpoints import BEST, FOLDER, checkpoint_callbacks
 from cnnexp.training.compilation import Compile

@@ -9,15 +9,15 @@ from torch import nn
 from torch.nn import functional as F
 
 from cnnexp.inspection.kernels import first_kernels, largest_kernels
+from cnnexp.job.build import quiet_lightning
+from cnnexp.job.figures import save_figures
+from cnnexp.job.job import Job
+from cnnexp.job.load import load_run
+from cnnexp.job.subject import untrained
 from cnnexp.models.shapes import show
 from cnnexp.reports.columns import in_columns
 from cnnexp.reports.kernels import draw_kernels
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import quiet_lightning
-from cnnexp.tasks.figures import save_figures
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.load import load_run
-from cnnexp.tasks.subject import untrained
 
 log = logging.getLogger(__name__)
 

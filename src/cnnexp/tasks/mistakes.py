@@ -15,14 +15,14 @@ from cnnexp.evaluation.mistakes import (
     rates,
 )
 from cnnexp.evaluation.predictions import Predictions, predict_test
+from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.figures import save_figures
+from cnnexp.job.job import Job
+from cnnexp.job.load import load_for
 from cnnexp.reports.csv_file import write_csv
 from cnnexp.reports.gallery import draw_gallery
 from cnnexp.reports.mistakes import draw_calibration, draw_class_accuracy, draw_confusion
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import build_trainer, quiet_lightning
-from cnnexp.tasks.figures import save_figures
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.load import load_for
 
 log = logging.getLogger(__name__)
 

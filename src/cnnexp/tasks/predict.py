@@ -14,15 +14,15 @@ from cnnexp.data.find_images import find_images
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.data.unlike import COLOURED, FAR, why_unlike
 from cnnexp.errors import CnnexpError
+from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.figures import save_figures
+from cnnexp.job.job import Job
+from cnnexp.job.subject import load_trained
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.csv_file import write_csv
 from cnnexp.reports.curves import VAL
 from cnnexp.reports.gallery import draw_gallery
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import build_trainer, quiet_lightning
-from cnnexp.tasks.figures import save_figures
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.subject import load_trained
 
 log = logging.getLogger(__name__)
 

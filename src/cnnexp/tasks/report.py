@@ -10,9 +10,9 @@ from pydantic import AfterValidator
 from pydantic_core import PydanticCustomError
 
 from cnnexp.errors import CnnexpError
+from cnnexp.job.job import Job
 from cnnexp.reports.records import is_run, sweep_runs
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.job import Job
 
 log = logging.getLogger(__name__)
 

@@ -10,15 +10,15 @@ from torch import Tensor
 from cnnexp.command.explain import nearest
 from cnnexp.errors import CnnexpError
 from cnnexp.inspection.saliency import enlarge, grad_cam, gradient_times_input, last_map
+from cnnexp.job.build import quiet_lightning
+from cnnexp.job.figures import save_figures
+from cnnexp.job.job import Job
+from cnnexp.job.subject import choose_image, load_trained, said_of
 from cnnexp.models.classifier import Classifier
 from cnnexp.models.shapes import show
 from cnnexp.reports.columns import in_columns
 from cnnexp.reports.saliency import Saliency, draw_saliency
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import quiet_lightning
-from cnnexp.tasks.figures import save_figures
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.subject import choose_image, load_trained, said_of
 
 log = logging.getLogger(__name__)
 

@@ -16,6 +16,10 @@ from cnnexp.data.sources import SHAPES
 from cnnexp.errors import CnnexpError
 from cnnexp.inspection.scaling import SIDES, parameters_by_size
 from cnnexp.inspection.summary import summarize
+from cnnexp.job.build import build_data, build_model
+from cnnexp.job.figures import save_figures
+from cnnexp.job.job import Job
+from cnnexp.job.load import checkpoint_path
 from cnnexp.models.classifier import Classifier
 from cnnexp.models.cnn import CNN
 from cnnexp.models.ffnn import FFNN
@@ -23,10 +27,6 @@ from cnnexp.models.vgg16 import VGG16
 from cnnexp.reports.layers import layer_table, write_layers
 from cnnexp.reports.scaling import draw_scaling, scaling_table, write_scaling
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.build import build_data, build_model
-from cnnexp.tasks.figures import save_figures
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.load import checkpoint_path
 
 log = logging.getLogger(__name__)
 

@@ -2,10 +2,10 @@
 
 import logging
 
+from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.job import Job
+from cnnexp.job.load import load_for
 from cnnexp.reports.tables import final_table
-from cnnexp.tasks.build import build_trainer, quiet_lightning
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.load import load_for
 from cnnexp.training.callbacks import StopOnSignal
 
 log = logging.getLogger(__name__)

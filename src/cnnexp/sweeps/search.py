@@ -12,16 +12,16 @@ from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnnexp.command import sweep
-from cnnexp.command.claim import check_jobs, quoted
 from cnnexp.command.recorded import without_hydra
 from cnnexp.command.resolvers import claim, job_folder
-from cnnexp.command.search_space import fixed, overrides_of, probes
-from cnnexp.command.study import FOLDER, HOST, PROCESS, Process, lock_of, open_study, settle, url_of_own
 from cnnexp.errors import CnnexpError, StopSweep
+from cnnexp.job.start import check_jobs, quoted
 from cnnexp.reports.search import SEARCH, described
 from cnnexp.reports.tables import shown
 from cnnexp.runs import differences, write_json
+from cnnexp.sweeps import sweep
+from cnnexp.sweeps.search_space import fixed, overrides_of, probes
+from cnnexp.sweeps.study import FOLDER, HOST, PROCESS, Process, lock_of, open_study, settle, url_of_own
 
 log = logging.getLogger(__name__)
 

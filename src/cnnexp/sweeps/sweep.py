@@ -130,8 +130,8 @@ def again_in(folder: Path, composed: DictConfig) -> list[str] | None:
 
     Raises CnnexpError where the job's settings are no longer those that it was started with.
     """
-    from cnnexp.command.claim import quoted
     from cnnexp.command.recorded import changed_since
+    from cnnexp.job.start import quoted
 
     changed = changed_since(folder, composed) if has_record(folder) else []
     if changed:
@@ -152,7 +152,7 @@ def has_record(folder: Path) -> bool:
 def go_on(folder: Path) -> list[str] | None:
     """Return the overrides that make a job go on in its folder: none before its first start, None if complete."""
     from cnnexp import runs
-    from cnnexp.command.claim import quoted
+    from cnnexp.job.start import quoted
 
     if not has_record(folder):
         return []

@@ -9,9 +9,9 @@ from pathlib import Path
 import torch
 
 from cnnexp.errors import CnnexpError
+from cnnexp.job.load import LoadedRun
 from cnnexp.reports.tables import shown
 from cnnexp.runs import read_result
-from cnnexp.tasks.load import LoadedRun
 
 log = logging.getLogger(__name__)
 

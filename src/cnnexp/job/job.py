@@ -14,11 +14,12 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import runs
-from cnnexp.command import claim, ranks, sweep
 from cnnexp.command.check import check
 from cnnexp.disk import cant_write, quiet_threads, reserve
 from cnnexp.errors import CantWrite, CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted
+from cnnexp.job import ranks, start
+from cnnexp.sweeps import sweep
 
 log = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ def run_job(config: DictConfig) -> float | None:
                     raise StopSweep from error
             elif isinstance(error, CnnexpError):
                 if config.resume is None and not isinstance(error, CantWrite):
-                    claim.give_back(job.folder)
+                    start.give_back(job.folder)
                 raise Refused from error
             else:
                 raise

@@ -16,9 +16,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from cnnexp import runs
-from cnnexp.command.sweep import OBJECTIVE
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.reports.search import quiet_optuna
+from cnnexp.sweeps.sweep import OBJECTIVE
 
 FOLDER, PROCESS, HOST = "cnnexp.folder", "cnnexp.process", "cnnexp.host"
 """What a study and its trials are marked with: where they lie, the lock of the process at work, its machine."""

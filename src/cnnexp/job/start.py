@@ -12,11 +12,13 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
-from cnnexp.command import cluster, plugins, ranks, sweep
+from cnnexp.command import plugins
 from cnnexp.command.recorded import changed_since, settings_of
 from cnnexp.command.resolvers import claim
 from cnnexp.errors import CnnexpError, Refused
+from cnnexp.job import ranks
 from cnnexp.runs import write_whole
+from cnnexp.sweeps import cluster, sweep
 
 _made: dict[Path, list[Path]] = {}
 """The folders that this process claimed, and what it had to make above each, the nearest first."""
@@ -37,7 +39,7 @@ class ClaimFolders(Callback):
             if config.hydra.runtime.choices.task == "fit":
                 # what only torch and Lightning know to refuse, while there is no folder yet; torch alone is there
                 # in half the time
-                from cnnexp.tasks.optimization import build_optimization
+                from cnnexp.job.optimization import build_optimization
 
                 build_optimization(config)
                 from cnnexp.tasks.fit import rehearse
@@ -64,7 +66,7 @@ class ClaimFolders(Callback):
             cluster.prepare(config)
             jobs = sweep.jobs_of(config, loader)
             if plugins.is_search(config):
-                from cnnexp.command.search import begin_search
+                from cnnexp.sweeps.search import begin_search
 
                 begin_search(config, loader, lambda: self._claim(config, "hydra.sweep.dir").resolve())
             else:

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 from matplotlib.figure import Figure
 
+from cnnexp.job.job import Job
 from cnnexp.reports.figures import png
-from cnnexp.tasks.job import Job
 from cnnexp.training.loggers import TensorBoardLogger
 
 

@@ -16,12 +16,12 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig
 
-from cnnexp.command import ranks
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
+from cnnexp.job import ranks
+from cnnexp.job.optimization import build_optimization
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.tables import shown
-from cnnexp.tasks.optimization import build_optimization
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
 from cnnexp.training.profiler import NoProfiler, profiler_into

@@ -14,12 +14,12 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict, read_write
 
-from cnnexp.command import sweep
 from cnnexp.command.arguments import value_of
 from cnnexp.command.resolvers import claim, job_folder
-from cnnexp.command.slurm import LOGS, Ends, check_slurm, last_line, refuse_while_queued
 from cnnexp.errors import CnnexpError, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
+from cnnexp.sweeps import sweep
+from cnnexp.sweeps.slurm import LOGS, Ends, check_slurm, last_line, refuse_while_queued
 
 _PLUGIN = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
 _OURS = "hydra_plugins.cnnexp_submitit.Cnnexp"
@@ -109,7 +109,7 @@ class Elsewhere:
         import submitit
         from hydra.core.singleton import Singleton
 
-        from cnnexp.command.claim import quoted
+        from cnnexp.job.start import quoted
 
         numbers = range(first, first + len(names))
         arguments = {

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.errors import CnnexpError
+from cnnexp.job.build import build_data, build_model
+from cnnexp.job.job import Job
+from cnnexp.job.load import LoadedRun, load_run
 from cnnexp.models.classifier import Classifier
-from cnnexp.tasks.build import build_data, build_model
-from cnnexp.tasks.job import Job
-from cnnexp.tasks.load import LoadedRun, load_run
 
 
 @dataclass(frozen=True)

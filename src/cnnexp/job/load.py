@@ -11,9 +11,9 @@ from cnnexp.command.recorded import read_record
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.preprocessing import read_data_state
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.job.build import build_data
+from cnnexp.job.job import Job
 from cnnexp.models.classifier import Classifier
-from cnnexp.tasks.build import build_data
-from cnnexp.tasks.job import Job
 from cnnexp.training.checkpoints import BEST, FOLDER, LAST
 
 

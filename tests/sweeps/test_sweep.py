@@ -10,9 +10,9 @@ from hydra.core.global_hydra import GlobalHydra
 
 from cnnexp.app import config_folder
 from cnnexp.command.check import check
-from cnnexp.command.claim import check_jobs
-from cnnexp.command.sweep import Sweep, duration, jobs_of
 from cnnexp.errors import CnnexpError
+from cnnexp.job.start import check_jobs
+from cnnexp.sweeps.sweep import Sweep, duration, jobs_of
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
 STUDIES = sorted(

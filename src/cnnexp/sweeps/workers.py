@@ -17,8 +17,8 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig
 
-from cnnexp.command import sweep
 from cnnexp.interrupts import Interrupted, answer_signals
+from cnnexp.sweeps import sweep
 
 PATIENCE = 2
 """Signals that are waited for: the first one's save, the second one's end; a third ends everything at once."""

@@ -1,0 +1,1 @@
+"""One job, from its lock to its result.json."""

@@ -1,0 +1,1 @@
+"""Many jobs: grids, searches, clusters, and sweeps that are resumed."""
