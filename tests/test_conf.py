@@ -8,8 +8,8 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
-from cnnexp.app import config_folder
 from cnnexp.command.check import check
+from cnnexp.command.resolvers import config_folder
 
 CONF = config_folder()
 GROUPS = sorted(path for path in CONF.iterdir() if path.is_dir())

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from cnnexp.errors import CnnexpError
+from cnnexp.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from cnnexp.data.datamodule import ImageDataModule as ImageDataModule
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
     from cnnexp.models.cnn import CNN as CNN
     from cnnexp.models.ffnn import FFNN as FFNN
     from cnnexp.models.vgg16 import VGG16 as VGG16
-
-__version__ = "0.1.0"
 
 _HOME = {
     "Airbench": "cnnexp.models.airbench",

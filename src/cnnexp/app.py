@@ -7,12 +7,11 @@ answered without torch.
 import contextlib
 import os
 import sys
-from pathlib import Path
 
-import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from omegaconf import DictConfig
 
-import cnnexp
 from cnnexp.command import plugins, recorded, resolvers
 from cnnexp.command.arguments import check_flags, flags_first
 from cnnexp.command.explain import ANSWERED, explain
@@ -21,33 +20,27 @@ from cnnexp.errors import CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
 from cnnexp.job import ranks
 from cnnexp.sweeps import sweep
+from cnnexp.version import __version__
 
 FAILED, MISTAKE = 1, 2
 
-_typed: list[str] | None = None
+CONF = str(resolvers.config_folder())
+"""Where Hydra finds conf/. An absolute path: a relative one turns into a package's when a worker imports `job`."""
 
 
-def config_folder() -> Path:
-    """Return conf/: inside the package where it was installed, beside src/ in a checkout."""
-    package = Path(__file__).parent
-    inside = package / "conf"
-    return inside if inside.is_dir() else package.parents[1] / "conf"
-
-
-# an absolute path: a relative one would turn into a package's, once this function is imported from elsewhere
-@hydra.main(version_base="1.3", config_path=str(config_folder()), config_name="config")
 def job(config: DictConfig) -> float | None:
-    """Do one job: the one of a run, or one of a sweep's; return how good it was."""
+    """Do one job, a run's only one or one of a sweep's; return its validation accuracy, where it has one."""
+    if HydraConfig.get().mode == RunMode.MULTIRUN:
+        from cnnexp.sweeps.jobs import run_job_of_sweep
+
+        return run_job_of_sweep(config)
     from cnnexp.job.job import run_job
 
-    # Hydra has read what we put together; Lightning starts further processes of a run by typing the same again
-    if _typed is not None:
-        sys.argv = _typed
-    return run_job(config)
+    return run_job(config)[sweep.OBJECTIVE]
 
 
 resolvers.register()
-plugins.prefer_files_of(config_folder())
+plugins.prefer_files_of(resolvers.config_folder())
 plugins.copy_lightly()
 
 
@@ -59,25 +52,25 @@ def main() -> None:
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit status; the arguments are those after the program's name."""
     if "--version" in arguments:
-        print(f"cnnexp {cnnexp.__version__}")
+        print(f"cnnexp {__version__}")
         return 0
-    global _typed
-    typed, sweep.current = sys.argv, None
-    _typed = [typed[0], *arguments]
+    sweep.current = None
     give_signals_back, put_environment_back = raise_on_signals(), ranks.begin()
+    typed = sys.argv
+    sys.argv = [typed[0], *arguments]  # what Lightning types again to start a run's further processes
     # errors come to us as they are; otherwise Hydra prints them itself and exits with 1
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         check_flags(arguments)
-        ordered = flags_first(arguments)
-        name = None
+        name = "config"
         if (folder := recorded.sweep_to_resume(arguments)) is not None:
-            ordered = flags_first(sweep.arguments_of(folder, arguments))
+            from cnnexp.sweeps.resume import arguments_of
+
+            arguments = arguments_of(folder, arguments)
             sweep.current = sweep.Sweep(folder, resumed=True)
         else:
-            name = recorded.use_record(arguments)
-        sys.argv = [typed[0], *(["--config-name", name] if name else []), *ordered]
-        job()
+            name = recorded.use_record(arguments) or name
+        compose_and_run(flags_first(arguments), name)
         return FAILED if sweep.current is not None and sweep.end(sweep.current) else 0
     except Refused as refused:
         cause = refused.__cause__
@@ -122,6 +115,18 @@ def run(arguments: list[str]) -> int:
         sys.argv = typed
         put_environment_back()
         give_signals_back()
+
+
+def compose_and_run(arguments: list[str], name: str) -> None:
+    """Have Hydra read arguments, compose the settings that ``name`` is the root of, and run the job or jobs."""
+    # what `hydra.main` does, but with arguments of ours: it takes them from sys.argv
+    from hydra import version
+    from hydra._internal.utils import _run_hydra, get_args_parser
+
+    version.setbase("1.3")
+    parser = get_args_parser()
+    parsed = parser.parse_args(arguments)
+    _run_hydra(args=parsed, args_parser=parser, task_function=job, config_path=CONF, config_name=name)
 
 
 def _say(text: str, status: int = MISTAKE) -> int:

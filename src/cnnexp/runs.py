@@ -5,8 +5,9 @@ import hashlib
 import json
 import os
 import platform
+import shutil
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,15 @@ from filelock import FileLock, Timeout
 from cnnexp.errors import CnnexpError
 
 RESULT = "result.json"
-FREE_TO_CHANGE = (
-    "name", "run", "resume", "fail_fast", "logger", "trainer.max_epochs", "trainer.accelerator", "trainer.devices",
-    "trainer.num_nodes", "trainer.strategy", "data.root", "data.num_workers",
+ELSEWHERE = (
+    "name", "run", "resume", "checkpoint", "fail_fast", "task", "logger", "trainer.accelerator", "trainer.devices",
+    "trainer.num_nodes", "trainer.strategy", "trainer.enable_progress_bar", "trainer.profiler", "data.root",
+    "data.num_workers", "data.device", "data.eval_batch_size", "data.mirrors", "callbacks.save_every",
 )  # fmt: skip
-"""Settings that don't make it another experiment: a resume may change them."""
+"""Settings that say where, how comfortably and for whom something runs: with others it is the same experiment."""
+FREE_TO_CHANGE = (*ELSEWHERE, "trainer.max_epochs")
+"""Settings that a resume may change: a longer run is the same one, gone on with."""
+_START_UP_FILES = {".hydra", "run.log", "result.json"}
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")
 
 
@@ -72,6 +77,43 @@ def read_json(path: Path) -> dict[str, Any] | None:
         return None
     except (OSError, ValueError) as error:
         raise CnnexpError(f"{path} can't be read: {error}") from None
+
+
+def claim(folder: Path) -> Path:
+    """Make a new folder, called ``folder`` or else ``folder-2``, ``-3`` …: no two processes get the same.
+
+    Raises OSError where the folder can't be made for another reason than that it is there.
+    """
+    number = 1
+    while True:
+        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
+        # each time: another process may just have given back its own, and what was empty above it
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            candidate.mkdir()
+        except FileNotFoundError:
+            continue
+        except FileExistsError:
+            number += 1
+        else:
+            return candidate
+
+
+def give_back(folder: Path, made_for_it: Sequence[Path]) -> None:
+    """Remove a run's folder if only start-up files are in it.
+
+    A mistake that is found only once the data are there then leaves no more behind than one that is found before.
+
+    Args:
+        folder: the run's.
+        made_for_it: the folders above it that were made with it, the nearest first; empty ones are removed too.
+    """
+    if not {path.name for path in folder.iterdir()} <= _START_UP_FILES:
+        return
+    shutil.rmtree(folder)
+    with contextlib.suppress(OSError):  # somebody else's run is in it by now
+        for parent in made_for_it:
+            parent.rmdir()
 
 
 def _lock_of(folder: Path) -> FileLock:

@@ -16,7 +16,7 @@ class CnnexpSweeper(BasicSweeper):
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         """Return the overrides of the next jobs."""
-        from cnnexp.sweeps.sweep import left_to_do
+        from cnnexp.sweeps.resume import left_to_do
 
         assert self.config is not None
         assert self.hydra_context is not None

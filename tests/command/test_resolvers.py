@@ -6,7 +6,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cnnexp.command.resolvers import claim, claim_job, data_root, first_of, job_folder
+from cnnexp.command.resolvers import claim_job, data_root, first_of, job_folder
+from cnnexp.runs import claim
 
 
 def test_ordinary_overrides_are_the_folders_name_unaltered():

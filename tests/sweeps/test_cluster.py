@@ -10,7 +10,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from waiting import epochs, same_weights, statuses, until
 
-from cnnexp.app import config_folder
+from cnnexp.command.resolvers import config_folder
 
 pytest.importorskip("submitit", reason='pip install "cnnexp[slurm]"')
 

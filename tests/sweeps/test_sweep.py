@@ -8,11 +8,11 @@ import torch
 from hydra import compose, initialize_config_dir
 from hydra.core.global_hydra import GlobalHydra
 
-from cnnexp.app import config_folder
 from cnnexp.command.check import check
+from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
-from cnnexp.job.start import check_jobs
-from cnnexp.sweeps.sweep import Sweep, duration, jobs_of
+from cnnexp.sweeps.grid import check_jobs, jobs_of
+from cnnexp.sweeps.sweep import Sweep, duration
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
 STUDIES = sorted(

@@ -58,3 +58,9 @@ def value_of(key: str, arguments: Sequence[str]) -> str | None:
         raise CnnexpError(f"{key} can't be swept over; give one value")
     value = override.value()
     return None if value is None else str(value)
+
+
+def quoted(text: str) -> str:
+    """Return a text as Hydra's override grammar quotes it."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{escaped}'"

@@ -17,6 +17,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from cnnexp.command.explain import nearest
 from cnnexp.command.recorded import without_hydra
+from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
 # modules of ours that import a package which isn't always there: its name, and the extra that installs it
@@ -71,8 +72,6 @@ def check(config: DictConfig) -> None:
 
 def _typed_into(config: DictConfig) -> set[str] | None:
     """Return the groups that an override changes a value of; None where the shipped conf/ isn't all there is."""
-    from cnnexp.app import config_folder
-
     if "hydra" not in config or config.hydra.job.config_name != "config":
         return None
     folders = {source.path for source in config.hydra.runtime.config_sources if source.schema == "file"}

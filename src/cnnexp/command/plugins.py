@@ -42,6 +42,15 @@ def copy_lightly() -> None:
     ConfigStore.__deepcopy__ = copied  # type: ignore[attr-defined]
 
 
+def refuse_launcher(config: DictConfig) -> None:
+    """Raise CnnexpError where a launcher was typed for a single run, which Hydra starts without any."""
+    typed = [override for override in config.hydra.overrides.hydra if override.startswith("hydra/launcher=")]
+    if typed and not typed[-1].endswith("=basic"):
+        raise CnnexpError(
+            f"{typed[-1]} is for sweeps, and this is a single run; add -m, it may be a sweep of one job"
+        )
+
+
 def check_plugins(config: DictConfig) -> None:
     """Raise CnnexpError for a launcher or sweeper of ours that isn't there or is given what it doesn't take."""
     from cnnexp.command.check import check_arguments

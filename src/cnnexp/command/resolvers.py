@@ -9,7 +9,16 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
+from cnnexp.runs import claim
+
 LONGEST_JOB_FOLDER = 100
+
+
+def config_folder() -> Path:
+    """Return conf/: inside the package where it was installed, beside src/ in a checkout."""
+    package = Path(__file__).parents[1]
+    inside = package / "conf"
+    return inside if inside.is_dir() else package.parents[1] / "conf"
 
 
 def first_of(*values: Any) -> Any:
@@ -47,26 +56,6 @@ def job_folder(overrides: str) -> str:
         return "job"
     digest = hashlib.sha256(overrides.encode()).hexdigest()[:8]
     return f"{name[: LONGEST_JOB_FOLDER - 9]}-{digest}"
-
-
-def claim(folder: Path) -> Path:
-    """Make a new folder, called ``folder`` or else ``folder-2``, ``-3`` …: no two processes get the same.
-
-    Raises OSError where the folder can't be made for another reason than that it is there.
-    """
-    number = 1
-    while True:
-        candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        # each time: another process may just have given back its own, and what was empty above it
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            candidate.mkdir()
-        except FileNotFoundError:
-            continue
-        except FileExistsError:
-            number += 1
-        else:
-            return candidate
 
 
 def claim_job(sweep: str, overrides: str) -> str:

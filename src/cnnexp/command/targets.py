@@ -14,6 +14,7 @@ from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 
 from cnnexp.command.arguments import flags_first, value_of
+from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
 _OPTIMIZER = re.compile(r"torch\.optim\.[A-Z][A-Za-z]*")
@@ -96,7 +97,7 @@ def trusted_by_this_job() -> frozenset[str]:
 def _may_call(name: Any, trusted: Collection[str]) -> bool:
     if not isinstance(name, str):
         return False
-    return name in named_in(_shipped()) or name in trusted or _OPTIMIZER.fullmatch(name) is not None
+    return name in named_in(config_folder()) or name in trusted or _OPTIMIZER.fullmatch(name) is not None
 
 
 def _trusted(folders: Iterable[Path], overrides: Sequence[str]) -> frozenset[str]:
@@ -120,12 +121,6 @@ def named_in(folder: Path) -> frozenset[str]:
             continue  # Hydra says what is wrong with it, if it is used
         names |= {value for _, key, value in _walk(content, "") if key == "_target_" and isinstance(value, str)}
     return frozenset(names)
-
-
-def _shipped() -> Path:
-    from cnnexp.app import config_folder
-
-    return config_folder()
 
 
 def _walk(node: Any, path: str) -> Iterator[tuple[str, str, Any]]:

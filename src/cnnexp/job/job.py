@@ -3,7 +3,7 @@
 import contextlib
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,10 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import runs
-from cnnexp.command.check import check
 from cnnexp.disk import cant_write, quiet_threads, reserve
-from cnnexp.errors import CantWrite, CnnexpError, Refused, StopSweep
+from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
-from cnnexp.job import ranks, start
-from cnnexp.sweeps import sweep
+from cnnexp.job import ranks
 
 log = logging.getLogger(__name__)
 
@@ -56,18 +54,21 @@ class Job:
         return {str(key): value for key, value in plain.items()}
 
 
-def run_job(config: DictConfig) -> float | None:
-    """Do the task that the settings name, in the folder that Hydra was given for it.
+def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> dict[str, Any]:
+    """Do the task that the settings name, in the folder that Hydra was given for it, and return its result.json.
 
-    A job of a sweep that fails says so in its own folder and lets the others go on, but for one that the disk
-    failed; a single job raises.
+    However the task ends, the folder says so.
 
-    Returns the validation accuracy, which a search looks for the highest of; None where there is none, or the
-    job failed.
+    Args:
+        config: the job's settings.
+        first: called before the task; what it raises is told as the task's own failure.
+
+    Raises:
+        CnnexpError: for a mistake, or a disk that can't be written.
+        Exception: for a bug.
+        Interrupted: where a signal ended the task.
     """
     hydra = HydraConfig.get()
-    in_sweep = hydra.mode == RunMode.MULTIRUN
-    whole = sweep.current
     job = Job(config, dict(hydra.runtime.choices), Path(hydra.runtime.output_dir), writes=ranks.is_first())
     if job.choices["task"] != "fit":
         ranks.use_one_process(config)
@@ -86,52 +87,40 @@ def run_job(config: DictConfig) -> float | None:
             config_hash=runs.config_hash(job.settings),
         )
         try:
-            if in_sweep:
-                _quiet_terminal()
-                if whole is not None:
-                    log.info("%s", whole.announce(job.folder.name, hydra.job.num + 1))
-                check(config)
+            if first is not None:
+                first()
             with quiet_threads():
                 instantiate(config.task)(job)
         except (Interrupted, KeyboardInterrupt):
             job.record(status="interrupted")
             raise
         except Exception as raised:
-            error = _told(raised, job, whole)
+            error = _told(raised, job, Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else job.folder)
             with contextlib.suppress(OSError):  # what went wrong is shown, even where it can't be written down
                 if room is not None:
                     room.unlink(missing_ok=True)
                 job.record(status="failed", error=f"{type(error).__name__}: {error}")
                 # to the log file only: what ends a single job is shown as its process ends
                 _log_to_file(raised)
-            if in_sweep:
-                with contextlib.suppress(OSError):
-                    log.error("failed: %s", error)
-                if config.fail_fast or isinstance(error, CantWrite):
-                    raise StopSweep from error
-            elif isinstance(error, CnnexpError):
-                if config.resume is None and not isinstance(error, CantWrite):
-                    start.give_back(job.folder)
-                raise Refused from error
-            else:
+            if error is raised:
                 raise
-        else:
-            job.record(status="completed")
-            if whole is not None and whole.workers > 1 and job.result[sweep.OBJECTIVE] is not None:
-                log.info("done: %s: val accuracy %.2f %%", job.folder.name, 100 * job.result[sweep.OBJECTIVE])
-        finally:
-            if whole is not None:
-                whole.finished(job.folder.name, job.result)
-    return job.result[sweep.OBJECTIVE] if job.result["status"] == "completed" else None
+            raise error from raised
+        job.record(status="completed")
+    return job.result
 
 
-def _told(error: Exception, job: Job, whole: sweep.Sweep | None) -> Exception:
-    """Return an error as it is shown: what the disk refused says what to do about it."""
+def _told(error: Exception, job: Job, whole: Path) -> Exception:
+    """Return an error as it is shown: what the disk refused says what to do about it.
+
+    Args:
+        error: what ended the job.
+        job: the job.
+        whole: the folder to go on with: the job's, or that of the sweep it belongs to.
+    """
     if isinstance(error, CnnexpError):
         return error
-    goes_on = job.choices["task"] == "fit"
-    folder = os.path.relpath(job.folder if whole is None else whole.folder)
-    return cant_write(error, job.folder, f"python -m cnnexp resume={folder}" if goes_on else "") or error
+    again = f"python -m cnnexp resume={os.path.relpath(whole)}" if job.choices["task"] == "fit" else ""
+    return cant_write(error, job.folder, again) or error
 
 
 @contextlib.contextmanager
@@ -142,13 +131,6 @@ def _kept_from_others(job: Job) -> Iterator[Path | None]:
         return
     with runs.held(job.folder), reserve(job.folder / ".hydra") as room:
         yield room
-
-
-def _quiet_terminal() -> None:
-    """Leave the terminal to the sweep: a job's own lines go to its run.log, warnings to both."""
-    for handler in logging.getLogger().handlers:
-        if not isinstance(handler, logging.FileHandler):
-            handler.addFilter(lambda record: record.name == __name__ or record.levelno >= logging.WARNING)
 
 
 def _log_to_file(error: Exception) -> None:

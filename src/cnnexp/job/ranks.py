@@ -23,17 +23,28 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FOLDER = "CNNEXP_FOLDER_OF_RANK_0"
-_LIGHTNINGS = ("MASTER_ADDR", "MASTER_PORT", "NODE_RANK", "LOCAL_RANK", "WORLD_SIZE", "OMP_NUM_THREADS")
+_SET_ON_THE_WAY = (
+    "HYDRA_FULL_ERROR",
+    "MASTER_ADDR",
+    "MASTER_PORT",
+    "NODE_RANK",
+    "LOCAL_RANK",
+    "WORLD_SIZE",
+    "OMP_NUM_THREADS",
+)
 _PATIENCE = timedelta(minutes=10)
 _WAIT_SECONDS = 15
 _REFUSED = "refused"
 _SEVERAL = ("ddp", "fsdp", "deepspeed")
 
 number = 0
-"""This process's rank, once ``meet`` has found it out."""
+"""This process's rank, once ``meet`` has found it out. Not an argument: it is a fact of the process, and the
+command's last line asks for it whatever went wrong before."""
 
-_launched = False  # by Lightning, as a further process of the command that was typed
-_store: Any = None  # lives as long as the process: the first one's serves the others
+_launched = False
+"""Whether Lightning started this process as a further one of the command that was typed; as ``number``."""
+_store: Any = None
+"""Where the first process tells the others its folder. Kept here because it must live as long as the process."""
 
 
 def is_first() -> bool:
@@ -44,11 +55,12 @@ def is_first() -> bool:
 def begin() -> Callable[[], None]:
     """Forget an earlier command's rank; return the function that puts the environment back.
 
-    Lightning notes the addresses of a job's processes there, which the next job must not take for its own.
+    Lightning notes the addresses of a job's processes there, which the next job must not take for its own, and
+    Hydra is told there to hand its errors on.
     """
     global number, _launched
     number, _launched = 0, FOLDER in os.environ
-    before = {name: os.environ.get(name) for name in (FOLDER, *_LIGHTNINGS)}
+    before = {name: os.environ.get(name) for name in (FOLDER, *_SET_ON_THE_WAY)}
 
     def put_back() -> None:
         for name, value in before.items():
@@ -194,28 +206,6 @@ def asks_for_several(trainer: DictConfig) -> bool:
     else:
         several = "," in str(devices) or (str(devices).isdigit() and int(devices) > 1)
     return several or trainer.get("num_nodes", 1) > 1
-
-
-def refuse_in_sweep(config: DictConfig) -> None:
-    """Raise CnnexpError for a job of several processes in a sweep."""
-    if config.hydra.runtime.choices.task == "fit" and asks_for_several(config.trainer):
-        _refuse()
-
-
-def refuse_to_start_in_sweep(trainer: "L.Trainer") -> None:
-    """Raise CnnexpError in a sweep's job that turns out to need several processes."""
-    from hydra.core.hydra_config import HydraConfig
-    from hydra.types import RunMode
-
-    if trainer.world_size > 1 and HydraConfig.get().mode == RunMode.MULTIRUN:
-        _refuse()
-
-
-def _refuse() -> None:
-    raise CnnexpError(
-        "a job of several processes can't be one of a sweep: each would start the whole sweep again.\n"
-        "Type one run a command (without -m), or trainer.devices=1 trainer.num_nodes=1"
-    )
 
 
 def refuse_typed(config: DictConfig) -> None:

@@ -14,11 +14,11 @@ from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
-import cnnexp
 from cnnexp.distributed import several, share_buffers, summed
 from cnnexp.errors import CnnexpError
 from cnnexp.models.metrics import LossAndAccuracy
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
+from cnnexp.version import __version__
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -170,7 +170,7 @@ class Classifier(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the epochs' numbers with the weights, and what there is of an epoch that isn't over."""
-        checkpoint["cnnexp_version"] = cnnexp.__version__
+        checkpoint["cnnexp_version"] = __version__
         checkpoint["history"] = self.history
         if self._in_epoch and self._batches_done() < self.trainer.num_training_batches:
             self._check_finite(self._batches_done() - 1)

@@ -5,16 +5,13 @@ from collections.abc import Hashable, Iterable, Mapping, Sequence
 from typing import Any
 
 from cnnexp.reports.records import RunRecord
+from cnnexp.runs import ELSEWHERE
 
 REPLICATES = ("seed", "data.seed")
 """Settings that make a repetition, not another configuration."""
-_NEVER = {*REPLICATES, "name", "run", "resume", "checkpoint", "task", "logger"}
-# where and how comfortably something ran doesn't make it another experiment, unless that was the question
-_ONLY_IF_TYPED = {
-    "trainer", "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
-    "trainer.enable_progress_bar", "trainer.profiler", "data.num_workers", "data.device", "data.eval_batch_size",
-    "data.mirrors",
-}  # fmt: skip
+_NEVER = {*REPLICATES, *(key for key in ELSEWHERE if "." not in key)}
+# not another experiment, unless that was the question
+_ONLY_IF_TYPED = {"trainer", *ELSEWHERE}
 
 
 def swept_settings(runs: Sequence[RunRecord]) -> list[str]:

@@ -14,25 +14,18 @@ from typing import Any
 from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig, open_dict, read_write
 
-from cnnexp.command.arguments import value_of
-from cnnexp.command.resolvers import claim, job_folder
+from cnnexp.command.arguments import quoted, value_of
+from cnnexp.command.resolvers import job_folder
 from cnnexp.errors import CnnexpError, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
+from cnnexp.runs import claim, read_result
 from cnnexp.sweeps import sweep
+from cnnexp.sweeps.resume import go_on, has_record
 from cnnexp.sweeps.slurm import LOGS, Ends, check_slurm, last_line, refuse_while_queued
 
 _PLUGIN = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
 _OURS = "hydra_plugins.cnnexp_submitit.Cnnexp"
 NOTHING = JobReturn(status=JobStatus.COMPLETED)
-
-
-def refuse_single_run(config: DictConfig) -> None:
-    """Raise CnnexpError where a launcher was typed for a single run, which Hydra starts without any."""
-    typed = [override for override in config.hydra.overrides.hydra if override.startswith("hydra/launcher=")]
-    if typed and not typed[-1].endswith("=basic"):
-        raise CnnexpError(
-            f"{typed[-1]} is for sweeps, and this is a single run; add -m, it may be a sweep of one job"
-        )
 
 
 def prepare(config: DictConfig) -> None:
@@ -51,7 +44,7 @@ def prepare(config: DictConfig) -> None:
 
 
 class Elsewhere:
-    """What our launchers do otherwise than submitit's plugin: a base to put before the plugin's launcher."""
+    """Overrides submitit's launcher: a base to put before it."""
 
     # what the plugin's launcher has
     _EXECUTOR: str
@@ -99,7 +92,7 @@ class Elsewhere:
             get_overrides_dirname(parsed, settings.exclude_keys, settings.item_sep, settings.kv_sep)
         )
         name, number = plain, 1
-        while name in taken or sweep.has_record(sweep.current.folder / name):
+        while name in taken or has_record(sweep.current.folder / name):
             number += 1
             name = f"{plain}-{number}"
         taken.add(name)
@@ -108,8 +101,6 @@ class Elsewhere:
     def _submit(self, names: Sequence[str], job_overrides: Sequence[Sequence[str]], first: int) -> list[Any]:
         import submitit
         from hydra.core.singleton import Singleton
-
-        from cnnexp.job.start import quoted
 
         numbers = range(first, first + len(names))
         arguments = {
@@ -156,14 +147,12 @@ class Elsewhere:
         return executor
 
     def _wait(self, jobs: Mapping[str, Any], whole: sweep.Sweep) -> dict[str, JobReturn]:
-        from cnnexp import runs
-
         returned: dict[str, JobReturn] = {}
         left, ends = dict(jobs), Ends(self._EXECUTOR == "slurm")
         while left:
             for name, job in ends.among(left):
                 del left[name]
-                result = runs.read_result(whole.folder / name) or {}
+                result = read_result(whole.folder / name) or {}
                 status = result.get("status", "never began")
                 outcome, why = _outcome(job)
                 # what didn't end well gave nothing back
@@ -189,7 +178,7 @@ class Elsewhere:
         raise_on_signals((signal.SIGINT, signal.SIGTERM, again))
         try:
             folder = self._folder(sweep_overrides)
-            going_on = sweep.go_on(folder)
+            going_on = go_on(folder)
             if going_on is None:
                 return NOTHING
             return super().__call__([*sweep_overrides, *going_on], *arguments)  # type: ignore[misc]

@@ -12,14 +12,16 @@ from hydra.core.utils import JobReturn
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from cnnexp.command.arguments import quoted
 from cnnexp.command.recorded import without_hydra
-from cnnexp.command.resolvers import claim, job_folder
+from cnnexp.command.resolvers import job_folder
 from cnnexp.errors import CnnexpError, StopSweep
-from cnnexp.job.start import check_jobs, quoted
 from cnnexp.reports.search import SEARCH, described
 from cnnexp.reports.tables import shown
-from cnnexp.runs import differences, write_json
+from cnnexp.runs import claim, differences, write_json
 from cnnexp.sweeps import sweep
+from cnnexp.sweeps.grid import check_jobs
+from cnnexp.sweeps.resume import again_in
 from cnnexp.sweeps.search_space import fixed, overrides_of, probes
 from cnnexp.sweeps.study import FOLDER, HOST, PROCESS, Process, lock_of, open_study, settle, url_of_own
 
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 RECORD = "multirun.yaml"
 current: "Search | None" = None
+"""The search at work. Not an argument: Optuna's plugin calls `note_trial` by its name and makes its launcher."""
 
 
 class Search:
@@ -108,7 +111,7 @@ class Search:
         jobs = []
         for trial in trials:
             job = [*(f"{key}={value}" for key, value in trial.params.items()), *self.fixed]
-            again = sweep.again_in(self._folder(trial), loader.load_sweep_config(self.config, job))
+            again = again_in(self._folder(trial), loader.load_sweep_config(self.config, job))
             jobs.append([*job, *(again or [])])
         for start in range(0, len(jobs), self.at_once):
             batch = slice(start, start + self.at_once)

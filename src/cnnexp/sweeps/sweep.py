@@ -1,21 +1,11 @@
-"""A sweep as a whole: its jobs, what is left of them, how far it is, and how it ended."""
+"""A sweep as a whole: how far it is, and how it ended."""
 
 import os
 import sys
 import time
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
-from yaml import YAMLError
-
-from cnnexp.command.resolvers import job_folder
-from cnnexp.command.targets import refuse_strange_overrides, trusted_by
-from cnnexp.errors import CnnexpError, first_line
-from cnnexp.runs import RESULT
 
 OBJECTIVE = "val_accuracy"
 """What a job's result says of how good its settings are."""
@@ -85,6 +75,8 @@ class Sweep:
 
 
 current: Sweep | None = None
+"""This process's sweep. Not an argument: between the command, which reports at its end, and the jobs stand Hydra's
+callback, sweeper and launcher, which Hydra makes itself and hands nothing of ours."""
 
 
 def duration(seconds: float) -> str:
@@ -92,97 +84,6 @@ def duration(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 90 * 60 else f"{seconds / 3600:.1f} h"
-
-
-def jobs_of(config: DictConfig, loader: Any) -> list[list[str]] | None:
-    """Return the overrides of each job of a sweep over a grid; None for sweepers that choose as they go."""
-    from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
-    if config.hydra.sweeper._target_.rpartition(".")[2] not in ("CnnexpSweeper", "BasicSweeper"):
-        return None
-    swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides([*swept, *config.hydra.overrides.task])
-    [jobs] = BasicSweeper.split_arguments(parsed, None)
-    return jobs
-
-
-def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -> Sequence[Sequence[str]]:
-    """Return the jobs that aren't complete, of a sweep that is resumed; all of another one.
-
-    Raises CnnexpError where a job's settings are no longer those that it was started with.
-    """
-    if current is None or not current.resumed:
-        return jobs
-    left: list[Sequence[str]] = []
-    for job in jobs:
-        composed = loader.load_sweep_config(config, list(job))
-        folder = current.folder / job_folder(composed.hydra.job.override_dirname)
-        again = again_in(folder, composed)
-        if again is not None:
-            left.append([*job, *again])
-    current.jobs = len(left)
-    return left
-
-
-def again_in(folder: Path, composed: DictConfig) -> list[str] | None:
-    """Return what a job is started with, beside its own overrides, to go on in its folder; None if it is complete.
-
-    Raises CnnexpError where the job's settings are no longer those that it was started with.
-    """
-    from cnnexp.command.recorded import changed_since
-    from cnnexp.job.start import quoted
-
-    changed = changed_since(folder, composed) if has_record(folder) else []
-    if changed:
-        raise CnnexpError(
-            f"{folder.name} was started with another {', '.join(changed)}; start a new sweep for that"
-        )
-    more = go_on(folder)
-    # said outright, since a folder that is there is another job's for one that asks for its own
-    return [f"hydra.sweep.subdir={quoted(folder.name)}", *more] if more is not None and folder.is_dir() else more
-
-
-def has_record(folder: Path) -> bool:
-    """Whether a job was started in a folder; one that was killed before it said so has nothing to go on from."""
-    # Hydra's record alone may be half of it
-    return (folder / RESULT).is_file() and (folder / ".hydra" / "config.yaml").is_file()
-
-
-def go_on(folder: Path) -> list[str] | None:
-    """Return the overrides that make a job go on in its folder: none before its first start, None if complete."""
-    from cnnexp import runs
-    from cnnexp.job.start import quoted
-
-    if not has_record(folder):
-        return []
-    if (runs.read_result(folder) or {}).get("status") == "completed":
-        return None
-    return [f"resume={quoted(str(folder))}", "hydra.output_subdir=null"]
-
-
-def arguments_of(folder: Path, typed: Sequence[str]) -> list[str]:
-    """Return the command that started a sweep, with what is typed now beside it.
-
-    Raises CnnexpError where the sweep's record can't be read, or has in it what a stranger's could do harm by.
-    """
-    try:
-        record: Any = OmegaConf.to_container(OmegaConf.load(folder / "multirun.yaml"), resolve=False)
-        recorded = record["hydra"]["overrides"]
-        both = [*recorded["hydra"], *recorded["task"]]
-    except (OSError, YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError) as error:
-        raise CnnexpError(f"resume={folder}: its record can't be read: {first_line(error)}") from None
-    ours = ("hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=")
-    both = [override for override in both if not (isinstance(override, str) and override.startswith(ours))]
-    for part in ("launcher", "sweeper"):
-        if any(argument.startswith(f"hydra/{part}=") for argument in typed):  # another one has other keys
-            both = [
-                override for override in both if not str(override).startswith((f"hydra/{part}", f"hydra.{part}."))
-            ]
-    refuse_strange_overrides(both, f"resume={folder}", trusted_by(typed))
-    rest = [argument for argument in typed if not argument.startswith("resume=") and argument != "-m"]
-    # behind the recorded ones: the last of two overrides of one key counts
-    return ["-m", *both, *rest]
 
 
 def end(sweep: Sweep) -> int:

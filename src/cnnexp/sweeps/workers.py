@@ -45,7 +45,9 @@ class Start:
     parent: int
 
 
-_worker: Start | None = None  # where this process is one
+_worker: Start | None = None
+"""What this process was told, where it is a worker. Not an argument: loky calls `start` once as it begins, and the
+jobs that come later through joblib carry nothing of ours."""
 
 
 def start(told: Start) -> None:

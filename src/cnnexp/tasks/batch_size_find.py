@@ -10,7 +10,7 @@ from cnnexp.errors import CnnexpError
 from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
-from cnnexp.job.optimization import build_optimization
+from cnnexp.job.rehearse import rehearse
 from cnnexp.reports.csv_file import write_csv
 from cnnexp.reports.tables import shown
 from cnnexp.reports.tuning import draw_batch_sizes
@@ -40,7 +40,7 @@ def batch_size_find(
     if smallest > largest:
         raise CnnexpError(f"task.smallest={smallest} must not be above task.largest={largest}")
     config = job.config
-    build_optimization(config)
+    rehearse(config)
     data = build_data(config)
     timer = StepTimer(data)
     config.trainer.update(max_epochs=-1, max_time=None, check_val_every_n_epoch=10**9, val_check_interval=None)

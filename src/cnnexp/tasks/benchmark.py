@@ -15,6 +15,7 @@ from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
 from cnnexp.job.job import Job
 from cnnexp.job.optimization import build_optimization
+from cnnexp.job.rehearse import rehearse
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.tables import shown
 from cnnexp.training.callbacks import SeedSteps
@@ -34,6 +35,7 @@ def benchmark(job: Job, steps: Annotated[int, Ge(1)] = 100, rounds: Annotated[in
     """
     quiet_lightning()
     config = job.config
+    rehearse(config)
     data = build_data(config)
     data.prepare_data()
     model = build_model(config, data.image_shape, data.classes)

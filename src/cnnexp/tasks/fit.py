@@ -2,23 +2,19 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import lightning as L
-import torch
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import WeightAveraging
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import OmegaConf
 
-import cnnexp
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
 from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
 from cnnexp.job.job import Job
-from cnnexp.job.optimization import build_optimization
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
@@ -29,6 +25,7 @@ from cnnexp.training.checkpoints import BEST, FOLDER, checkpoint_callbacks
 from cnnexp.training.compilation import Compile
 from cnnexp.training.loggers import Board, CsvLogger, Status, TerminalLogger, flatten
 from cnnexp.training.resume import checkpoint_to_go_on_from
+from cnnexp.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +34,6 @@ def fit(job: Job) -> None:
     """Train the network that the settings describe, and leave a run folder behind."""
     quiet_lightning()
     config = job.config
-    # what can be wrong is found before the data are read
-    build_optimization(config)
     loggers = (
         []
         if not job.writes
@@ -53,11 +48,7 @@ def fit(job: Job) -> None:
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [*checkpoint_callbacks(job.folder / FOLDER), StopOnSignal()]
     trainer = build_trainer(config, job.folder, callbacks, loggers)
-    _check_length(trainer)
-    ranks.refuse_to_start_in_sweep(trainer)
     data = build_data(config)
-    _check_sizes(config, data, trainer)
-
     data.prepare_data()
     data.setup("fit")
     model = build_model(config, data.image_shape, data.classes)
@@ -130,22 +121,6 @@ def fit(job: Job) -> None:
     log.info("\n%s", final_table(job.result, job.folder))
 
 
-def rehearse(config: DictConfig) -> L.Trainer:
-    """Build what needs neither data nor a folder, but for the optimizer, which torch alone can try before.
-
-    Raises CnnexpError for what this machine or Lightning refuses.
-    """
-    quiet_lightning()
-    for node in config.callbacks.values():
-        instantiate(node, _convert_="all")
-    trial = config.copy()
-    trial.trainer.profiler = None  # torch's begins to record as it is made
-    trainer = build_trainer(trial, Path.cwd())
-    _check_length(trainer)
-    _check_sizes(config, build_data(config), trainer)
-    return trainer
-
-
 def _numbers(
     history: Sequence[Mapping[str, float]], best: Mapping[str, float], data: ImageDataModule
 ) -> dict[str, Any]:
@@ -177,7 +152,7 @@ def _announce(job: Job, data: ImageDataModule, parameters: int, device: str) -> 
     channels, height, width = data.image_shape
     log.info(
         "cnnexp %s: %s on %s, seed %d, on %s",
-        cnnexp.__version__, job.choices["model"], job.choices["data"], job.config.seed, device,
+        __version__, job.choices["model"], job.choices["data"], job.config.seed, device,
     )  # fmt: skip
     log.info(
         "%d training, %d validation and %d test images of %d×%d×%d in %d classes; %d parameters",
@@ -186,34 +161,6 @@ def _announce(job: Job, data: ImageDataModule, parameters: int, device: str) -> 
     )  # fmt: skip
     if data.validation == "test":
         log.warning("validating on the test set: the best epoch is chosen by the very images it is tested on")
-
-
-def _check_length(trainer: L.Trainer) -> None:
-    if trainer.max_epochs == -1:
-        raise CnnexpError(
-            "trainer.max_epochs=-1: the learning-rate schedule needs to know its end; type the most it may be, "
-            "beside trainer.max_time or trainer.max_steps"
-        )
-    for key in ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches"):
-        value = getattr(trainer, key)
-        if value is not None and value <= 0 and value != -1:
-            raise CnnexpError(f"trainer.{key}={value} trains nothing; type 1 or more")
-    if trainer.limit_val_batches == 0:
-        raise CnnexpError("trainer.limit_val_batches=0 leaves nothing to choose the best epoch by; type 1 or more")
-    if (trainer.gradient_clip_val or 0) < 0:
-        raise CnnexpError(f"trainer.gradient_clip_val={trainer.gradient_clip_val} is no length; type 1.0, or null")
-
-
-def _check_sizes(config: DictConfig, data: ImageDataModule, trainer: L.Trainer) -> None:
-    """Raise CnnexpError for what the images' size alone rules out, which is known without them."""
-    data.check(trainer.strategy.root_device)
-    try:
-        with torch.device("meta"):  # where a network of any size takes no memory and no time
-            build_model(config, *data.known_shape)
-    except CnnexpError:
-        raise
-    except Exception as error:  # a network of one's own, that can't be built there, may well be right
-        log.debug("not tried beforehand: %s", error)
 
 
 def _raise_unless_finished(history: Sequence[Mapping[str, float]]) -> None:

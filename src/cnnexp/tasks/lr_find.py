@@ -10,7 +10,7 @@ from cnnexp.errors import CnnexpError
 from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
-from cnnexp.job.optimization import build_optimization
+from cnnexp.job.rehearse import rehearse
 from cnnexp.reports.csv_file import write_csv
 from cnnexp.reports.tables import shown
 from cnnexp.reports.tuning import draw_range_test
@@ -37,7 +37,7 @@ def lr_find(
     if min_lr >= max_lr:
         raise CnnexpError(f"task.min_lr={min_lr:g} must be below task.max_lr={max_lr:g}")
     config = job.config
-    build_optimization(config)
+    rehearse(config)
     # as many epochs as the steps take, unvalidated; the schedule would get in the way of the rising rate
     config.trainer.update(max_epochs=-1, max_time=None, check_val_every_n_epoch=10**9, val_check_interval=None)
     trainer = build_trainer(config, job.folder)

@@ -7,10 +7,10 @@ from typing import Any
 import torch
 from packaging.version import Version
 
-import cnnexp
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.models.classifier import Classifier
 from cnnexp.training.checkpoints import LAST, PREVIOUS
+from cnnexp.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +56,9 @@ def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | No
 def check_fits(path: Path, checkpoint: dict[str, Any], model: Classifier) -> None:
     """Raise CnnexpError, naming what differs, for a checkpoint that isn't this network's."""
     version = checkpoint.get("cnnexp_version", "0")
-    if Version(version) > Version(cnnexp.__version__):
+    if Version(version) > Version(__version__):
         raise CnnexpError(
-            f"{path} was written by cnnexp {version}, this is {cnnexp.__version__}; update cnnexp to read it"
+            f"{path} was written by cnnexp {version}, this is {__version__}; update cnnexp to read it"
         )
     theirs = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     mine = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}

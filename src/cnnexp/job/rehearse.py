@@ -1,0 +1,78 @@
+"""The one place where settings are tried that only torch and Lightning can judge, before there is a folder."""
+
+import logging
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import DictConfig
+
+from cnnexp.errors import CnnexpError
+
+if TYPE_CHECKING:
+    import lightning as L
+
+log = logging.getLogger(__name__)
+
+
+def rehearse(config: DictConfig) -> "L.Trainer":
+    """Build everything that needs neither data nor a folder, and return the Trainer: it knows the processes.
+
+    Raises CnnexpError for what torch, Lightning or this machine refuses. What passes isn't checked again.
+    """
+    _try_optimizer(config)  # first: it needs torch alone, which is imported in half of Lightning's time
+
+    import torch
+    from hydra.utils import instantiate
+
+    from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+
+    quiet_lightning()
+    for node in config.callbacks.values():
+        instantiate(node, _convert_="all")
+    trial = config.copy()
+    trial.trainer.profiler = None  # torch's begins to record as it is made
+    trainer = build_trainer(trial, Path.cwd())
+    _check_length(trainer)
+    data = build_data(config)
+    data.check(trainer.strategy.root_device)
+    try:
+        with torch.device("meta"):  # where a network of any size takes no memory and no time
+            build_model(config, *data.known_shape)
+    except CnnexpError:
+        raise
+    except Exception as error:  # a network of one's own, that can't be built there, may well be right
+        log.debug("not tried beforehand: %s", error)
+    return trainer
+
+
+def _try_optimizer(config: DictConfig) -> None:
+    """Try the optimizer and the schedule on a single number: torch checks their ranges only then."""
+    import torch
+
+    from cnnexp.job.optimization import build_optimization
+
+    optimizer, scheduler = build_optimization(config)
+    try:
+        trial = optimizer([torch.nn.Parameter(torch.zeros(1))])
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise CnnexpError(f"optimizer: {error}") from None
+    try:
+        scheduler(trial, epochs=2, steps_per_epoch=10)
+    except (ValueError, TypeError) as error:
+        raise CnnexpError(f"scheduler: {error}") from None
+
+
+def _check_length(trainer: "L.Trainer") -> None:
+    if trainer.max_epochs == -1:
+        raise CnnexpError(
+            "trainer.max_epochs=-1: the learning-rate schedule needs to know its end; type the most it may be, "
+            "beside trainer.max_time or trainer.max_steps"
+        )
+    for key in ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches"):
+        value = getattr(trainer, key)
+        if value is not None and value <= 0 and value != -1:
+            raise CnnexpError(f"trainer.{key}={value} trains nothing; type 1 or more")
+    if trainer.limit_val_batches == 0:
+        raise CnnexpError("trainer.limit_val_batches=0 leaves nothing to choose the best epoch by; type 1 or more")
+    if (trainer.gradient_clip_val or 0) < 0:
+        raise CnnexpError(f"trainer.gradient_clip_val={trainer.gradient_clip_val} is no length; type 1.0, or null")

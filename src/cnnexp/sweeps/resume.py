@@ -1,0 +1,90 @@
+"""A sweep that is resumed: the command that started it, what is left of its jobs, and how each goes on."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
+
+from cnnexp.command.arguments import quoted
+from cnnexp.command.recorded import changed_since
+from cnnexp.command.resolvers import job_folder
+from cnnexp.command.targets import refuse_strange_overrides, trusted_by
+from cnnexp.errors import CnnexpError, first_line
+from cnnexp.runs import RESULT, read_result
+from cnnexp.sweeps import sweep
+
+
+def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -> Sequence[Sequence[str]]:
+    """Return the jobs that aren't complete, of a sweep that is resumed; all of another one.
+
+    Raises CnnexpError where a job's settings are no longer those that it was started with.
+    """
+    current = sweep.current
+    if current is None or not current.resumed:
+        return jobs
+    left: list[Sequence[str]] = []
+    for job in jobs:
+        composed = loader.load_sweep_config(config, list(job))
+        folder = current.folder / job_folder(composed.hydra.job.override_dirname)
+        again = again_in(folder, composed)
+        if again is not None:
+            left.append([*job, *again])
+    current.jobs = len(left)
+    return left
+
+
+def again_in(folder: Path, composed: DictConfig) -> list[str] | None:
+    """Return what a job is started with, beside its own overrides, to go on in its folder; None if it is complete.
+
+    Raises CnnexpError where the job's settings are no longer those that it was started with.
+    """
+    changed = changed_since(folder, composed) if has_record(folder) else []
+    if changed:
+        raise CnnexpError(
+            f"{folder.name} was started with another {', '.join(changed)}; start a new sweep for that"
+        )
+    more = go_on(folder)
+    # name the folder: an existing one would count as taken
+    return [f"hydra.sweep.subdir={quoted(folder.name)}", *more] if more is not None and folder.is_dir() else more
+
+
+def has_record(folder: Path) -> bool:
+    """Whether a job was started in a folder; one that was killed before it said so has nothing to go on from."""
+    # Hydra's record alone may be half of it
+    return (folder / RESULT).is_file() and (folder / ".hydra" / "config.yaml").is_file()
+
+
+def go_on(folder: Path) -> list[str] | None:
+    """Return the overrides that make a job go on in its folder: none before its first start, None if complete."""
+    if not has_record(folder):
+        return []
+    if (read_result(folder) or {}).get("status") == "completed":
+        return None
+    return [f"resume={quoted(str(folder))}", "hydra.output_subdir=null"]
+
+
+def arguments_of(folder: Path, typed: Sequence[str]) -> list[str]:
+    """Return the command that started a sweep, with what is typed now beside it.
+
+    Raises CnnexpError where the sweep's record can't be read, or has in it what a stranger's could do harm by.
+    """
+    try:
+        record: Any = OmegaConf.to_container(OmegaConf.load(folder / "multirun.yaml"), resolve=False)
+        recorded = record["hydra"]["overrides"]
+        both = [*recorded["hydra"], *recorded["task"]]
+    except (OSError, YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError) as error:
+        raise CnnexpError(f"resume={folder}: its record can't be read: {first_line(error)}") from None
+    ours = ("hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=")
+    both = [override for override in both if not (isinstance(override, str) and override.startswith(ours))]
+    for part in ("launcher", "sweeper"):
+        if any(argument.startswith(f"hydra/{part}=") for argument in typed):  # another one has other keys
+            both = [
+                override for override in both if not str(override).startswith((f"hydra/{part}", f"hydra.{part}."))
+            ]
+    refuse_strange_overrides(both, f"resume={folder}", trusted_by(typed))
+    rest = [argument for argument in typed if not argument.startswith("resume=") and argument != "-m"]
+    # behind the recorded ones: the last of two overrides of one key counts
+    return ["-m", *both, *rest]

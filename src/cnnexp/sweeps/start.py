@@ -1,0 +1,55 @@
+"""How a sweep begins for Hydra: its jobs are checked, it gets a folder, its jobs are named by what is swept."""
+
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, open_dict, read_write
+
+from cnnexp.command import plugins
+from cnnexp.command.arguments import quoted
+from cnnexp.errors import Refused
+from cnnexp.job.start import claim_for
+from cnnexp.sweeps import cluster, sweep
+from cnnexp.sweeps.grid import check_jobs, jobs_of
+
+
+class StartSweep(Callback):
+    """Hydra's callback for a sweep; one job's is `cnnexp.job.start.StartJob`."""
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: Any) -> None:
+        """Check the sweep, claim its folder, and name its jobs by what is swept."""
+        loader = GlobalHydra.instance().config_loader()
+
+        def new_folder() -> Path:
+            return claim_for(Path(config.hydra.sweep.dir))[0].resolve()
+
+        try:
+            plugins.check_plugins(config)
+            cluster.prepare(config)
+            jobs = jobs_of(config, loader)
+            if plugins.is_search(config):
+                from cnnexp.sweeps.search import begin_search
+
+                begin_search(config, loader, new_folder)
+            else:
+                check_jobs(config, jobs, loader)
+            if sweep.current is None:
+                sweep.current = sweep.Sweep(new_folder())
+        except Exception as error:  # a bug too: Hydra would make a warning of it, and go on
+            raise Refused from error
+        folder = sweep.current.folder
+        sweep.current.jobs = None if jobs is None else len(jobs)
+        overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
+        fixed.append("resume")
+        with read_write(config), open_dict(config):
+            config.hydra.sweep.dir = str(folder)
+            config.hydra.job.config.override_dirname.exclude_keys = fixed
+            # each job composes its settings anew, from these overrides
+            config.hydra.overrides.hydra.append(f"hydra.sweep.dir={quoted(str(folder))}")
+            config.hydra.overrides.hydra.append(
+                f"hydra.job.config.override_dirname.exclude_keys=[{','.join(map(quoted, fixed))}]"
+            )
