@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cnnexp.command import plugins, recorded, resolvers
-from cnnexp.command.arguments import check_flags, flags_first
+from cnnexp.command.arguments import as_hydra_reads, check_flags
 from cnnexp.command.explain import ANSWERED, explain
 from cnnexp.disk import cant_write
 from cnnexp.errors import CnnexpError, Refused, StopSweep
@@ -62,6 +62,7 @@ def run(arguments: list[str]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
         check_flags(arguments)
+        arguments = as_hydra_reads(arguments)
         name = "config"
         if (folder := recorded.sweep_to_resume(arguments)) is not None:
             from cnnexp.sweeps.resume import arguments_of
@@ -70,7 +71,7 @@ def run(arguments: list[str]) -> int:
             sweep.current = sweep.Sweep(folder, resumed=True)
         else:
             name = recorded.use_record(arguments) or name
-        compose_and_run(flags_first(arguments), name)
+        compose_and_run(as_hydra_reads(arguments), name)
         return FAILED if sweep.current is not None and sweep.end(sweep.current) else 0
     except Refused as refused:
         cause = refused.__cause__

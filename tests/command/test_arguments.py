@@ -1,6 +1,6 @@
 import pytest
 
-from cnnexp.command.arguments import check_flags, flags_first, value_of
+from cnnexp.command.arguments import as_hydra_reads, check_flags, flags_first, value_of
 from cnnexp.errors import CnnexpError
 
 
@@ -40,3 +40,28 @@ def test_the_last_value_of_a_key_counts():
     assert value_of("run", ["seed=1", "rune=2"]) is None
     with pytest.raises(CnnexpError, match="run can't be swept"):
         value_of("run", ["run=a,b"])
+
+
+@pytest.mark.parametrize(
+    ("typed", "read"),
+    [
+        (["model.channels=[8]"], ["model.channels=[8]"]),
+        (["callbacks.ema.decay=0.9"], ["callbacks.ema.decay=0.9"]),
+        (["logger.x._target_=a.B", "logger.x.top_k=2"], ["++logger.x._target_=a.B", "++logger.x.top_k=2"]),
+        (["model.network._target_=a.B", "model.dropout=1"], ["++model.network._target_=a.B", "model.dropout=1"]),
+        (["a.network._target_=a.B"], ["a.network._target_=a.B"]),
+        (["hydra.launcher._target_=a.B"], ["hydra.launcher._target_=a.B"]),
+        (["hydra.launcher=joblib"], ["hydra.launcher=joblib"]),
+        (["~metrics.f1", "+model.x=1"], ["~metrics.f1", "+model.x=1"]),
+    ],
+)
+def test_keys_beside_a_typed_target_need_no_plus(typed, read):
+    assert as_hydra_reads(typed) == read
+
+
+def test_a_choice_may_be_typed_with_a_dot(tmp_path):
+    (tmp_path / "model" / "head").mkdir(parents=True)
+    typed = ["model.head=wide", "-m", "model.heads=1", "--config-dir", str(tmp_path)]
+    assert as_hydra_reads(typed)[-2:] == ["model/head=wide", "model.heads=1"]
+    assert as_hydra_reads(typed[:1]) == typed[:1]
+    assert as_hydra_reads(as_hydra_reads(typed)) == as_hydra_reads(typed)

@@ -1,11 +1,50 @@
 """What was typed, put into the order that Hydra's parser reads."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
 
+from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
+
+_COMPLETION = ("-sc", "--shell-completion")
+
+
+def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
+    """Return a command's arguments as Hydra's parser reads them.
+
+    Flags come first. A choice may be typed with a dot where Hydra has a slash: ``model.loss=focal`` is
+    ``model/loss=focal``. Where a ``_target_`` is typed, the keys beside it are that constructor's arguments, which no
+    config file could list: they need no ``+``, and are checked against its signature.
+    """
+    ordered = flags_first(arguments)
+    if any(flag in ordered for flag in _COMPLETION):
+        return ordered
+    parsed = get_args_parser().parse_args(ordered)
+    overrides = parsed.overrides
+    folders = [config_folder(), *(Path(folder) for folder in (parsed.config_dir, parsed.config_path) if folder)]
+    named = {key.rpartition(".")[0] for key in map(_key, overrides) if key.endswith("._target_")}
+    flags = ordered[: len(ordered) - len(overrides)]
+    return [*flags, *(_completed(override, folders, named) for override in overrides)]
+
+
+def _key(override: str) -> str:
+    return override.partition("=")[0].lstrip("+~")
+
+
+def _completed(override: str, folders: Iterable[Path], named: Iterable[str]) -> str:
+    key, equals, value = override.partition("=")
+    if not key[:1].isalpha() or not equals or key.startswith("hydra"):
+        return override
+    group = key.replace(".", "/")
+    if group != key and any((folder / group).is_dir() for folder in folders):
+        return f"{group}={value}"
+    begun = key.rpartition(".")[0]
+    new = any(begun == name or begun.startswith(f"{name}.") for name in named)
+    known = any((folder / key.partition(".")[0]).is_dir() for folder in folders)
+    return f"++{override}" if new and known else override
 
 
 def flags_first(arguments: Sequence[str]) -> list[str]:
@@ -21,6 +60,8 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
+        if argument == "--":  # put in again below
+            continue
         if not argument.startswith("-"):
             overrides.append(argument)
             continue
@@ -30,7 +71,8 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
             if not optional or not (rest[0].startswith("-") or "=" in rest[0]):
                 flags.append(rest.pop(0))
     # completion hands its own line over, and would take a separator for a part of it
-    separator = ["--"] if flags and overrides and "-sc" not in flags and "--shell-completion" not in flags else []
+    completes = any(flag in flags for flag in _COMPLETION)
+    separator = ["--"] if flags and overrides and not completes else []
     return [*flags, *separator, *overrides]
 
 

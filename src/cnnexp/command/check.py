@@ -46,9 +46,6 @@ def check(config: DictConfig) -> None:
     What stands in conf/ as it was shipped is right, and importing its constructors would take seconds: only groups
     that were typed into are checked, unless the settings come from elsewhere too.
     """
-    # hydra.utils.get_object is the same, but for a line of its own in the log
-    from hydra._internal.utils import _locate
-
     typed = _typed_into(config)
     settings: dict[str, Any] = OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[assignment]
     missing = sorted(_missing(settings))
@@ -60,12 +57,7 @@ def check(config: DictConfig) -> None:
         _require_package(path, node["_target_"])
         if typed is not None and path.partition(".")[0] not in typed:
             continue
-        target = node["_target_"]
-        try:
-            constructor = _locate(target)
-        except Exception as error:  # whatever importing a user's module may raise
-            reason = repr(error.__cause__) if error.__cause__ else str(error).splitlines()[-1]
-            raise CnnexpError(f"{path}._target_={target} can't be imported: {reason}") from None
+        constructor = located(node["_target_"], f"{path}._target_")
         arguments = {key: value for key, value in node.items() if not key.startswith("_")}
         check_arguments(constructor, arguments, f"{path}.")
 
@@ -95,14 +87,14 @@ def _require_package(path: str, target: str) -> None:
 
 def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any], prefix: str) -> None:
     """Raise CnnexpError unless each argument fits the constructor's annotation of that name."""
-    parameters = inspect.signature(constructor).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        unknown: set[str] = set()
-    else:
-        unknown = set(arguments) - set(parameters)
-    for key in sorted(unknown):
-        raise CnnexpError(f"{prefix}{key}: no such setting{nearest(key, parameters, prefix)}")
-    hints = _annotations(constructor)
+    takers = _takers(constructor, arguments)
+    signatures = [inspect.signature(taker).parameters for taker in takers]
+    parameters = {name: parameter for signature in signatures for name, parameter in signature.items()}
+    # what the first one takes without naming it goes to the last
+    if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signatures[-1].values()):
+        for key in sorted(set(arguments) - set(parameters)):
+            raise CnnexpError(f"{prefix}{key}: no such setting{nearest(key, parameters, prefix)}")
+    hints = {name: hint for taker in takers for name, hint in _annotations(taker).items()}
     for key, value in arguments.items():
         if key not in hints or isinstance(value, Mapping):
             continue
@@ -116,6 +108,33 @@ def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any
             raise CnnexpError(f"{prefix}{key}={shown} is not allowed: {' or '.join(reasons)}") from None
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
             continue  # an annotation that only means something to a type checker
+
+
+def _takers(constructor: Callable[..., Any], arguments: Mapping[str, Any]) -> list[Callable[..., Any]]:
+    """Return what a node's arguments go to: its constructor, and what that names beside itself.
+
+    A class may name a method that gets its own parameters after the construction (``AFTERWARDS``), and an argument
+    that is a function which gets all that the class doesn't take itself (``PASSES_ON``).
+    """
+    takers = [constructor]
+    if method := getattr(constructor, "AFTERWARDS", None):
+        takers.append(getattr(constructor, method))
+    node = arguments.get(getattr(constructor, "PASSES_ON", ""))
+    if isinstance(node, Mapping) and "_target_" in node:
+        takers.append(located(node["_target_"], "_target_"))
+    return takers
+
+
+def located(target: str, path: str) -> Any:
+    """Return what a dotted name means; raises CnnexpError, naming the setting, where it can't be imported."""
+    # hydra.utils.get_object is the same, but for a line of its own in the log
+    from hydra._internal.utils import _locate
+
+    try:
+        return _locate(target)
+    except Exception as error:  # whatever importing a user's module may raise
+        reason = repr(error.__cause__) if error.__cause__ else str(error).splitlines()[-1]
+        raise CnnexpError(f"{path}={target} can't be imported: {reason}") from None
 
 
 def _plain(reasons: Sequence[str]) -> Sequence[str]:

@@ -16,7 +16,9 @@ from cnnexp.runs import RESULT, differences
 
 NAME = "recorded"
 _KILLED = "it was killed as it began, with nothing done yet; type its command again"
-GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "logger", "callbacks")
+GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "logger", "callbacks", "metrics")
+_NEW = {"metrics"}
+"""Groups that older records don't have."""
 
 
 def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> tuple[DictConfig, dict[str, Any]]:
@@ -44,7 +46,9 @@ def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> t
         raise CnnexpError(f"{key}={run}: its record can't be read: {first_line(error)}") from None
     except (KeyError, TypeError, AttributeError):
         raise CnnexpError(f"{key}={run}: {hydra_record} isn't the record of a cnnexp run") from None
-    if not isinstance(settings, dict) or not all(isinstance(settings.get(group), dict) for group in GROUPS):
+    if not isinstance(settings, dict) or not all(
+        isinstance(settings.get(group, {} if group in _NEW else None), dict) for group in GROUPS
+    ):
         raise CnnexpError(f"{key}={run}: {record} isn't the record of a cnnexp run")
     if "defaults" in settings or "hydra" in settings or _looks_up(settings) or _looks_up(choices):
         # a run records its values, and nothing that Hydra or a resolver would have to act on; Hydra's own record,
@@ -121,10 +125,14 @@ def use_record(overrides: Sequence[str]) -> str | None:
     settings, choices = read_record(run, key, trusted_by(overrides))
     if key == "resume" and (task != "fit" or choices.get("task", "fit") != "fit"):
         raise CnnexpError("resume= goes on with training; for another task on a run, type run= instead")
-    groups = [group for group in GROUPS if any(override.startswith(f"{group}=") for override in overrides)]
+    # a group within a group, such as model/loss, was chosen too; a new choice of the outer one brings its own
+    nested = [group for group in choices if group.partition("/")[0] in GROUPS and "/" in group]
+    chosen_anew = [group for group in (*GROUPS, *nested) if any(o.startswith(f"{group}=") for o in overrides)]
+    groups = [group for group in chosen_anew if group.partition("/")[0] not in chosen_anew or "/" not in group]
     for replaced in ("task", "run", "resume", "fail_fast", *groups):
-        settings.pop(replaced, None)
-    kept = {group: choices[group] for group in GROUPS if group in choices and group not in groups}
+        above, _, last = replaced.rpartition("/")
+        (settings[above] if above else settings).pop(last, None)
+    kept = {group: choices[group] for group in (*GROUPS, *nested) if group in choices and group not in groups}
     hydra: dict[str, Any] = {"runtime": {"choices": kept}}
     if key == "resume":
         # the same folder, and its record of the first start left as it is
@@ -135,6 +143,7 @@ def use_record(overrides: Sequence[str]) -> str | None:
     chosen = [{group: choices.get(group, ["none"])} for group in groups]
     recorded = OmegaConf.to_container(settings)
     assert isinstance(recorded, dict)
+    recorded |= {group: recorded.get(group, {}) for group in _NEW - set(groups)}
     if "data" in recorded and recorded["data"].get("seed") == recorded["seed"]:
         recorded["data"]["seed"] = "${seed}"  # as it was typed: one seed for all
     node = {

@@ -49,6 +49,7 @@ def job_folder(overrides: str) -> str:
     Other characters than letters, digits and ``. _ , + -`` become ``_``, and at most 100 are kept; a short hash
     of the whole then sets it apart from others that would look the same.
     """
+    overrides = re.sub(r"(^|,)\+\+", r"\1", overrides)  # how a new key is added says nothing about the job
     name = re.sub(r"[^A-Za-z0-9._,+-]", "_", overrides)
     if name == overrides and 0 < len(name) <= LONGEST_JOB_FOLDER and name not in (".", ".."):
         return name
