@@ -16,8 +16,8 @@ def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
     """Return a command's arguments as Hydra's parser reads them.
 
     Flags come first. A choice may be typed with a dot where Hydra has a slash: ``model.loss=focal`` is
-    ``model/loss=focal``. Where a ``_target_`` is typed, the keys beside it are that constructor's arguments, which no
-    config file could list: they need no ``+``, and are checked against its signature.
+    ``model/loss=focal``. Where a ``_target_`` is typed, the keys beside it are that constructor's arguments, which
+    no config file could list: they need no ``+``, and are checked against its signature.
     """
     ordered = flags_first(arguments)
     if any(flag in ordered for flag in _COMPLETION):
