@@ -21,7 +21,7 @@ def reserve(folder: Path) -> Iterator[Path]:
     ``result.json``.
     """
     room = folder / ".reserve"
-    # at random: file systems that compress would keep no room for zeros
+    # random bytes: a compressing file system would reserve nothing for zeros
     room.write_bytes(os.urandom(_ROOM))
     try:
         yield room
@@ -32,7 +32,7 @@ def reserve(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def quiet_threads() -> Iterator[None]:
-    """Leave out the traceback of a thread that met a full disk: who waits for the thread is told of it too."""
+    """Leave out the traceback of a thread that met a full disk: the thread that waits for it raises the same."""
     before = threading.excepthook
 
     def hook(args: threading.ExceptHookArgs) -> None:
@@ -47,7 +47,7 @@ def quiet_threads() -> Iterator[None]:
 
 
 def cant_write(error: BaseException, folder: Path | None = None, again: str = "") -> CantWrite | None:
-    """Return what to say of an error that came of the disk; None for any other error.
+    """Return the message for an error of the disk; None for any other error.
 
     Args:
         error: what was raised, perhaps because of or after the disk's own error.

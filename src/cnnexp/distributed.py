@@ -8,8 +8,8 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 AGREE_EVERY = 16
-"""Batches between two occasions to agree on what only one process knows, such as a signal: asking costs a round
-trip, and on a GPU a wait."""
+"""Batches between two exchanges of what only one process knows, such as a signal: each costs a round trip, and
+on a GPU a wait."""
 
 
 def several() -> bool:

@@ -1,4 +1,4 @@
-"""The one exception that means: the user can put this right by typing something else."""
+"""The exceptions that end a command: a user's mistake above all."""
 
 
 class CnnexpError(Exception):
@@ -25,7 +25,7 @@ class Refused(BaseException):
 
 
 class StopSweep(BaseException):
-    """Ends a sweep at a job that failed, where ``fail_fast`` asks for that."""
+    """Ends a sweep at a failed job, where ``fail_fast`` is set or the disk is the reason."""
 
 
 def first_line(error: BaseException) -> str:

@@ -18,7 +18,7 @@ class Interrupted(BaseException):
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # not KeyboardInterrupt: Lightning answers that one by ending the process, and so a whole sweep
+    # not KeyboardInterrupt: Lightning ends the process on that, and so a whole sweep
     raise Interrupted(number)
 
 

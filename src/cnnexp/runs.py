@@ -1,4 +1,4 @@
-"""The folder of a run: what lies where, who may write to it, how it ended, and how to load it."""
+"""The rules about a run's folder: claiming it, its lock, its files, and which settings make another experiment."""
 
 import contextlib
 import hashlib
@@ -36,7 +36,7 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all, whatever instant the process dies at."""
+    """Write a file whole or not at all, even if the process is killed meanwhile."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with temporary.open("wb") as file:
@@ -87,7 +87,7 @@ def claim(folder: Path) -> Path:
     number = 1
     while True:
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
-        # each time: another process may just have given back its own, and what was empty above it
+        # in the loop: another process may remove the parent when it gives back its folder
         folder.parent.mkdir(parents=True, exist_ok=True)
         try:
             candidate.mkdir()
@@ -111,7 +111,7 @@ def give_back(folder: Path, made_for_it: Sequence[Path]) -> None:
     if not {path.name for path in folder.iterdir()} <= _START_UP_FILES:
         return
     shutil.rmtree(folder)
-    with contextlib.suppress(OSError):  # somebody else's run is in it by now
+    with contextlib.suppress(OSError):  # not empty: another run is in it
         for parent in made_for_it:
             parent.rmdir()
 
@@ -142,7 +142,7 @@ def _locked(folder: Path) -> bool:
             return False
     except CnnexpError:
         return True
-    except OSError:  # a folder that we may only read: nobody of ours writes to it
+    except OSError:  # a read-only folder: no process of this user writes there
         return False
 
 

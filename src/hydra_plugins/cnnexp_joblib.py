@@ -28,7 +28,7 @@ class CnnexpJoblibLauncher(Launcher):
 
     def __init__(self, n_jobs: Literal[-1] | Annotated[int, Ge(1)] = -1) -> None:
         self.n_jobs = n_jobs
-        # lasts as long as the launcher: by it joblib sees that the workers of one batch will do for the next
+        # kept for all batches: with the same arguments joblib uses the same workers again
         self._busy: Path | None = None
         self._workers = 1
 
@@ -48,7 +48,7 @@ class CnnexpJoblibLauncher(Launcher):
         if self._busy is None:
             self._busy = Path(tempfile.mkdtemp(prefix="cnnexp-"))
             weakref.finalize(self, shutil.rmtree, self._busy, ignore_errors=True)
-            # more than there are jobs would take cores from those that work
+            # no more than there are jobs: idle workers would take their share of the cores
             self._workers = min(effective_n_jobs(self.n_jobs), len(job_overrides))
         options: dict[str, Any] = {"n_jobs": self._workers, "batch_size": 1}
         if sweep.current is not None and self._workers != 1:

@@ -36,7 +36,7 @@ class CnnexpOptunaSweeper(Sweeper):
         study_name: str | None = None,
         params: DictConfig | None = None,
     ) -> None:
-        pass  # the settings are read where they are composed, with the job's own
+        pass  # `Search` reads them from the composed settings
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives every sweeper."""

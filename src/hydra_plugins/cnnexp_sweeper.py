@@ -12,7 +12,7 @@ class CnnexpSweeper(BasicSweeper):
     """
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Do nothing: composing takes a tenth of a second a job, and was done."""
+        """Do nothing: the jobs were checked, and composing them again takes a tenth of a second each."""
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         """Return the overrides of the next jobs."""

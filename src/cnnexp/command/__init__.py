@@ -1,1 +1,1 @@
-"""The command line: what was typed, the folder it may write, and what to say when it can't be done."""
+"""What was typed becomes settings: arguments, records used again, checks, and what to say of a mistake."""

@@ -60,7 +60,7 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
-        if argument == "--":  # put in again below
+        if argument == "--":  # added again below
             continue
         if not argument.startswith("-"):
             overrides.append(argument)
@@ -70,14 +70,14 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
             optional = takes_value[argument] == "?"
             if not optional or not (rest[0].startswith("-") or "=" in rest[0]):
                 flags.append(rest.pop(0))
-    # completion hands its own line over, and would take a separator for a part of it
+    # completion reads the whole line, and would complete the separator
     completes = any(flag in flags for flag in _COMPLETION)
     separator = ["--"] if flags and overrides and not completes else []
     return [*flags, *separator, *overrides]
 
 
 def check_flags(flags: Sequence[str]) -> None:
-    """Raise a CnnexpError for flags that Hydra would answer with a traceback, or worse."""
+    """Raise a CnnexpError for flags that Hydra answers with a traceback, or by loading a pickle."""
     given = set(flags)
     if "--experimental-rerun" in given:
         raise CnnexpError("--experimental-rerun would load a pickle; run=RUN task=fit runs a recorded run again")
@@ -89,7 +89,7 @@ def check_flags(flags: Sequence[str]) -> None:
 
 
 def value_of(key: str, arguments: Sequence[str]) -> str | None:
-    """Return the value that an override gives to ``key``, None where there is none; the last one counts."""
+    """Return the value that an override gives to ``key``, None where there is none. Of several the last counts."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     found = [argument for argument in arguments if argument.lstrip("+").startswith(f"{key}=")]

@@ -20,7 +20,7 @@ from cnnexp.command.recorded import without_hydra
 from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
-# modules of ours that import a package which isn't always there: its name, and the extra that installs it
+# our modules that need an optional package: the package, and the extra that installs it
 _EXTRAS = {
     "cnnexp.training.wandb_logger": ("wandb", "wandb"),
     "cnnexp.training.mlflow_logger": ("mlflow", "mlflow"),
@@ -37,7 +37,7 @@ def general(
     fail_fast: bool,
     checkpoint: Literal["best", "last"] | str,
 ) -> None:
-    """Stand for the settings that belong to no constructor; the signature is all there is."""
+    """Never called: its signature says what the settings outside of all groups may be."""
 
 
 def check(config: DictConfig) -> None:
@@ -63,13 +63,13 @@ def check(config: DictConfig) -> None:
 
 
 def _typed_into(config: DictConfig) -> set[str] | None:
-    """Return the groups that an override changes a value of; None where the shipped conf/ isn't all there is."""
+    """Return the groups in which a value was typed; None where not only shipped config files are read."""
     if "hydra" not in config or config.hydra.job.config_name != "config":
         return None
     folders = {source.path for source in config.hydra.runtime.config_sources if source.schema == "file"}
     if folders != {str(config_folder())}:
         return None
-    # a task's own arguments may be what another setting is, such as run
+    # a task's arguments may interpolate other settings, such as run
     typed = {"task"} if any(not str(key).startswith("_") for key in config.task) else set()
     for override in config.hydra.overrides.task:
         key, _, value = override.lstrip("+~").partition("=")
@@ -90,7 +90,7 @@ def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any
     takers = _takers(constructor, arguments)
     signatures = [inspect.signature(taker).parameters for taker in takers]
     parameters = {name: parameter for signature in signatures for name, parameter in signature.items()}
-    # what the first one takes without naming it goes to the last
+    # `**options` of the constructor are arguments of the last
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signatures[-1].values()):
         for key in sorted(set(arguments) - set(parameters)):
             raise CnnexpError(f"{prefix}{key}: no such setting{nearest(key, parameters, prefix)}")
@@ -107,7 +107,7 @@ def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any
             shown = "null" if value is None else json.dumps(value)
             raise CnnexpError(f"{prefix}{key}={shown} is not allowed: {' or '.join(reasons)}") from None
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
-            continue  # an annotation that only means something to a type checker
+            continue  # an annotation for type checkers only
 
 
 def _takers(constructor: Callable[..., Any], arguments: Mapping[str, Any]) -> list[Callable[..., Any]]:
@@ -127,7 +127,7 @@ def _takers(constructor: Callable[..., Any], arguments: Mapping[str, Any]) -> li
 
 def located(target: str, path: str) -> Any:
     """Return what a dotted name means; raises CnnexpError, naming the setting, where it can't be imported."""
-    # hydra.utils.get_object is the same, but for a line of its own in the log
+    # hydra.utils.get_object does the same, but logs an error of its own
     from hydra._internal.utils import _locate
 
     try:
@@ -138,7 +138,7 @@ def located(target: str, path: str) -> Any:
 
 
 def _plain(reasons: Sequence[str]) -> Sequence[str]:
-    """Leave out what is said of alternatives that can't be typed, an optimizer's rate as a tensor, say."""
+    """Leave out alternatives that can't be typed, such as a learning rate as a tensor."""
     return [reason for reason in reasons if "isinstance" not in reason] or reasons
 
 

@@ -51,7 +51,7 @@ def explain(error: BaseException) -> str:
         group, wrong = unloaded.groups()
         folders = [Path(folder) / group for folder in re.findall(r"path=file://(\S+)", text)]
         names = sorted({file.stem for folder in folders for file in folder.glob("*.yaml")})
-        # a group of which several may be chosen
+        # a group that takes a list of choices
         return _unknown_choice(group, wrong, names, f"{group}=[%s]")
     group_key = re.search(r"Could not override '([^']+)'\.\s+No match in the defaults list", text)
     if group_key:

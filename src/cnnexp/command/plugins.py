@@ -1,4 +1,4 @@
-"""Hydra's launchers and sweepers: which file sets one up, whether it is installed, whether it is used right."""
+"""Hydra's launchers and sweepers: the files that set them up, and checks of their settings."""
 
 from copy import copy
 from importlib.util import find_spec
@@ -18,7 +18,7 @@ def prefer_files_of(folder: Path) -> None:
 
     Hydra refuses a file beside a stored node of its name, rather than choosing between them.
     """
-    Plugins.instance()  # finding them is what makes them store their settings
+    Plugins.instance()  # discovery makes the plugins store their settings
     stored = ConfigStore.instance().repo.get("hydra", {})
     for file in (folder / "hydra").glob("*/*.yaml"):
         stored.get(file.parent.name, {}).pop(file.name, None)
@@ -52,7 +52,7 @@ def refuse_launcher(config: DictConfig) -> None:
 
 
 def check_plugins(config: DictConfig) -> None:
-    """Raise CnnexpError for a launcher or sweeper of ours that isn't there or is given what it doesn't take."""
+    """Raise CnnexpError for a launcher or sweeper of ours that isn't installed, or for a wrong setting of it."""
     from cnnexp.command.check import check_arguments
 
     for part in ("launcher", "sweeper"):

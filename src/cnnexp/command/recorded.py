@@ -22,7 +22,7 @@ _NEW = {"metrics"}
 
 
 def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> tuple[DictConfig, dict[str, Any]]:
-    """Return what a run was made of: its settings, and the choices of its config groups.
+    """Return a run's recorded settings, and the choices of its config groups.
 
     The record may be a stranger's: nothing in it is looked up or called here, and what comes back calls only
     what conf/ names, what the command at work names itself, and the names that are ``trusted``.
@@ -51,8 +51,7 @@ def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> t
     ):
         raise CnnexpError(f"{key}={run}: {record} isn't the record of a cnnexp run")
     if "defaults" in settings or "hydra" in settings or _looks_up(settings) or _looks_up(choices):
-        # a run records its values, and nothing that Hydra or a resolver would have to act on; Hydra's own record,
-        # which is written first, does
+        # our record has plain values only; Hydra's own, which is there first, has interpolations
         if not begun:
             raise CnnexpError(f"{key}={run}: {_KILLED}")
         raise CnnexpError(f"{key}={run}: {record} was changed by hand: it has more in it than plain values")
@@ -68,15 +67,15 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 
 def settings_of(config: DictConfig) -> DictConfig:
-    """Return what a run records of its settings: the data's folder means the same from anywhere."""
+    """Return what a run records of its settings: with data.root absolute."""
     settings = without_hydra(config)
     settings.data.root = str(Path(settings.data.root).expanduser().absolute())
     return settings
 
 
 def changed_since(run: Path, config: DictConfig) -> list[str]:
-    """Return the keys that a run was started with other values of, but for those that a resume may change."""
-    # a record has its values in place; were there anything left to look up in it, it would be somebody's trick
+    """Return the keys whose values differ from the run's record, except those that a resume may change."""
+    # not resolved: our records have no interpolations, so one would be a stranger's
     before = OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "config.yaml"), resolve=False)
     now = OmegaConf.to_container(settings_of(config), resolve=True)
     return differences(now, before)  # type: ignore[arg-type]
@@ -135,17 +134,17 @@ def use_record(overrides: Sequence[str]) -> str | None:
     kept = {group: choices[group] for group in (*GROUPS, *nested) if group in choices and group not in groups}
     hydra: dict[str, Any] = {"runtime": {"choices": kept}}
     if key == "resume":
-        # the same folder, and its record of the first start left as it is
+        # the same folder, whose record isn't written again
         hydra |= {"run": {"dir": _literal(str(run))}, "output_subdir": None}
     elif task != "fit":
         hydra["run"] = {"dir": f"{_literal(str(run / task))}/${{now:%Y-%m-%d_%H-%M-%S}}"}
-    # something for the override to replace; of groups that take several choices Hydra records none
+    # the override needs a default to replace; Hydra records no choice for groups that take a list
     chosen = [{group: choices.get(group, ["none"])} for group in groups]
     recorded = OmegaConf.to_container(settings)
     assert isinstance(recorded, dict)
     recorded |= {group: recorded.get(group, {}) for group in _NEW - set(groups)}
     if "data" in recorded and recorded["data"].get("seed") == recorded["seed"]:
-        recorded["data"]["seed"] = "${seed}"  # as it was typed: one seed for all
+        recorded["data"]["seed"] = "${seed}"  # so that seed=… still sets the seed of the data
     node = {
         "defaults": [
             "application",

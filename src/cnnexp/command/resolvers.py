@@ -49,7 +49,7 @@ def job_folder(overrides: str) -> str:
     Other characters than letters, digits and ``. _ , + -`` become ``_``, and at most 100 are kept; a short hash
     of the whole then sets it apart from others that would look the same.
     """
-    overrides = re.sub(r"(^|,)\+\+", r"\1", overrides)  # how a new key is added says nothing about the job
+    overrides = re.sub(r"(^|,)\+\+", r"\1", overrides)  # Hydra's mark of a new key
     name = re.sub(r"[^A-Za-z0-9._,+-]", "_", overrides)
     if name == overrides and 0 < len(name) <= LONGEST_JOB_FOLDER and name not in (".", ".."):
         return name
@@ -60,9 +60,9 @@ def job_folder(overrides: str) -> str:
 
 
 def claim_job(sweep: str, overrides: str) -> str:
-    """Claim a job's folder in a sweep's and return its name; Hydra asks once a job, when the job starts.
+    """Claim a job's folder in a sweep's and return its name; Hydra calls it once for each job, as it starts.
 
-    A job that goes on where it was interrupted is told its folder, ``hydra.sweep.subdir``, and doesn't ask.
+    For a job that is resumed ``hydra.sweep.subdir`` is given, and this isn't called.
     """
     return claim(Path(sweep) / job_folder(overrides)).name
 

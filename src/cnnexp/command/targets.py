@@ -1,6 +1,6 @@
-"""What a run's record may have called: a record may come from anybody, and a ``_target_`` is a call.
+"""Which names in a recorded run may be called: a record may be a stranger's, and a ``_target_`` is a call.
 
-A name is looked up here before it is imported, because importing runs code too.
+Names are compared as text before anything is imported, because importing runs code too.
 """
 
 import re
@@ -30,7 +30,7 @@ def refuse_strangers(settings: Mapping[str, Any], source: str, trusted: Collecti
         trusted: further names, such as ``mypackage.MyNetwork``.
     """
     for path, key, value in _walk(settings, ""):
-        # a logger's key names its folder
+        # a logger's folder is named by its key
         if not all(character.isalnum() or character in "_-" for character in key):
             raise CnnexpError(f"{source}: its record has the key {key!r}, which is no setting's name")
         if key != "_target_":
@@ -68,13 +68,13 @@ def _is_plain(override: str, trusted: Collection[str]) -> bool:
     if key.startswith("hydra"):
         if key in ("hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler"):
             return re.fullmatch(r"\w+", value) is not None
-        if key == "hydra.sweeper.storage":  # others of Optuna's, such as redis, unpickle what they are sent
+        if key == "hydra.sweeper.storage":  # Optuna's other storages, such as redis, unpickle what they read
             return re.fullmatch(r"(sqlite|postgresql|mysql)(\+\w+)?://[\w.:/@-]*", value) is not None
         plain = re.fullmatch(r"hydra\.(launcher|sweeper)\.[a-z_]+", key) and re.fullmatch(r"[\w.:/-]*", value)
         return plain is not None
     if key.partition(".")[0] == "task":
         return override == "task=fit"
-    # a group's choice is a file's name, which mustn't lead out of conf/
+    # a choice is a file's name, which mustn't lead out of conf/
     return "." in key or not re.search(r"\.\.|(^|[=,])/", value)
 
 
@@ -86,7 +86,7 @@ def trusted_by(arguments: Sequence[str]) -> frozenset[str]:
 
 
 def trusted_by_this_job() -> frozenset[str]:
-    """Return the same of the command whose job this is; nothing outside of one, in a notebook."""
+    """Return the same for the command that is running; nothing in a notebook."""
     if not HydraConfig.initialized():
         return frozenset()
     hydra = HydraConfig.get()
@@ -118,7 +118,7 @@ def named_in(folder: Path) -> frozenset[str]:
         try:
             content = yaml.load(file.read_text(encoding="utf-8"), _Loader)
         except (OSError, ValueError, yaml.YAMLError):
-            continue  # Hydra says what is wrong with it, if it is used
+            continue  # if it is used, Hydra says what is wrong
         names |= {value for _, key, value in _walk(content, "") if key == "_target_" and isinstance(value, str)}
     return frozenset(names)
 

@@ -29,7 +29,7 @@ from cnnexp.training.sync_batchnorm import SyncBatchNorm
 
 log = logging.getLogger(__name__)
 
-# Lightning sets it, and then every torch.cuda.is_available(), one a step in fused optimizers, asks the driver
+# with it, which Lightning sets, torch.cuda.is_available() asks the driver; fused optimizers call that each step
 os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
 
 
@@ -70,7 +70,7 @@ def build_trainer(
 
 
 def _slurm() -> list[SLURMEnvironment]:
-    """Return Slurm's environment within a Slurm job: started again by whoever started it, not by Lightning."""
+    """Return Slurm's environment within a Slurm job, without Lightning's own requeueing."""
     if "SLURM_NTASKS" not in os.environ or TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
     return [SLURMEnvironment(auto_requeue=False)]

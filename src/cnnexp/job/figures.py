@@ -1,4 +1,4 @@
-"""Where a task's figures go: into its folder, and into TensorBoard beside the run that they are about."""
+"""Save a task's figures: as PNG files in its folder, and for TensorBoard."""
 
 from collections.abc import Mapping
 
@@ -10,7 +10,7 @@ from cnnexp.training.loggers import TensorBoardLogger
 
 
 def save_figures(job: Job, figures: Mapping[str, Figure]) -> None:
-    """Write each figure as NAME.png; and, where TensorBoard is a logger, to that.
+    """Write each figure as NAME.png, and for TensorBoard where that is a logger.
 
     TensorBoard's files are the task's own, so that the run's stay as they are.
     """

@@ -1,4 +1,4 @@
-"""One job from its start to its end: its lock, its log, its result.json, and what becomes of an error."""
+"""One job from start to end: its lock, its result.json, and how errors are recorded."""
 
 import contextlib
 import logging
@@ -41,7 +41,7 @@ class Job:
     writes: bool = True
 
     def record(self, **values: Any) -> None:
-        """Put values into result.json at once, so that they outlive what comes after."""
+        """Write values into result.json at once, so that a later failure can't lose them."""
         self.result |= values
         if self.writes:
             runs.write_json(self.folder / runs.RESULT, self.result)
@@ -73,7 +73,7 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
     if job.choices["task"] != "fit":
         ranks.use_one_process(config)
     with _kept_from_others(job) as room:
-        # what was measured before stays until there is something newer
+        # a resumed run keeps its earlier numbers until there are newer ones
         known = (runs.read_json(job.folder / runs.RESULT) or {}) if config.resume is not None else {}
         job.result = {**dict.fromkeys(NUMBERS), **known}
         job.record(
@@ -96,11 +96,11 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
             raise
         except Exception as raised:
             error = _told(raised, job, Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else job.folder)
-            with contextlib.suppress(OSError):  # what went wrong is shown, even where it can't be written down
+            with contextlib.suppress(OSError):  # the error is shown even where it can't be written
                 if room is not None:
                     room.unlink(missing_ok=True)
                 job.record(status="failed", error=f"{type(error).__name__}: {error}")
-                # to the log file only: what ends a single job is shown as its process ends
+                # to the log file only: the command shows it in the terminal
                 _log_to_file(raised)
             if error is raised:
                 raise
@@ -125,7 +125,7 @@ def _told(error: Exception, job: Job, whole: Path) -> Exception:
 
 @contextlib.contextmanager
 def _kept_from_others(job: Job) -> Iterator[Path | None]:
-    """Hold the folder's lock, and the file that keeps some room, where this process is the one that writes."""
+    """Hold the folder's lock and the file that reserves room on the disk, in the process that writes."""
     if not job.writes:
         yield None
         return

@@ -1,4 +1,4 @@
-"""A finished run, loaded: its network and its data."""
+"""Load a finished run: its network and its data."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -78,7 +78,7 @@ def load_model(settings: DictConfig, path: Path) -> Classifier:
         raise CnnexpError(f"model._target_={settings.model._target_} isn't a cnnexp.Classifier")
     try:
         model = target.load_from_checkpoint(path, map_location="cpu", weights_only=True)
-    # torch and Lightning raise nearly anything for a file that isn't what they expect
+    # torch and Lightning raise many kinds of errors for a damaged file
     except Exception as error:
         raise CnnexpError(f"{path} can't be loaded as a {target.__name__}: {first_line(error)}") from None
     return model.eval()

@@ -48,7 +48,7 @@ _store: Any = None
 
 
 def is_first() -> bool:
-    """Return whether this process is the one that writes; the only one is."""
+    """Return whether this process is the one that writes, as the only process of a job is."""
     return number == 0
 
 
@@ -73,7 +73,7 @@ def begin() -> Callable[[], None]:
 
 
 def leaves_the_status_to_another() -> bool:
-    """Return whether this process, having met an error or a signal, should end as if it had not.
+    """Return whether this process should end with status 0 although it met an error or a signal.
 
     Lightning kills the first process at once where one that it started reports an error, even one that all have
     met with and that the first is about to report. What goes wrong before they have met is reported: the first
@@ -111,7 +111,7 @@ def meet(trainer: "L.Trainer", claim: Callable[[], Path]) -> Path:
         return Path(os.environ[FOLDER])
     alone = trainer.num_nodes == 1 and not environment.creates_processes_externally
     folder = claim() if alone else _tell(trainer, environment, claim)
-    # for the processes that Lightning starts on this machine, when training begins
+    # for the processes that Lightning starts on this machine later
     os.environ[FOLDER] = str(folder.absolute())
     return folder
 
@@ -152,8 +152,8 @@ def _tell(trainer: "L.Trainer", environment: Any, claim: Callable[[], Path]) -> 
     where = f"{address}:{port}"
     os.environ["MASTER_ADDR"], os.environ["MASTER_PORT"] = address, str(port)
     try:
-        # as torch itself does a moment later at the same address, which may be torchrun's own. It is told of one
-        # process, so that the first doesn't wait: on each node one or all may ask
+        # the store that torch itself uses a moment later, at the same address, which may be torchrun's own.
+        # world_size=1, so that the first process doesn't wait for the others: not all of them come here
         _store, _, _ = next(iter(rendezvous("env://", rank=number, world_size=1, timeout=_PATIENCE)))
         if number > 0:
             told = _store.get("cnnexp/folder").decode()
@@ -196,7 +196,7 @@ def wait_for_others(trainer: "L.Trainer") -> None:
 
 
 def asks_for_several(trainer: DictConfig) -> bool:
-    """Return whether a Trainer's settings may mean several processes; how many GPUs there are isn't looked up."""
+    """Return whether a Trainer's settings may mean several processes, without asking how many GPUs there are."""
     devices, strategy = trainer.get("devices", 1), trainer.get("strategy", "auto")
     parallel = not isinstance(strategy, str) or strategy.startswith(_SEVERAL)
     if isinstance(devices, ListConfig):
@@ -209,7 +209,7 @@ def asks_for_several(trainer: DictConfig) -> bool:
 
 
 def refuse_typed(config: DictConfig) -> None:
-    """Raise CnnexpError where several processes are typed for a task that is done by one."""
+    """Raise CnnexpError where several processes were typed for a task that runs in one."""
     task = config.hydra.runtime.choices.task
     if (started := _started_by_torchrun()) > 1:
         raise CnnexpError(
@@ -229,7 +229,7 @@ def _started_by_torchrun() -> int:
 
 
 def use_one_process(config: DictConfig) -> None:
-    """Do a task on one device, whatever a run that it is about was trained on."""
+    """Make a task use one device, whatever the run that it looks at was trained on."""
     if "trainer" not in config:
         return
     if asks_for_several(config.trainer):

@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 
 def rehearse(config: DictConfig) -> "L.Trainer":
-    """Build everything that needs neither data nor a folder, and return the Trainer: it knows the processes.
+    """Build everything that needs neither data nor a folder, and return the Trainer, which knows the processes.
 
     Raises CnnexpError for what torch, Lightning or this machine refuses. What passes isn't checked again.
     """
@@ -30,17 +30,17 @@ def rehearse(config: DictConfig) -> "L.Trainer":
     for node in config.callbacks.values():
         instantiate(node, _convert_="all")
     trial = config.copy()
-    trial.trainer.profiler = None  # torch's begins to record as it is made
+    trial.trainer.profiler = None  # torch's profiler records from its construction on
     trainer = build_trainer(trial, Path.cwd())
     _check_length(trainer)
     data = build_data(config)
     data.check(trainer.strategy.root_device)
     try:
-        with torch.device("meta"):  # where a network of any size takes no memory and no time
+        with torch.device("meta"):  # no memory and no time, whatever the size
             build_model(config, *data.known_shape)
     except CnnexpError:
         raise
-    except Exception as error:  # a network of one's own, that can't be built there, may well be right
+    except Exception as error:  # an own network may not support the meta device
         log.debug("not tried beforehand: %s", error)
     return trainer
 

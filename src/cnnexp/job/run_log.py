@@ -1,4 +1,4 @@
-"""``run.log``, which can't be left unwritten without anybody knowing."""
+"""``run.log``: a run ends when its log can't be written."""
 
 import logging
 import sys
@@ -11,7 +11,7 @@ class RunLog(logging.FileHandler):
     """
 
     def handleError(self, record: logging.LogRecord) -> None:
-        """Let what the disk says through to whoever logged; called while that exception is handled."""
+        """Raise the disk's error again in the code that logged; Python calls this while handling the error."""
         if isinstance(sys.exc_info()[1], OSError):
             raise
         super().handleError(record)

@@ -1,4 +1,4 @@
-"""How one job begins and ends for Hydra: checked, then given a folder of its own, its settings recorded in it."""
+"""How one job begins and ends for Hydra: it is checked, gets a folder, and its settings are recorded there."""
 
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from cnnexp.runs import claim, give_back, write_whole
 
 
 class StartJob(Callback):
-    """Hydra's callback for single runs, and for the record that each job of a sweep has too."""
+    """Hydra's callback for a single run, and for the record of every job."""
 
     def __init__(self) -> None:
         self._made: tuple[Path, list[Path]] | None = None  # the run's folder, and what was made above it
@@ -35,7 +35,7 @@ class StartJob(Callback):
             else:
                 ranks.refuse_typed(config)
                 folder = self._own_folder(config)
-        except Exception as error:  # a bug too: Hydra would make a warning of it, and go on
+        except Exception as error:  # bugs too: Hydra would turn any Exception into a warning and go on
             raise Refused from error
         with read_write(config), open_dict(config):
             config.hydra.run.dir = str(folder)
@@ -47,26 +47,26 @@ class StartJob(Callback):
         if not ranks.is_first():
             return
         try:
-            if config.hydra.output_subdir is None:  # the job has its record: it was started before
+            if config.hydra.output_subdir is None:  # a resume: the record is there
                 note_resume(Path(config.resume), config)
                 return
             folder = Path(config.hydra.runtime.output_dir) / str(config.hydra.output_subdir)
             write_whole(folder / "config.yaml", OmegaConf.to_yaml(settings_of(config), resolve=True).encode())
             for name in ("hydra.yaml", "overrides.yaml"):  # Hydra doesn't flush what it writes to the disk
                 write_whole(folder / name, (folder / name).read_bytes())
-        except (CnnexpError, OSError) as error:  # of which Hydra would make a warning
+        except (CnnexpError, OSError) as error:  # Hydra would turn them into warnings
             raise Refused from error
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: Any) -> None:
-        """Let go of the settings, and of the folder of a run that a mistake ended before it did anything."""
-        # Hydra would keep them in memory for every job until a sweep's end
+        """Drop the settings from memory; remove the folder of a run that a mistake ended at once."""
+        # Hydra keeps them for every job until a sweep's end
         job_return.cfg = job_return.hydra_cfg = None
         if config.hydra.mode != RunMode.RUN or job_return.status != JobStatus.FAILED:
             return
         error = job_return._return_value
         if self._made is not None and isinstance(error, CnnexpError) and not isinstance(error, CantWrite):
             give_back(*self._made)
-        # otherwise Hydra would announce it with the list of overrides
+        # a plain exception Hydra announces with a list of the overrides
         raise Refused from error
 
     def _own_folder(self, config: DictConfig) -> Path:

@@ -1,4 +1,4 @@
-"""What the tasks that look inside a trained network have in common: the run, an image, and untrained weights."""
+"""What tasks that look inside a trained network share: the run, an image to look at, the untrained weights."""
 
 from dataclasses import dataclass
 from typing import cast
@@ -32,7 +32,7 @@ class Subject:
 
 
 def load_trained(job: Job) -> tuple[LoadedRun, Preprocessing]:
-    """Return the run that ``run`` names, and how its checkpoint wants its images."""
+    """Return the run that ``run`` names, and the preprocessing that its checkpoint records."""
     loaded = load_run(job.config.run, job.config.checkpoint)
     return loaded, Preprocessing.of_checkpoint(loaded.checkpoint)
 

@@ -46,14 +46,14 @@ def prepare(config: DictConfig) -> None:
 class Elsewhere:
     """Overrides submitit's launcher: a base to put before it."""
 
-    # what the plugin's launcher has
+    # attributes of the plugin's launcher
     _EXECUTOR: str
     config: Any
     params: Mapping[str, Any]
     hydra_context: Any
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> list[JobReturn]:
-        """Start jobs and wait for their ends; that one fails doesn't keep the others from running.
+        """Start the jobs and wait until all have ended; a failed one doesn't stop the others.
 
         Raises CnnexpError where they are refused.
         """
@@ -114,7 +114,7 @@ class Elsewhere:
             "singleton_state": [Singleton.get_state()] * len(names),
         }
         executor = self._executor()
-        # the jobs inherit it: Ctrl-C, which reaches all processes of a terminal, is for the one that waits
+        # the jobs inherit this: Ctrl-C reaches all processes of a terminal, and only this one should react
         before = signal.signal(signal.SIGINT, signal.SIG_IGN)
         try:
             return executor.map_array(self, *arguments.values())
@@ -128,12 +128,12 @@ class Elsewhere:
         from hydra_plugins.hydra_submitit_launcher.config import BaseQueueConf
 
         if "_logs" not in self.__dict__:
-            # never one that was there: what is unpickled must not be a stranger's
+            # a new folder: submitit unpickles what is in it
             self._logs = claim(Path(self.config.hydra.sweep.dir) / LOGS)
         params = {key: value for key, value in self.params.items() if key != "submitit_folder"}
         if self._EXECUTOR == "slurm" and params.get("cpus_per_task"):
-            # srun no longer takes it over from sbatch; and the bits of a result depend on the number of threads,
-            # which mustn't be another one where a job goes on
+            # srun doesn't take the number over from sbatch. The threads are fixed because results depend on their
+            # number in the last bits, and a resumed job must repeat them
             cpus = f"export SRUN_CPUS_PER_TASK={params['cpus_per_task']} OMP_NUM_THREADS={params['cpus_per_task']}"
             params["setup"] = [cpus, *(params.get("setup") or [])]
         shared = BaseQueueConf.__dataclass_fields__
@@ -142,7 +142,7 @@ class Elsewhere:
         executor = submitit.AutoExecutor(self._logs / "%j", cluster=self._EXECUTOR, **first)
         try:
             executor.update_parameters(**named)
-        except (AssertionError, NameError, ValueError) as error:  # as submitit answers what it can't use
+        except (AssertionError, NameError, ValueError) as error:  # submitit's answers to wrong parameters
             raise CnnexpError(f"hydra.launcher: {error}") from None
         return executor
 
@@ -155,7 +155,7 @@ class Elsewhere:
                 result = read_result(whole.folder / name) or {}
                 status = result.get("status", "never began")
                 outcome, why = _outcome(job)
-                # what didn't end well gave nothing back
+                # only a completed job returned something
                 returned[name] = outcome if status == "completed" and outcome else NOTHING
                 whole.finished(name, result)
                 if status not in ("completed", "failed"):
@@ -182,10 +182,10 @@ class Elsewhere:
             if going_on is None:
                 return NOTHING
             return super().__call__([*sweep_overrides, *going_on], *arguments)  # type: ignore[misc]
-        except StopSweep:  # by the one that waits
+        except StopSweep:  # the waiting process stops the sweep
             return NOTHING
         except Interrupted as interrupted:
-            # being queued again ends the job by further signals
+            # requeueing sends further signals to this job
             for number in (signal.SIGINT, signal.SIGTERM):
                 signal.signal(number, signal.SIG_IGN)
             if interrupted.number == again and callable(submitits):
@@ -197,7 +197,7 @@ class Elsewhere:
 
 
 def _outcome(job: Any) -> tuple[JobReturn | None, str]:
-    """Return what a job gave back, if anything, and the last that it said."""
+    """Return what a job returned, if anything, and the last line of its log."""
     import submitit
 
     if job.paths.result_pickle.exists():
@@ -211,7 +211,7 @@ def _outcome(job: Any) -> tuple[JobReturn | None, str]:
             return None, str(outcome._return_value)
     for path in (job.paths.stderr, job.paths.stdout):
         if path.is_file() and (said := path.read_text(errors="replace").strip()):
-            # Slurm's own lines, of memory or time, are followed by others that tell nothing
+            # Slurm's own errors (memory, time) are followed by lines that say less
             errors = [line for line in said.splitlines() if "error: " in line]
             return None, f"{last_line(errors[-1] if errors else said)} ({path})"
     return None, f"it left no log in {job.paths.folder}"

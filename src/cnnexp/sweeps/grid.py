@@ -30,7 +30,7 @@ def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]] | None, loader:
     composed as it takes to see each value once. What only two values together get wrong, the job itself says.
     """
 
-    @functools.cache  # it looks through folders
+    @functools.cache  # looking through folders takes time
     def is_group(key: str) -> bool:
         return bool(loader.get_group_options(key))
 

@@ -1,4 +1,4 @@
-"""One job of a sweep: announced, run by the job's own room, counted, and not allowed to end the others."""
+"""One job of a sweep: announced, run, counted; its failure doesn't end the others."""
 
 import contextlib
 import logging
@@ -49,7 +49,7 @@ def run_job_of_sweep(config: DictConfig) -> float | None:
 
 
 def _check(config: DictConfig) -> None:
-    """Pass the door that a single run passes before it has a folder."""
+    """Check a job as a single run is checked before it has a folder."""
     check(config)
     if HydraConfig.get().runtime.choices["task"] == "fit":
         from cnnexp.job.rehearse import rehearse
@@ -67,7 +67,7 @@ def refuse_several() -> None:
 
 
 def _quiet_terminal() -> None:
-    """Leave the terminal to the sweep: a job's own lines go to its run.log, warnings to both."""
+    """Keep a job's lines, except warnings, out of the terminal; its run.log has them all."""
     for handler in logging.getLogger().handlers:
         if not isinstance(handler, logging.FileHandler):
             handler.addFilter(lambda record: record.name == __name__ or record.levelno >= logging.WARNING)

@@ -18,7 +18,7 @@ from cnnexp.sweeps import sweep
 
 
 def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -> Sequence[Sequence[str]]:
-    """Return the jobs that aren't complete, of a sweep that is resumed; all of another one.
+    """Return the jobs to run: of a resumed sweep those that aren't complete, of a new one all.
 
     Raises CnnexpError where a job's settings are no longer those that it was started with.
     """
@@ -37,7 +37,7 @@ def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -
 
 
 def again_in(folder: Path, composed: DictConfig) -> list[str] | None:
-    """Return what a job is started with, beside its own overrides, to go on in its folder; None if it is complete.
+    """Return the further overrides that make a job go on in its folder; None if it is complete.
 
     Raises CnnexpError where the job's settings are no longer those that it was started with.
     """
@@ -52,8 +52,8 @@ def again_in(folder: Path, composed: DictConfig) -> list[str] | None:
 
 
 def has_record(folder: Path) -> bool:
-    """Whether a job was started in a folder; one that was killed before it said so has nothing to go on from."""
-    # Hydra's record alone may be half of it
+    """Return whether a job wrote its record and result.json; without both there is nothing to go on from."""
+    # Hydra's record alone may be half written
     return (folder / RESULT).is_file() and (folder / ".hydra" / "config.yaml").is_file()
 
 
@@ -80,11 +80,13 @@ def arguments_of(folder: Path, typed: Sequence[str]) -> list[str]:
     ours = ("hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=")
     both = [override for override in both if not (isinstance(override, str) and override.startswith(ours))]
     for part in ("launcher", "sweeper"):
-        if any(argument.startswith(f"hydra/{part}=") for argument in typed):  # another one has other keys
+        if any(
+            argument.startswith(f"hydra/{part}=") for argument in typed
+        ):  # the recorded keys are those of the old one
             both = [
                 override for override in both if not str(override).startswith((f"hydra/{part}", f"hydra.{part}."))
             ]
     refuse_strange_overrides(both, f"resume={folder}", trusted_by(typed))
     rest = [argument for argument in typed if not argument.startswith("resume=") and argument != "-m"]
-    # behind the recorded ones: the last of two overrides of one key counts
+    # last, because the last of two overrides of a key counts
     return ["-m", *both, *rest]

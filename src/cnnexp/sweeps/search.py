@@ -1,4 +1,4 @@
-"""A search by Optuna: Hydra's plugin chooses and tells; here is what several processes and starts need."""
+"""A search by Optuna: what Hydra's plugin lacks for several processes and for going on later."""
 
 import logging
 import socket
@@ -57,7 +57,7 @@ class Search:
         self.begun = 0
 
     def run(self) -> None:
-        """Run the trials that are missing, those first that were interrupted."""
+        """Run the trials that are missing, the interrupted ones first."""
         global current
         current = self
         self.study = open_study(self.url, self.name, self.options.direction)
@@ -88,7 +88,7 @@ class Search:
         return [trial for trial in self.study.trials if trial.state == TrialState.RUNNING]
 
     def _missing(self) -> int:
-        """Return how many trials are neither over nor under way."""
+        """Return how many trials are neither finished nor running."""
         under_way = [trial for trial in self._running() if self.process.is_alive(trial)]
         over = [trial for trial in self.study.trials if trial.state.is_finished()]
         return self.options.n_trials - len(over) - len(under_way)
@@ -133,7 +133,7 @@ class Search:
         missing = self._missing()
         if missing <= 0:
             return False
-        # chosen by the seed and the number of trials alone: a search that goes on draws as if it had never stopped
+        # a function of the seed and the number of trials: a resumed search draws what it would have drawn
         known = len(self.study.trials)
         seed = int(np.random.SeedSequence((self.config.seed, known)).generate_state(1)[0])
         plugin = self._plugin(min(self.at_once, missing), seed)
@@ -141,7 +141,7 @@ class Search:
         try:
             plugin.sweep(list(self.config.hydra.overrides.task))
         except ValueError:
-            # the plugin ends with its best trial, and there may be none yet
+            # the plugin reports its best trial, and fails where there is none
             if any(trial.value is not None for trial in self.study.trials) or not self.asked:
                 raise
         return True
@@ -188,12 +188,12 @@ class Search:
         return self._launch(placed)
 
     def _note(self) -> None:
-        """Put what the study knows beside the runs: a report needs no database."""
+        """Write the study's trials to a file beside the runs, so that a report needs no database."""
         write_json(self.folder / SEARCH, described(self.study, self.name, self.options.n_trials))
 
 
 def note_trial(config: DictConfig, trial: Any) -> None:
-    """Hear from the plugin which trials it asks for."""
+    """Note a trial that the plugin asks for; the plugin calls this."""
     assert current is not None
     current.asked.append(trial)
 
@@ -250,7 +250,7 @@ def begin_search(config: DictConfig, loader: Any, claimed: Callable[[], Path]) -
     else:
         study = open_study(url, name, config.hydra.sweeper.direction)
         with lock_of(url):
-            # another machine may have a folder of its own
+            # each machine may have a folder of its own
             known = [Path(value) for key, value in study.user_attrs.items() if key.startswith(FOLDER)]
             found = next((folder for folder in known if (folder / RECORD).is_file()), None)
             if found is None:
@@ -263,7 +263,7 @@ def begin_search(config: DictConfig, loader: Any, claimed: Callable[[], Path]) -
 
 
 def record(config: DictConfig, folder: Path) -> None:
-    """Write down what a search was started with, where a grid's record is too."""
+    """Record what a search was started with, in the file that Hydra writes for a grid."""
     settings: Any = OmegaConf.to_container(without_hydra(config), resolve=True)
     overrides = OmegaConf.to_container(config.hydra.overrides)
     OmegaConf.save({**settings, "hydra": {"overrides": overrides}}, folder / RECORD)

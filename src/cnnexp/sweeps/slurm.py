@@ -1,4 +1,4 @@
-"""What Slurm's own commands tell."""
+"""Ask Slurm's own commands: partitions, queued jobs, jobs that have ended."""
 
 import shutil
 import subprocess
@@ -49,7 +49,7 @@ def _queued(ids: set[str]) -> set[str] | None:
     numbers = sorted(one for one in ids if one.isdigit())
     if not numbers:
         return set()
-    # asked for one that it has forgotten, squeue fails; asked for several it leaves it out
+    # squeue fails for a single forgotten job, and leaves it out of a list
     asked = _ask("squeue", "--noheader", "--array", "--format=%i", f"--jobs={','.join(numbers)}")
     if asked.returncode == 0:
         return set(asked.stdout.split())
@@ -80,7 +80,7 @@ class Ends:
         """Return the jobs, by name, that left a result or are no longer there."""
         if not self.slurm:
             return [(name, job) for name, job in jobs.items() if job.done()]
-        # a file tells it; submitit would ask for accounting too, which not every cluster has
+        # by its file; submitit would ask Slurm's accounting too, which not every cluster has
         ended = [(name, job) for name, job in jobs.items() if job.paths.result_pickle.exists()]
         if time.monotonic() - self.asked < _QUEUE_SECONDS:
             return ended
@@ -89,7 +89,7 @@ class Ends:
         if queued is None:
             return ended
         absent = {name for name, job in jobs.items() if job.job_id not in queued}
-        # twice: between its end in the queue and its file on a slow file system there may be some seconds
+        # absent twice: on a slow file system the file may come seconds after the job left the queue
         ended += [(name, jobs[name]) for name in absent & self.absent if name not in dict(ended)]
         self.absent = absent
         return ended

@@ -21,7 +21,7 @@ from cnnexp.reports.search import quiet_optuna
 from cnnexp.sweeps.sweep import OBJECTIVE
 
 FOLDER, PROCESS, HOST = "cnnexp.folder", "cnnexp.process", "cnnexp.host"
-"""What a study and its trials are marked with: where they lie, the lock of the process at work, its machine."""
+"""Attributes of a study's trials: the folder, the lock of the process at work, its machine."""
 OWN_FILE = "study.db"
 
 
@@ -47,7 +47,7 @@ def open_study(url: str, name: str, direction: str) -> Any:
     """
     optuna = quiet_optuna()
     try:
-        with lock_of(url):  # two that make a database's tables at the same time fail
+        with lock_of(url):  # creating a database's tables twice at the same time fails
             try:
                 study = optuna.load_study(study_name=name, storage=url)
             except KeyError:
@@ -58,7 +58,7 @@ def open_study(url: str, name: str, direction: str) -> Any:
             f"hydra.sweeper.storage={hidden(url)} needs a driver that isn't there: {hidden(first_line(error))}\n"
             "For PostgreSQL type: pip install psycopg2-binary"
         ) from None
-    except Exception as error:  # each database has exceptions of its own
+    except Exception as error:  # each database driver has its own exceptions
         raise CnnexpError(
             f"hydra.sweeper.storage={hidden(url)}: no database answers: {hidden(first_line(error))}\n"
             "Give one that does, such as sqlite:///study.db in a folder that is there"
@@ -90,7 +90,7 @@ class Process:
         self.name = str(path)
 
     def is_alive(self, trial: Any) -> bool:
-        """Return whether the process of a trial that says running is; one of another machine is taken to be."""
+        """Return whether a running trial's process is alive; one on another machine is taken to be."""
         if trial.user_attrs.get(HOST) != self.host:
             return HOST in trial.user_attrs
         name = trial.user_attrs[PROCESS]
@@ -107,7 +107,7 @@ class Process:
         return False
 
     def take_over(self, trials: Iterable[Any]) -> list[Any]:
-        """Return those trials of this study's folder whose process is gone; for others it now is alive.
+        """Return the trials whose process is gone, having taken their locks: they are this process's now.
 
         Call it while you hold the database's lock.
         """
@@ -130,7 +130,7 @@ class Process:
 
 
 def settle(study: Any, trial: Any, folder: Path) -> bool:
-    """Tell a study what a trial's folder says of it; return whether it is over."""
+    """Tell a study how a trial ended, by its folder; return whether it has ended."""
     from optuna.trial import TrialState
 
     result = runs.read_result(folder) or {}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 OBJECTIVE = "val_accuracy"
-"""What a job's result says of how good its settings are."""
+"""The number in result.json that sweeps and searches compare."""
 
 
 @dataclass
@@ -44,10 +44,10 @@ class Sweep:
         """
         parts = [f"job {number}" + (f" of {self.jobs}" if self.jobs else "")]
         if self.jobs and number > self.workers:
-            done = number - (self.workers + 1) / 2  # those under way are half done, on average
+            done = number - (self.workers + 1) / 2  # the running ones are half done, on average
             left = (time.monotonic() - self.started) / done * (self.jobs - done)
             parts.append(f"{duration(left)} left")
-        # one of several processes knows its own jobs only
+        # a worker knows only its own jobs
         best = self._best() if self.workers == 1 else []
         return f"{', '.join([*parts, *best])}: {name}"
 
@@ -60,7 +60,7 @@ class Sweep:
         return [f"best val accuracy so far {self.best[0]:.2%} ({self.best[1]})"] if self.best else []
 
     def stopped_waiting(self, signal: str) -> str:
-        """Return what there is to know as this process ends and the jobs go on."""
+        """Return what to print when this process ends and the jobs go on."""
         return (
             f"{signal}: no longer waiting, but the jobs go on; to cancel them: {self.cancel}\n"
             f"report, now or later: python -m cnnexp task=report run={os.path.relpath(self.folder)}"

@@ -21,7 +21,7 @@ from cnnexp.interrupts import Interrupted, answer_signals
 from cnnexp.sweeps import sweep
 
 PATIENCE = 2
-"""Signals that are waited for: the first one's save, the second one's end; a third ends everything at once."""
+"""Signals after which workers are waited for: the first lets them save, the second ends them; a third kills."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ def start(told: Start) -> None:
     global _worker
     _worker = told
     sweep.current = sweep.Sweep(told.folder, told.jobs, workers=told.workers, started=told.started)
-    # out of the terminal's group: Ctrl-C comes from the parent alone, and once
+    # a process group of its own: Ctrl-C then comes from the parent only, and once
     os.setpgrp()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
@@ -73,7 +73,7 @@ def _mark() -> Path:
 
 
 def _wait_for_the_end() -> NoReturn:
-    """Take no other job: a worker that ended by itself would have the others killed, whatever they are at."""
+    """Take no other job, but stay: loky kills the rest if one worker exits."""
     assert _worker is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.SIG_IGN)
@@ -84,13 +84,13 @@ def _wait_for_the_end() -> NoReturn:
 
 
 class InWorker:
-    """A job's function, as it is called in a worker; where there is only one process, in that one."""
+    """The function that does a job, wrapped for a worker process."""
 
     def __init__(self, function: Callable[[DictConfig], Any]) -> None:
         self.function = function
 
     def __call__(self, config: DictConfig) -> Any:
-        """Do a job, and no other one after a signal."""
+        """Do a job; after a signal do no other."""
         if _worker is None:
             return self.function(config)
         try:
