@@ -59,7 +59,7 @@ MISTAKES = [
     ("data.cutout=-2", "greater than or equal to 0"),
     ("model.dropout=1.5", "less than 1"),
     ("model.dropout=-0.1", "greater than or equal to 0"),
-    ("model.label_smoothing=1", "less than 1"),
+    ("model.loss.label_smoothing=1", "less than 1"),
     ("model.channels=[]", "model.channels=[] is not allowed"),
     ("model.channels=[0]", "item 0: input should be greater than or equal to 1"),
     ("model.hidden=[16,-1]", "item 1: input should be greater than or equal to 1"),

@@ -9,7 +9,10 @@ from cnnexp import Airbench, CnnexpError, ImageDataModule
 from cnnexp.training.muon import Muon
 from cnnexp.training.schedules import linear
 
-SMALL = {"channels": [8, 8, 8], "optimizer": partial(Muon, bias_lr=1.0, linear_lr=5.0)}
+
+def small(scheduler=None, **settings) -> Airbench:
+    network = Airbench((1, 28, 28), 10, channels=[8, 8, 8], **settings)
+    return network.train_with(partial(Muon, bias_lr=1.0, linear_lr=5.0), scheduler)
 
 
 def trainer(epochs: int, **arguments) -> L.Trainer:
@@ -62,7 +65,7 @@ def test_whitened_patches_have_unit_variance_and_no_correlation(channels):
 
 
 def test_a_fit_whitens_once_and_the_filters_stay():
-    network, images = Airbench((1, 28, 28), 10, **SMALL), data()
+    network, images = small(), data()
     expected = Airbench((1, 28, 28), 10)
     expected.whiten(images.training_images(5000))
     trainer(1).fit(network, images)
@@ -75,8 +78,8 @@ def test_a_fit_whitens_once_and_the_filters_stay():
 def test_without_a_data_module_it_says_what_to_do():
     loaders = data().train_dataloader(), data().val_dataloader()
     with pytest.raises(CnnexpError, match=r"whiten\(images\)"):
-        trainer(1).fit(Airbench((1, 28, 28), 10, **SMALL), *loaders)
-    network = Airbench((1, 28, 28), 10, **SMALL)
+        trainer(1).fit(small(), *loaders)
+    network = small()
     network.whiten(data().training_images(100))
     trainer(1).fit(network, *loaders)
 
@@ -88,7 +91,7 @@ def test_the_first_bias_learns_for_its_epochs_only():
         def on_train_epoch_end(self, trainer, pl_module):
             biases.append(pl_module.whitening.bias.detach().clone())
 
-    network = Airbench((1, 28, 28), 10, whitening_bias_epochs=2, **SMALL)
+    network = small(whitening_bias_epochs=2)
     trainer(4, callbacks=[Watch()]).fit(network, data())
     assert not torch.equal(biases[0], biases[1])
     assert torch.equal(biases[1], biases[2])
@@ -96,7 +99,7 @@ def test_the_first_bias_learns_for_its_epochs_only():
 
 
 def test_it_goes_on_from_a_checkpoint_bit_for_bit(tmp_path):
-    make = partial(Airbench, (1, 28, 28), 10, whitening_bias_epochs=1, scheduler=linear, **SMALL)
+    make = partial(small, linear, whitening_bias_epochs=1)
 
     class Save(L.Callback):
         def on_train_epoch_end(self, trainer, pl_module):

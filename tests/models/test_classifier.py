@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch.utils.data import DataLoader, TensorDataset
 
 from cnnexp import CNN, FFNN, CnnexpError
+from cnnexp.models.losses import CrossEntropy
 from cnnexp.models.metrics import LossAndAccuracy
 from cnnexp.models.tta import weighted_views
 
@@ -47,9 +48,9 @@ def trainer(epochs: int = 1, **arguments) -> L.Trainer:
     )  # fmt: skip
 
 
-def network(**settings) -> FFNN:
+def network(**training) -> FFNN:
     torch.manual_seed(0)
-    return FFNN(SHAPE, CLASSES, hidden=(6,), **settings)
+    return FFNN(SHAPE, CLASSES, hidden=(6,)).train_with(**training)
 
 
 def by_hand(model: torch.nn.Module, data: TensorDataset) -> dict[str, float]:
@@ -86,7 +87,7 @@ def test_reported_losses_are_plain_cross_entropy(label_smoothing):
     data, run, model = (
         ImagesWithCleanTraining(),
         trainer(),
-        network(label_smoothing=label_smoothing, optimizer=still),
+        network(loss=CrossEntropy(label_smoothing), optimizer=still),
     )
     run.fit(model, data)
     for prefix, part in (("running", data.train), ("train", data.train), ("val", data.val)):
@@ -96,7 +97,7 @@ def test_reported_losses_are_plain_cross_entropy(label_smoothing):
 def test_label_smoothing_changes_what_is_trained_on():
     images, labels = Images().train.tensors
     logits = network()(images)
-    model = network(label_smoothing=0.4)
+    model = network(loss=CrossEntropy(label_smoothing=0.4))
     loss = model.training_step((images, labels), 0)
     spread = 0.6 * F.one_hot(labels, CLASSES) + 0.4 / CLASSES
     assert loss.item() == pytest.approx(-(spread * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-6)

@@ -9,6 +9,7 @@ from torch import nn
 from torch.utils.data import DataLoader, TensorDataset
 
 from cnnexp import CNN, FFNN, VGG16, CnnexpError
+from cnnexp.models.losses import CrossEntropy
 from cnnexp.models.shapes import conv_parameters, linear_parameters
 
 
@@ -48,7 +49,7 @@ def test_the_course_network(shape, side, parameters):
         {"stride": [[2, 1], 1], "pool": [1, [2, 3]]},
         {"pool": 1, "channels": [2, 2], "hidden": [5]},
         {"hidden": []},
-        {"batch_norm": True, "dropout": 0.5, "label_smoothing": 0.1},
+        {"batch_norm": True, "dropout": 0.5},
     ],
 )
 def test_every_setting_builds_a_network_for_images_that_are_not_square(settings):
@@ -104,10 +105,9 @@ def halve_each_step(optimizer, *, epochs, steps_per_epoch):
 )  # fmt: skip
 @pytest.mark.filterwarnings("ignore:Using padding='same' with even kernel lengths:UserWarning")
 def test_a_checkpoint_is_plain_and_rebuilds_the_network_by_itself(network, tmp_path):
-    trained = network(
-        torch.Size([1, 12, 12]), classes=3, label_smoothing=0.1,
-        optimizer=partial(torch.optim.SGD, lr=0.1, momentum=0.9), scheduler=halve_each_step,
-    )  # fmt: skip
+    trained = network(torch.Size([1, 12, 12]), classes=3).train_with(
+        partial(torch.optim.SGD, lr=0.1, momentum=0.9), halve_each_step, CrossEntropy(class_weights=[1, 2, 3])
+    )
     trainer = L.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, enable_checkpointing=False,
         enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,

@@ -12,11 +12,12 @@ from cnnexp.models.metrics import LossAndAccuracy
 
 
 def named_layers(model: nn.Module) -> dict[str, nn.Module]:
-    """Return every module but the metrics, by the name that its weights have in the state dict."""
+    """Return every module but the loss and the metrics, by the name that its weights have in the state dict."""
+    loss = getattr(model, "loss", None)
     kept_beside = {
         part
         for module in model.modules()
-        if isinstance(module, (LossAndAccuracy, Metric))
+        if module is loss or isinstance(module, (LossAndAccuracy, Metric))
         for part in module.modules()
     }
     return {name: module for name, module in model.named_modules() if name and module not in kept_beside}

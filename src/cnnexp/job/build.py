@@ -1,5 +1,6 @@
 """From settings to Lightning's objects."""
 
+import inspect
 import logging
 import os
 import warnings
@@ -9,12 +10,12 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import instantiate
+from hydra.utils import get_object, instantiate
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.profilers import Profiler
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
@@ -88,14 +89,33 @@ def build_model(
 
     Unless ``scheduled`` its learning rate is left to somebody else.
     """
-    L.seed_everything(config.seed, verbose=False)
-    make = instantiate(config.model, _partial_=True, _convert_="all")
     optimizer, scheduler = build_optimization(config)
-    return make(
-        image_shape=tuple(image_shape),
-        classes=classes,
-        optimizer=optimizer,
-        scheduler=scheduler if scheduled else None,
+    network, _ = _split(config)
+    L.seed_everything(config.seed, verbose=False)
+    make = instantiate(network, _partial_=True, _convert_="all")
+    model = make(image_shape=tuple(image_shape), classes=classes)
+    if not isinstance(model, Classifier):
+        raise CnnexpError(f"model._target_={config.model._target_} isn't a cnnexp.Classifier")
+    return model.train_with(
+        optimizer=optimizer, scheduler=scheduler if scheduled else None, **build_training(config)
+    )
+
+
+def build_training(config: DictConfig) -> dict[str, Any]:
+    """Return what the settings say to ``Classifier.train_with`` beside the optimizer and the schedule."""
+    _, training = _split(config)
+    return instantiate(training, _convert_="all")
+
+
+def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the network's settings that its constructor takes, and those that its ``AFTERWARDS`` method does."""
+    settings: dict[str, Any] = OmegaConf.to_container(config.model, resolve=True)  # type: ignore[assignment]
+    target = get_object(settings["_target_"])
+    method = getattr(target, getattr(target, "AFTERWARDS", ""), Classifier.train_with)
+    later = inspect.signature(method).parameters.keys() & settings.keys()
+    return (
+        {key: value for key, value in settings.items() if key not in later},
+        {key: value for key, value in settings.items() if key in later},
     )
 
 

@@ -11,7 +11,7 @@ from cnnexp.command.recorded import read_record
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.preprocessing import read_data_state
 from cnnexp.errors import CnnexpError, first_line
-from cnnexp.job.build import build_data
+from cnnexp.job.build import build_data, build_training
 from cnnexp.job.job import Job
 from cnnexp.models.classifier import Classifier
 from cnnexp.training.checkpoints import BEST, FOLDER, LAST
@@ -81,4 +81,4 @@ def load_model(settings: DictConfig, path: Path) -> Classifier:
     # torch and Lightning raise many kinds of errors for a damaged file
     except Exception as error:
         raise CnnexpError(f"{path} can't be loaded as a {target.__name__}: {first_line(error)}") from None
-    return model.eval()
+    return model.train_with(**build_training(settings)).eval()

@@ -9,16 +9,8 @@ from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
-from cnnexp.models.classifier import (
-    Classes,
-    Classifier,
-    Fraction,
-    ImageShape,
-    OptimizerFactory,
-    SchedulerFactory,
-)
+from cnnexp.models.classifier import Classes, Classifier, ImageShape
 from cnnexp.models.shapes import Window, stack_output_shape
-from cnnexp.models.tta import TestTimeAugmentation
 
 WHITENING_IMAGES = 5000
 WHITENING_SIDE = 2
@@ -46,7 +38,6 @@ class Airbench(Classifier):
         channels: output channels of the groups, as many as there are entries.
         whitening_bias_epochs: epochs in which the bias of the first convolution learns; without it, the first
             layers need no backward pass. On several devices it learns to the end.
-        label_smoothing, test_time_augmentation, optimizer, scheduler: see ``Classifier``.
 
     Raises:
         CnnexpError: for images of which the poolings leave nothing.
@@ -60,15 +51,11 @@ class Airbench(Classifier):
         classes: Classes,
         channels: Annotated[Sequence[Annotated[int, Ge(1)]], MinLen(1)] = (64, 256, 256),
         whitening_bias_epochs: Annotated[int, Ge(0)] = 3,
-        label_smoothing: Fraction = 0.0,
-        test_time_augmentation: TestTimeAugmentation = "none",
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
     ) -> None:
-        super().__init__(image_shape, classes, label_smoothing, optimizer, scheduler, test_time_augmentation)
+        super().__init__(image_shape, classes)
         # as lists, whatever sequences came: a checkpoint holds plain values only
         image_shape, channels = list(image_shape), list(channels)
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.save_hyperparameters()
         self.whitening_bias_epochs = whitening_bias_epochs
 
         in_channels, *shape = image_shape

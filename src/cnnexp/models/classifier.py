@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 
 import lightning as L
 import torch
@@ -16,6 +16,7 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cnnexp.distributed import several, share_buffers, summed
 from cnnexp.errors import CnnexpError
+from cnnexp.models.losses import CrossEntropy
 from cnnexp.models.metrics import LossAndAccuracy
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 from cnnexp.version import __version__
@@ -28,6 +29,7 @@ Classes: TypeAlias = Annotated[int, Ge(2)]
 Fraction: TypeAlias = Annotated[float, Interval(ge=0, lt=1)]
 OptimizerFactory: TypeAlias = Callable[..., torch.optim.Optimizer]
 SchedulerFactory: TypeAlias = Callable[..., dict[str, Any]]
+Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
 
@@ -38,10 +40,12 @@ _LIGHTNING_NOTES = frozenset({"_current_fx_name"})
 
 
 class Classifier(L.LightningModule):
-    """A network from images to class scores, with cross-entropy, its optimizer and its metrics.
+    """A network from images to class scores, with its loss, its optimizer and its metrics.
 
-    A subclass builds its layers in ``__init__`` and implements ``forward``: float images of shape
-    (batch, channels, height, width) in, logits of shape (batch, classes) out.
+    A subclass builds its layers in ``__init__``, which takes ``image_shape``, ``classes`` and arguments of its
+    own, and calls ``super().__init__(image_shape, classes)`` and ``save_hyperparameters()``. It implements
+    ``forward``: float images of shape (batch, channels, height, width) in, logits of shape (batch, classes) out.
+    What training and testing need besides is told to ``train_with``.
 
     Each epoch it logs ``train_loss`` and ``train_accuracy`` (clean: eval mode, after the epoch, on the
     data module's ``train_eval_dataloader`` where it has one), ``val_loss`` and ``val_accuracy``,
@@ -52,31 +56,18 @@ class Classifier(L.LightningModule):
     Args:
         image_shape: (channels, height, width) of an image.
         classes: number of classes.
-        label_smoothing: share of the target spread evenly over the classes, in training only; all reported
-            losses are plain cross-entropy.
-        optimizer: called with the parameters; Adam at 1e-3 when None.
-        scheduler: called as ``scheduler(optimizer, epochs=…, steps_per_epoch=…)``; returns Lightning's
-            learning-rate-scheduler dict, as the functions in ``cnnexp.training.schedules`` do.
-        test_time_augmentation: in the test, measure also the averaged logits of several views of each image,
-            see ``cnnexp.models.tta``: ``test_loss_tta`` and ``test_accuracy_tta``, beside the plain ones.
     """
 
-    def __init__(
-        self,
-        image_shape: ImageShape,
-        classes: Classes,
-        label_smoothing: Fraction = 0.0,
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
-        test_time_augmentation: TestTimeAugmentation = "none",
-    ) -> None:
+    AFTERWARDS: ClassVar[str] = "train_with"
+    """The method that takes the settings which aren't the constructor's."""
+
+    loss: Loss
+
+    def __init__(self, image_shape: ImageShape, classes: Classes) -> None:
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.classes = classes
-        self.label_smoothing = label_smoothing
-        self.test_time_augmentation = test_time_augmentation
-        self._optimizer = optimizer or partial(torch.optim.Adam, lr=1e-3, fused=True)
-        self._scheduler = scheduler
+        self.train_with()
         self.running = LossAndAccuracy(classes)
         self.clean = LossAndAccuracy(classes)
         self.evaluated = LossAndAccuracy(classes)
@@ -89,6 +80,48 @@ class Classifier(L.LightningModule):
         self._whole_size: Callable[[int], int] | None = None
         self._seconds = 0.0
         self._clock = 0.0
+
+    def train_with(
+        self,
+        optimizer: OptimizerFactory | None = None,
+        scheduler: SchedulerFactory | None = None,
+        loss: Loss | None = None,
+        test_time_augmentation: TestTimeAugmentation = "none",
+    ) -> "Self":
+        """Choose how the network is trained and tested, and return it; what isn't given is as in a new network.
+
+        Args:
+            optimizer: called with the parameters; Adam at 1e-3 when None.
+            scheduler: called as ``scheduler(optimizer, epochs=…, steps_per_epoch=…)``; returns Lightning's
+                learning-rate-scheduler dict, as the functions in ``cnnexp.training.schedules`` do. Constant when
+                None.
+            loss: called with a batch's logits and labels, returns the mean of its images' losses, such as a module
+                of ``cnnexp.models.losses``; cross-entropy when None.
+            test_time_augmentation: in the test, measure also the averaged logits of several views of each image,
+                see ``cnnexp.models.tta``: ``test_loss_tta`` and ``test_accuracy_tta``, beside the plain ones.
+
+        Raises:
+            CnnexpError: for a loss with another number of class weights than there are classes.
+        """
+        weights = getattr(loss, "class_weights", None)
+        if weights is not None and len(weights) != self.classes:
+            raise CnnexpError(f"loss: {len(weights)} class_weights for {self.classes} classes; give one for each")
+        self._optimizer = optimizer or partial(torch.optim.Adam, lr=1e-3, fused=True)
+        self._scheduler = scheduler
+        self._modules.pop("loss", None)  # torch puts no plain function in a module's place
+        # the function itself, because a module's call would add a hundredth to a small network's step
+        self.loss = F.cross_entropy if loss is None or (isinstance(loss, CrossEntropy) and loss.plain) else loss
+        self.test_time_augmentation = test_time_augmentation
+        return self
+
+    def objective(self, logits: Tensor, labels: Tensor) -> Tensor:
+        """Return what a training step lowers: the mean over a batch of ``loss``, unless a subclass overrides this.
+
+        Args:
+            logits: shape (batch, classes).
+            labels: class numbers, shape (batch,).
+        """
+        return self.loss(logits, labels)
 
     def __setattr__(self, name: str, value: Any) -> None:
         # torch's own __setattr__ first asks whether the value is a parameter, a module or a buffer. Lightning
@@ -142,7 +175,7 @@ class Classifier(L.LightningModule):
         self._clock = time.perf_counter()
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """Return the mean cross-entropy of a batch."""
+        """Return the objective of a batch, of several processes this one's share of it."""
         images, labels = batch
         logits = self(images)
         updated = self.running.add(logits, labels)
@@ -151,10 +184,11 @@ class Classifier(L.LightningModule):
         if updated:
             self._check_finite(batch_idx)
         if self._whole_size is None:
-            return F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing)
-        # DDP takes the mean of the processes' gradients, but their parts of a batch needn't be equal
-        total = F.cross_entropy(logits, labels, label_smoothing=self.label_smoothing, reduction="sum")
-        return total * (self.trainer.world_size / self._whole_size(batch_idx))
+            return self.objective(logits, labels)
+        # DDP takes the mean of the processes' gradients, but their parts of a batch needn't be equal, nor have any
+        # image at all
+        mean = self.objective(logits, labels) if len(labels) else logits.sum()
+        return mean * (len(labels) * self.trainer.world_size / self._whole_size(batch_idx))
 
     def on_train_epoch_end(self) -> None:
         """Log all of the epoch's numbers at once: one row an epoch, whatever the logger."""

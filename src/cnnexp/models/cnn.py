@@ -8,17 +8,9 @@ from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
-from cnnexp.models.classifier import (
-    Classes,
-    Classifier,
-    Fraction,
-    ImageShape,
-    OptimizerFactory,
-    SchedulerFactory,
-)
+from cnnexp.models.classifier import Classes, Classifier, Fraction, ImageShape
 from cnnexp.models.ffnn import linear_layers
 from cnnexp.models.shapes import Window, stack_output_shape
-from cnnexp.models.tta import TestTimeAugmentation
 
 Pixels: TypeAlias = Annotated[int, Ge(1)]
 PerConvolution: TypeAlias = Pixels | Sequence[Pixels | tuple[Pixels, Pixels]]
@@ -55,7 +47,6 @@ class CNN(Classifier):
         dropout: share of the activations dropped after each hidden linear layer, or before the only linear one.
         batch_norm: normalise each convolution's output over the batch, before the pooling (Ioffe & Szegedy,
             arXiv:1502.03167); those convolutions have no bias.
-        label_smoothing, test_time_augmentation, optimizer, scheduler: see ``Classifier``.
 
     Raises:
         CnnexpError: for a list of the wrong length, or layers that leave nothing of the image.
@@ -74,17 +65,13 @@ class CNN(Classifier):
         hidden: Sequence[Annotated[int, Ge(1)]] = (600, 120),
         dropout: Fraction = 0.0,
         batch_norm: bool = False,
-        label_smoothing: Fraction = 0.0,
-        test_time_augmentation: TestTimeAugmentation = "none",
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
     ) -> None:
-        super().__init__(image_shape, classes, label_smoothing, optimizer, scheduler, test_time_augmentation)
+        super().__init__(image_shape, classes)
         # as lists, whatever sequences came: a checkpoint holds plain values only
         image_shape, channels, hidden = list(image_shape), list(channels), list(hidden)
         kernel_size, padding, stride = _lists(kernel_size), _lists(padding), _lists(stride)
         dilation, pool = _lists(dilation), _lists(pool)
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.save_hyperparameters()
 
         count = len(channels)
         kernels, strides = _each("kernel_size", kernel_size, count), _each("stride", stride, count)

@@ -8,15 +8,7 @@ from annotated_types import Ge
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from cnnexp.models.classifier import (
-    Classes,
-    Classifier,
-    Fraction,
-    ImageShape,
-    OptimizerFactory,
-    SchedulerFactory,
-)
-from cnnexp.models.tta import TestTimeAugmentation
+from cnnexp.models.classifier import Classes, Classifier, Fraction, ImageShape
 
 
 class FFNN(Classifier):
@@ -31,7 +23,6 @@ class FFNN(Classifier):
         dropout: share of the activations dropped after each hidden layer, or before the only layer.
         batch_norm: normalise each hidden layer over the batch before its ReLU (Ioffe & Szegedy,
             arXiv:1502.03167).
-        label_smoothing, test_time_augmentation, optimizer, scheduler: see ``Classifier``.
     """
 
     def __init__(
@@ -41,15 +32,11 @@ class FFNN(Classifier):
         hidden: Sequence[Annotated[int, Ge(1)]] = (32, 64, 128, 64),
         dropout: Fraction = 0.0,
         batch_norm: bool = False,
-        label_smoothing: Fraction = 0.0,
-        test_time_augmentation: TestTimeAugmentation = "none",
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
     ) -> None:
-        super().__init__(image_shape, classes, label_smoothing, optimizer, scheduler, test_time_augmentation)
+        super().__init__(image_shape, classes)
         # as lists, whatever sequences came: a checkpoint holds plain values only
         image_shape, hidden = list(image_shape), list(hidden)
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.save_hyperparameters()
         self.layers = nn.Sequential(
             nn.Flatten(), *linear_layers(prod(image_shape), hidden, classes, dropout, batch_norm)
         )

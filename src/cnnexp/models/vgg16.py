@@ -9,16 +9,8 @@ from annotated_types import Ge, Gt
 from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
-from cnnexp.models.classifier import (
-    Classes,
-    Classifier,
-    Fraction,
-    ImageShape,
-    OptimizerFactory,
-    SchedulerFactory,
-)
+from cnnexp.models.classifier import Classes, Classifier, Fraction, ImageShape
 from cnnexp.models.shapes import Window, show, stack_output_shape
-from cnnexp.models.tta import TestTimeAugmentation
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3×3 convolutions of each block; a max-pooling by 2 ends it."""
@@ -50,7 +42,6 @@ class VGG16(Classifier):
             paper's is 0.5.
         batch_norm: normalise each convolution's output over the batch (Ioffe & Szegedy, arXiv:1502.03167).
         width: factor on the channels of all convolutions; under 1 for a smaller, faster network.
-        label_smoothing, test_time_augmentation, optimizer, scheduler: see ``Classifier``.
 
     Raises:
         CnnexpError: for images under 8×8.
@@ -64,15 +55,11 @@ class VGG16(Classifier):
         dropout: Fraction = 0.0,
         batch_norm: bool = True,
         width: Annotated[float, Gt(0)] = 1.0,
-        label_smoothing: Fraction = 0.0,
-        test_time_augmentation: TestTimeAugmentation = "none",
-        optimizer: OptimizerFactory | None = None,
-        scheduler: SchedulerFactory | None = None,
     ) -> None:
-        super().__init__(image_shape, classes, label_smoothing, optimizer, scheduler, test_time_augmentation)
+        super().__init__(image_shape, classes)
         # as lists, whatever sequences came: a checkpoint holds plain values only
         image_shape, hidden = list(image_shape), list(hidden)
-        self.save_hyperparameters(ignore=["optimizer", "scheduler"])
+        self.save_hyperparameters()
 
         in_channels, *shape = image_shape
         if min(shape) < SMALLEST:

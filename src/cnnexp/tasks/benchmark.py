@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Annotated, Any
 
 import torch
-import torch.nn.functional as F
 from annotated_types import Ge
 
 from cnnexp.data.datamodule import ImageDataModule
@@ -93,7 +92,7 @@ def _parts(job: Job, model: Classifier, data: ImageDataModule, steps: int) -> di
 
         def forward(images: torch.Tensor = images, labels: torch.Tensor = labels) -> torch.Tensor:
             with trainer.precision_plugin.train_step_context():
-                return F.cross_entropy(model(images), labels, label_smoothing=model.label_smoothing)
+                return model.objective(model(images), labels)
 
         loss = timed("forward", forward)
         timed("backward", loss.backward)

@@ -2,7 +2,7 @@
 
 import logging
 
-from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.build import build_trainer, build_training, quiet_lightning
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
 from cnnexp.reports.tables import final_table
@@ -19,7 +19,7 @@ def test(job: Job) -> None:
     quiet_lightning()
     loaded = load_for(job)
     # what the command line changes (another data.root, another precision) is in the job's settings
-    loaded.model.test_time_augmentation = job.config.model.get("test_time_augmentation", "none")
+    loaded.model.train_with(**build_training(job.config))
     trainer = build_trainer(job.config, job.folder, [StopOnSignal()])
     [numbers] = trainer.test(loaded.model, datamodule=loaded.data, verbose=False)
     job.record(
