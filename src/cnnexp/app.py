@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from cnnexp.command import plugins, recorded, resolvers
-from cnnexp.command.arguments import as_hydra_reads, check_flags
+from cnnexp.command.arguments import Typed, read
 from cnnexp.command.explain import ANSWERED, explain
 from cnnexp.disk import cant_write
 from cnnexp.errors import CnnexpError, Refused, StopSweep
@@ -56,22 +56,20 @@ def run(arguments: list[str]) -> int:
         return 0
     sweep.current = None
     give_signals_back, put_environment_back = raise_on_signals(), ranks.begin()
-    typed = sys.argv
-    sys.argv = [typed[0], *arguments]  # what Lightning types again to start a run's further processes
+    called_as = sys.argv
+    sys.argv = [called_as[0], *arguments]  # what Lightning types again to start a run's further processes
     # errors come to us as they are; otherwise Hydra prints them itself and exits with 1
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
-        check_flags(arguments)
-        arguments = as_hydra_reads(arguments)
-        name = "config"
-        if (folder := recorded.sweep_to_resume(arguments)) is not None:
+        typed, name = read(arguments), "config"
+        if (folder := recorded.sweep_to_resume(typed)) is not None:
             from cnnexp.sweeps.resume import arguments_of
 
-            arguments = arguments_of(folder, arguments)
+            typed = read(arguments_of(folder, typed))
             sweep.current = sweep.Sweep(folder, resumed=True)
         else:
-            name = recorded.use_record(arguments) or name
-        compose_and_run(as_hydra_reads(arguments), name)
+            name = recorded.use_record(typed) or name
+        compose_and_run(typed, name)
         return FAILED if sweep.current is not None and sweep.end(sweep.current) else 0
     except Refused as refused:
         cause = refused.__cause__
@@ -113,21 +111,20 @@ def run(arguments: list[str]) -> int:
             print(f"report of what there is: python -m cnnexp task=report run={where}", file=sys.stderr)
         return interrupted.exit_status
     finally:
-        sys.argv = typed
+        sys.argv = called_as
         put_environment_back()
         give_signals_back()
 
 
-def compose_and_run(arguments: list[str], name: str) -> None:
-    """Have Hydra read arguments, compose the settings that ``name`` is the root of, and run the job or jobs."""
+def compose_and_run(typed: Typed, name: str) -> None:
+    """Have Hydra compose the settings that ``name`` is the root of, and run the job or jobs."""
     # what `hydra.main` does, but with arguments of ours: it takes them from sys.argv
     from hydra import version
     from hydra._internal.utils import _run_hydra, get_args_parser
 
     version.setbase("1.3")
     parser = get_args_parser()
-    parsed = parser.parse_args(arguments)
-    _run_hydra(args=parsed, args_parser=parser, task_function=job, config_path=CONF, config_name=name)
+    _run_hydra(args=typed.parsed, args_parser=parser, task_function=job, config_path=CONF, config_name=name)
 
 
 def _say(text: str, status: int = MISTAKE) -> int:

@@ -1,6 +1,6 @@
 import pytest
 
-from cnnexp.command.arguments import as_hydra_reads, check_flags, flags_first, value_of
+from cnnexp.command.arguments import flags_first, read, value_of
 from cnnexp.errors import CnnexpError
 
 
@@ -32,7 +32,7 @@ def test_flags_may_stand_anywhere(typed, ordered):
 )
 def test_flags_that_hydra_would_stumble_over_are_refused(flags, said):
     with pytest.raises(CnnexpError, match=said):
-        check_flags(flags)
+        read(flags)
 
 
 def test_the_last_value_of_a_key_counts():
@@ -43,7 +43,7 @@ def test_the_last_value_of_a_key_counts():
 
 
 @pytest.mark.parametrize(
-    ("typed", "read"),
+    ("typed", "expected"),
     [
         (["model.channels=[8]"], ["model.channels=[8]"]),
         (["callbacks.ema.decay=0.9"], ["callbacks.ema.decay=0.9"]),
@@ -55,13 +55,12 @@ def test_the_last_value_of_a_key_counts():
         (["~metrics.f1", "+model.x=1"], ["~metrics.f1", "+model.x=1"]),
     ],
 )
-def test_keys_beside_a_typed_target_need_no_plus(typed, read):
-    assert as_hydra_reads(typed) == read
+def test_keys_beside_a_typed_target_need_no_plus(typed, expected):
+    assert read(typed).overrides == expected
 
 
 def test_a_choice_may_be_typed_with_a_dot(tmp_path):
     (tmp_path / "model" / "head").mkdir(parents=True)
     typed = ["model.head=wide", "-m", "model.heads=1", "--config-dir", str(tmp_path)]
-    assert as_hydra_reads(typed)[-2:] == ["model/head=wide", "model.heads=1"]
-    assert as_hydra_reads(typed[:1]) == typed[:1]
-    assert as_hydra_reads(as_hydra_reads(typed)) == as_hydra_reads(typed)
+    assert read(typed).overrides == ["model/head=wide", "model.heads=1"]
+    assert read(typed[:1]).overrides == typed[:1]

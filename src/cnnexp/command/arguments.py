@@ -2,6 +2,7 @@
 
 import argparse
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from hydra._internal.utils import get_args_parser
@@ -9,25 +10,52 @@ from hydra._internal.utils import get_args_parser
 from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
-_COMPLETION = ("-sc", "--shell-completion")
+
+@dataclass(frozen=True)
+class Typed:
+    """A command's arguments, read once.
+
+    Attributes:
+        arguments: all of them as Hydra's parser reads them, flags first.
+        parsed: what that parser makes of them.
+        overrides: those that set something, such as ``seed=1``.
+        folders: with config files of the user's own.
+    """
+
+    arguments: list[str]
+    parsed: argparse.Namespace
+    overrides: list[str]
+    folders: list[Path]
+
+    def value(self, key: str) -> str | None:
+        """Return the value that an override gives to ``key``, see `value_of`."""
+        return value_of(key, self.overrides)
+
+    def chooses(self, group: str) -> bool:
+        """Return whether a config group's choice is among the overrides."""
+        return any(override.startswith(f"{group}=") for override in self.overrides)
 
 
-def as_hydra_reads(arguments: Sequence[str]) -> list[str]:
-    """Return a command's arguments as Hydra's parser reads them.
+def read(arguments: Sequence[str]) -> Typed:
+    """Read a command's arguments, those after the program's name.
 
-    Flags come first. A choice may be typed with a dot where Hydra has a slash: ``model.loss=focal`` is
+    Flags may stand anywhere. A choice may be typed with a dot where Hydra has a slash: ``model.loss=focal`` is
     ``model/loss=focal``. Where a ``_target_`` is typed, the keys beside it are that constructor's arguments, which
     no config file could list: they need no ``+``, and are checked against its signature.
+
+    Raises CnnexpError for flags that exclude each other, and ends the process for unknown ones, as argparse does.
     """
+    _check_flags(arguments)
     ordered = flags_first(arguments)
-    if any(flag in ordered for flag in _COMPLETION):
-        return ordered
     parsed = get_args_parser().parse_args(ordered)
-    overrides = parsed.overrides
-    folders = [config_folder(), *(Path(folder) for folder in (parsed.config_dir, parsed.config_path) if folder)]
-    named = {key.rpartition(".")[0] for key in map(_key, overrides) if key.endswith("._target_")}
-    flags = ordered[: len(ordered) - len(overrides)]
-    return [*flags, *(_completed(override, folders, named) for override in overrides)]
+    folders = [Path(folder) for folder in (parsed.config_dir, parsed.config_path) if folder]
+    if not parsed.shell_completion:
+        named = {key.rpartition(".")[0] for key in map(_key, parsed.overrides) if key.endswith("._target_")}
+        everywhere = [config_folder(), *folders]
+        parsed.overrides = [_completed(override, everywhere, named) for override in parsed.overrides]
+    return Typed(
+        [*ordered[: len(ordered) - len(parsed.overrides)], *parsed.overrides], parsed, parsed.overrides, folders
+    )
 
 
 def _key(override: str) -> str:
@@ -60,8 +88,6 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
     rest = list(arguments)
     while rest:
         argument = rest.pop(0)
-        if argument == "--":  # added again below
-            continue
         if not argument.startswith("-"):
             overrides.append(argument)
             continue
@@ -71,12 +97,11 @@ def flags_first(arguments: Sequence[str]) -> list[str]:
             if not optional or not (rest[0].startswith("-") or "=" in rest[0]):
                 flags.append(rest.pop(0))
     # completion reads the whole line, and would complete the separator
-    completes = any(flag in flags for flag in _COMPLETION)
-    separator = ["--"] if flags and overrides and not completes else []
+    separator = ["--"] if flags and overrides and "-sc" not in flags and "--shell-completion" not in flags else []
     return [*flags, *separator, *overrides]
 
 
-def check_flags(flags: Sequence[str]) -> None:
+def _check_flags(flags: Sequence[str]) -> None:
     """Raise a CnnexpError for flags that Hydra answers with a traceback, or by loading a pickle."""
     given = set(flags)
     if "--experimental-rerun" in given:

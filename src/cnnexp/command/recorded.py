@@ -1,6 +1,6 @@
 """``run=RUN`` and ``resume=RUN``: take everything from what a run recorded of itself."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from cnnexp.command.arguments import value_of
+from cnnexp.command.arguments import Typed
 from cnnexp.command.targets import refuse_strangers, trusted_by, trusted_by_this_job
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.runs import RESULT, differences
@@ -90,15 +90,15 @@ def _looks_up(node: Any) -> bool:
     return isinstance(node, str) and "${" in node
 
 
-def sweep_to_resume(overrides: Sequence[str]) -> Path | None:
+def sweep_to_resume(typed: Typed) -> Path | None:
     """Return the folder of the sweep that ``resume=`` names; None where it names none."""
-    given = value_of("resume", overrides)
+    given = typed.value("resume")
     if given is None or not (Path(given) / "multirun.yaml").is_file():
         return None
     return Path(given).resolve()
 
 
-def use_record(overrides: Sequence[str]) -> str | None:
+def use_record(typed: Typed) -> str | None:
     """Make the record of the run that ``run=`` or ``resume=`` names the settings to start from.
 
     A config group that is chosen anew replaces the recorded one. Returns the settings' name for Hydra, None where
@@ -106,27 +106,28 @@ def use_record(overrides: Sequence[str]) -> str | None:
 
     A report needs no settings of a run, and its ``run=`` may be a sweep's folder, which has none.
     """
-    asked = {key: value_of(key, overrides) for key in ("run", "resume", "experiment")}
-    typed = {key: value for key, value in asked.items() if value is not None}
-    if not typed.keys() & {"run", "resume"}:
+    values = {key: typed.value(key) for key in ("run", "resume", "experiment")}
+    given_by = {key: value for key, value in values.items() if value is not None}
+    if not given_by.keys() & {"run", "resume"}:
         return None
-    if len(typed) > 1:
+    if len(given_by) > 1:
         raise CnnexpError(
-            f"{' and '.join(f'{key}=' for key in typed)} each say where the settings come from; give one of them"
+            f"{' and '.join(f'{key}=' for key in given_by)} each say where the settings come from; "
+            "give one of them"
         )
-    [(key, given)] = typed.items()
-    task = value_of("task", overrides) or "fit"
+    [(key, given)] = given_by.items()
+    task = typed.value("task") or "fit"
     if task == "report" and key == "run":
         if not Path(given).is_dir():
             raise CnnexpError(f"run={given}: there is no such folder; give a sweep's, such as outputs/sweeps/…")
         return None
     run = Path(given).absolute()
-    settings, choices = read_record(run, key, trusted_by(overrides))
+    settings, choices = read_record(run, key, trusted_by(typed))
     if key == "resume" and (task != "fit" or choices.get("task", "fit") != "fit"):
         raise CnnexpError("resume= goes on with training; for another task on a run, type run= instead")
     # a group within a group, such as model/loss, was chosen too; a new choice of the outer one brings its own
     nested = [group for group in choices if group.partition("/")[0] in GROUPS and "/" in group]
-    chosen_anew = [group for group in (*GROUPS, *nested) if any(o.startswith(f"{group}=") for o in overrides)]
+    chosen_anew = [group for group in (*GROUPS, *nested) if typed.chooses(group)]
     groups = [group for group in chosen_anew if group.partition("/")[0] not in chosen_anew or "/" not in group]
     for replaced in ("task", "run", "resume", "fail_fast", *groups):
         above, _, last = replaced.rpartition("/")

@@ -10,10 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
 
-from cnnexp.command.arguments import flags_first, value_of
+from cnnexp.command.arguments import Typed, value_of
 from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
@@ -78,11 +77,9 @@ def _is_plain(override: str, trusted: Collection[str]) -> bool:
     return "." in key or not re.search(r"\.\.|(^|[=,])/", value)
 
 
-def trusted_by(arguments: Sequence[str]) -> frozenset[str]:
+def trusted_by(typed: Typed) -> frozenset[str]:
     """Return the names that a command's own overrides and its config folders give as ``_target_``."""
-    parsed = get_args_parser().parse_args(flags_first(arguments))
-    folders = [Path(folder) for folder in (parsed.config_dir, parsed.config_path) if folder]
-    return _trusted(folders, parsed.overrides)
+    return _trusted(typed.folders, typed.overrides)
 
 
 def trusted_by_this_job() -> frozenset[str]:

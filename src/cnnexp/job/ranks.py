@@ -23,15 +23,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 FOLDER = "CNNEXP_FOLDER_OF_RANK_0"
-_SET_ON_THE_WAY = (
-    "HYDRA_FULL_ERROR",
-    "MASTER_ADDR",
-    "MASTER_PORT",
-    "NODE_RANK",
-    "LOCAL_RANK",
-    "WORLD_SIZE",
-    "OMP_NUM_THREADS",
-)
 _PATIENCE = timedelta(minutes=10)
 _WAIT_SECONDS = 15
 _REFUSED = "refused"
@@ -55,19 +46,17 @@ def is_first() -> bool:
 def begin() -> Callable[[], None]:
     """Forget an earlier command's rank; return the function that puts the environment back.
 
-    Lightning notes the addresses of a job's processes there, which the next job must not take for its own, and
-    Hydra is told there to hand its errors on.
+    Lightning notes the addresses of a job's processes there, and its seed, which the next job must not take for its
+    own; and Hydra is told there to hand its errors on.
     """
     global number, _launched
     number, _launched = 0, FOLDER in os.environ
-    before = {name: os.environ.get(name) for name in (FOLDER, *_SET_ON_THE_WAY)}
+    before = dict(os.environ)
 
     def put_back() -> None:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
+        for name in os.environ.keys() - before.keys():
+            del os.environ[name]
+        os.environ.update(before)
 
     return put_back
 

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from cnnexp.command.arguments import quoted
+from cnnexp.command.arguments import Typed, quoted
 from cnnexp.command.recorded import changed_since
 from cnnexp.command.resolvers import job_folder
 from cnnexp.command.targets import refuse_strange_overrides, trusted_by
@@ -66,7 +66,7 @@ def go_on(folder: Path) -> list[str] | None:
     return [f"resume={quoted(str(folder))}", "hydra.output_subdir=null"]
 
 
-def arguments_of(folder: Path, typed: Sequence[str]) -> list[str]:
+def arguments_of(folder: Path, typed: Typed) -> list[str]:
     """Return the command that started a sweep, with what is typed now beside it.
 
     Raises CnnexpError where the sweep's record can't be read, or has in it what a stranger's could do harm by.
@@ -80,13 +80,15 @@ def arguments_of(folder: Path, typed: Sequence[str]) -> list[str]:
     ours = ("hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=")
     both = [override for override in both if not (isinstance(override, str) and override.startswith(ours))]
     for part in ("launcher", "sweeper"):
-        if any(
-            argument.startswith(f"hydra/{part}=") for argument in typed
-        ):  # the recorded keys are those of the old one
+        if typed.chooses(f"hydra/{part}"):  # the recorded keys are those of the old one
             both = [
                 override for override in both if not str(override).startswith((f"hydra/{part}", f"hydra.{part}."))
             ]
     refuse_strange_overrides(both, f"resume={folder}", trusted_by(typed))
-    rest = [argument for argument in typed if not argument.startswith("resume=") and argument != "-m"]
+    rest = [
+        argument
+        for argument in typed.arguments
+        if not argument.startswith("resume=") and argument not in ("-m", "--")
+    ]
     # last, because the last of two overrides of a key counts
     return ["-m", *both, *rest]
