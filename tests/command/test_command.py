@@ -150,7 +150,7 @@ def test_a_bug_keeps_its_traceback_and_ends_with_1(process, folder):
     assert "a bug" in (run / "run.log").read_text()
 
 
-@pytest.mark.parametrize("typed", [["--version"], ["seed=x"], ["trainer=debug", "model.channels=[4]", "logger=none"]])
+@pytest.mark.parametrize("typed", [["--version"], ["seed=x"], [*QUICK, "logger=none"]])
 def test_a_command_leaves_the_process_as_it_was(typed, cnnexp):
     before = dict(os.environ), list(sys.argv), signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
     cnnexp(*typed)

@@ -46,8 +46,8 @@ def is_first() -> bool:
 def begin() -> Callable[[], None]:
     """Forget an earlier command's rank; return the function that puts the environment back.
 
-    Lightning notes the addresses of a job's processes there, and its seed, which the next job must not take for its
-    own; and Hydra is told there to hand its errors on.
+    Lightning notes the addresses of a job's processes there, and its seed, which the next job must not take for
+    its own; and Hydra is told there to hand its errors on.
     """
     global number, _launched
     number, _launched = 0, FOLDER in os.environ
