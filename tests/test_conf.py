@@ -25,6 +25,7 @@ NEEDED = {
     "report": ["run=somewhere"],
     "test": [RUN],
 }
+TRACKERS = {"comet": "comet_ml", "mlflow": "mlflow", "wandb": "wandb"}
 AT_RUN_TIME = {"image_shape", "classes"}
 GIVEN_BY_OTHERS = {"self", "optimizer", "scheduler", "metrics"}
 AFTERWARDS = set(inspect.signature(Classifier.train_with).parameters) - GIVEN_BY_OTHERS
@@ -49,6 +50,8 @@ def test_each_choice_composes_and_binds_to_the_constructors_it_names(group, choi
     if "\nrun: ???" in (CONF / group / f"{choice}.yaml").read_text():
         needed = ["run=somewhere", *(one for one in needed if not one.startswith("run="))]
     config = composed(f"{group}={choice}", *needed)
+    if choice in TRACKERS:
+        pytest.importorskip(TRACKERS[choice], reason='pip install "cnnexp[test-trackers]"')
     check(config)
     found = list(constructors(OmegaConf.to_container(config, resolve=True)))
     assert found

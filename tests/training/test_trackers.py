@@ -22,6 +22,7 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
 )
 QUICK = ["model=ffnn", "model.hidden=[8]", "trainer.limit_train_batches=3", "data.batch_size=64"]
+NEEDS = 'pip install "cnnexp[test-trackers]"'
 STORE = "sqlite:///outputs/mlflow.db"
 
 
@@ -79,9 +80,7 @@ def read_mlflow(run: Path) -> Tracked:
     client = MlflowClient(STORE)
     [experiment] = [found for found in client.search_experiments() if found.name == "cnnexp"]
     found = next(  # the newest first
-        found
-        for found in client.search_runs([experiment.experiment_id])
-        if found.info.run_name.endswith(run.name)
+        found for found in client.search_runs([experiment.experiment_id]) if found.info.run_name.endswith(run.name)
     )
     tracked = Tracked(found.info.run_name)
     tracked.status = {"FINISHED": "completed", "KILLED": "interrupted"}.get(found.info.status, found.info.status)
@@ -117,7 +116,7 @@ READERS = {"wandb": read_wandb, "mlflow": read_mlflow, "comet": read_comet}
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of MLflow's with its tables, which take seconds to make, and nothing in them."""
-    mlflow = pytest.importorskip("mlflow")
+    mlflow = pytest.importorskip("mlflow", reason=NEEDS)
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{file}")
     return file
@@ -148,7 +147,7 @@ def assert_same_curves(tracked: Tracked, run: Path, epochs: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("tracker", READERS)
 def test_a_run_is_tracked_and_a_resumed_one_from_its_first_epoch(tracker, cnnexp, folder, request):
-    pytest.importorskip({"comet": "comet_ml"}.get(tracker, tracker))
+    pytest.importorskip({"comet": "comet_ml"}.get(tracker, tracker), reason=NEEDS)
     if tracker == "mlflow":
         request.getfixturevalue("store")
     assert cnnexp(*QUICK, f"logger={tracker}", "trainer.max_epochs=2", "optimizer.lr=0.02") == 0
@@ -175,7 +174,7 @@ def test_a_run_is_tracked_and_a_resumed_one_from_its_first_epoch(tracker, cnnexp
 
 @pytest.mark.slow
 def test_each_job_of_a_sweep_is_a_run_of_several_trackers_at_once(cnnexp, folder, store):
-    pytest.importorskip("wandb")
+    pytest.importorskip("wandb", reason=NEEDS)
     arguments = ["trainer.max_epochs=1", "logger=[tensorboard,wandb,mlflow]", "name=study"]
     assert cnnexp(*QUICK, *arguments, "-m", "seed=0,1") == 0
     jobs = sorted(folder.glob("outputs/sweeps/study/*/seed-*"))
@@ -225,7 +224,7 @@ def test_a_tracker_that_is_not_installed(choice, package, sweep, cnnexp, folder,
 
 
 def test_a_store_that_is_none(cnnexp, folder, capsys):
-    pytest.importorskip("mlflow")
+    pytest.importorskip("mlflow", reason=NEEDS)
     (folder / "notes.txt").write_text("no database\n" * 100)
     arguments = ["logger=mlflow", "logger.mlflow.tracking_uri=sqlite:///notes.txt"]
     assert cnnexp(*QUICK, *arguments, "trainer.max_epochs=1") == 2

@@ -36,8 +36,9 @@ def build_loggers(nodes: DictConfig, folder: Path) -> list[Logger]:
     parts = folder.absolute().parts[-3 if in_sweep else -2 :]
     title, sweep = "/".join(parts), "/".join(parts[:-1]) if in_sweep else None
     loggers = []
-    for name, node in nodes.items():
-        own = folder / str(name)
+    for key, node in nodes.items():
+        name = str(key)
+        own = folder / name
         known = {
             "folder": own, "save_dir": folder, "offline_directory": str(own),
             "name": title, "run_name": title, "group": sweep,
@@ -46,8 +47,8 @@ def build_loggers(nodes: DictConfig, folder: Path) -> list[Logger]:
             logger = instantiate(node, _convert_="all")
             if isinstance(logger, partial):
                 takes = {**inspect.signature(logger.func).parameters, **logger.keywords}
-                open_ = {key for key in known if key in takes and logger.keywords.get(key) is None}
-                logger = logger(**{key: known[key] for key in open_})
+                unset = [key for key in known if key in takes and logger.keywords.get(key) is None]
+                logger = logger(**{key: known[key] for key in unset})
         except Exception as error:  # each tracker raises its own
             raise CnnexpError(f"logger.{name}: {first_line(error)}") from error
         loggers.append(logger)
@@ -56,7 +57,7 @@ def build_loggers(nodes: DictConfig, folder: Path) -> list[Logger]:
 
 def begin(
     loggers: Sequence[Logger],
-    hyperparameters: Mapping[str, Any],
+    hyperparameters: dict[str, Any],
     settings: str,
     behind: Sequence[Mapping[str, float]] | None,
 ) -> None:
@@ -72,7 +73,7 @@ def begin(
             logger.log_settings(settings)
             continue
         try:
-            _log_hyperparams(logger, dict(hyperparameters))
+            _log_hyperparams(logger, hyperparameters)
         except Exception as error:  # of a server that doesn't answer, for one
             raise CnnexpError(f"{type(logger).__name__}: {first_line(error)}") from error
         for row in behind or ():
