@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+import cnnexp.app  # noqa: F401  (registers the resolvers)
 from cnnexp import Classifier
 from cnnexp.command.check import check
 from cnnexp.command.resolvers import config_folder
