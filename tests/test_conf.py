@@ -8,6 +8,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import get_object
 from omegaconf import OmegaConf
 
+import cnnexp.app  # noqa: F401  (registers the resolvers)
 from cnnexp import Classifier
 from cnnexp.command.check import check
 from cnnexp.command.resolvers import config_folder
@@ -25,6 +26,7 @@ NEEDED = {
     "report": ["run=somewhere"],
     "test": [RUN],
 }
+TRACKERS = {"comet": "comet_ml", "mlflow": "mlflow", "wandb": "wandb"}
 AT_RUN_TIME = {"image_shape", "classes"}
 GIVEN_BY_OTHERS = {"self", "optimizer", "scheduler", "metrics"}
 AFTERWARDS = set(inspect.signature(Classifier.train_with).parameters) - GIVEN_BY_OTHERS
@@ -49,6 +51,8 @@ def test_each_choice_composes_and_binds_to_the_constructors_it_names(group, choi
     if "\nrun: ???" in (CONF / group / f"{choice}.yaml").read_text():
         needed = ["run=somewhere", *(one for one in needed if not one.startswith("run="))]
     config = composed(f"{group}={choice}", *needed)
+    if choice in TRACKERS:
+        pytest.importorskip(TRACKERS[choice], reason='pip install "cnnexp[test-trackers]"')
     check(config)
     found = list(constructors(OmegaConf.to_container(config, resolve=True)))
     assert found

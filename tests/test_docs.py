@@ -75,6 +75,9 @@ ELSEWHERE = (
     "-m cnnexp trainer=ddp trainer.num_nodes=2",
     "srun --nodes=2 --ntasks-per-node=1 --kill-on-bad-exit=1 python -m cnnexp trainer=ddp trainer.num_nodes=2",
     "python -m cnnexp resume=outputs/cnn-digits/2026-01-31_12-00-00 trainer.devices=2 trainer.max_epochs=10",
+    # tests/training/test_trackers.py, whose packages an extra brings
+    "python -m cnnexp logger=mlflow",
+    "python -m cnnexp logger=[tensorboard,wandb]",
 )  # fmt: skip
 CNNEXP = [
     (page, command) for page, command in ALL if command.startswith("python -m cnnexp") and command not in ELSEWHERE

@@ -29,7 +29,9 @@ _HOME = {
     "load_run": "cnnexp.job.load",
 }
 
-__all__ = ["CNN", "FFNN", "VGG16", "Airbench", "Classifier", "CnnexpError", "ImageDataModule", "load_run"]
+__all__ = [
+    "CNN", "FFNN", "VGG16", "Airbench", "Classifier", "CnnexpError", "ImageDataModule", "__version__", "load_run",
+]  # fmt: skip
 
 
 def __getattr__(name: str) -> Any:

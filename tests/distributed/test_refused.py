@@ -21,6 +21,12 @@ TORCHRUN = {
         ("", TORCHRUN, "torchrun started 2 processes, but trainer.devices and trainer.num_nodes ask for one"),
         ("task=summary", TORCHRUN, "task=summary is done by one process, but torchrun started 2"),
         ("task=summary trainer=ddp trainer.devices=2", {}, "leave trainer, trainer.devices out"),
+        pytest.param(
+            "trainer=ddp trainer.devices=2 trainer.sync_batchnorm=true",
+            {},
+            "sync_batchnorm=true needs GPUs",
+            marks=needs_no_gpu,
+        ),
         pytest.param("trainer=fsdp", {}, "needs NVIDIA GPUs", marks=needs_no_gpu),
         pytest.param("trainer=fsdp trainer.accelerator=cpu", {}, "type trainer=ddp", marks=needs_no_gpu),
     ],

@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import lightning as L
 import pytest
 import torch
 
+from cnnexp import load_run
 from cnnexp.app import run
 
 pytestmark = pytest.mark.slow
@@ -24,8 +26,8 @@ SMALL = ["model.channels=[4]", "model.hidden=[8]", "optimizer=sgd", "trainer.acc
 # the last batch of an epoch has one image for two processes, and so has that of each evaluation
 UNEVEN = [
     *SMALL, "data.train_size=97", "data.batch_size=32", "data.eval_batch_size=13", "data.val_size=40",
-    "data.train_eval_size=40", "data.crop_padding=2", "data.horizontal_flip=true", "model.batch_norm=true",
-    "trainer.sync_batchnorm=true", "trainer.gradient_clip_val=1", "trainer.accumulate_grad_batches=2",
+    "data.train_eval_size=40", "data.crop_padding=2", "data.horizontal_flip=true",
+    "trainer.gradient_clip_val=1", "trainer.accumulate_grad_batches=2",
     "scheduler=plateau", "scheduler.patience=0", "callbacks=[ema,early_stopping]", "callbacks.ema.decay=0.5",
 ]  # fmt: skip
 TWO = ["trainer=ddp", "trainer.devices=2"]
@@ -138,6 +140,16 @@ def test_a_task_on_such_a_run_is_done_by_one_process(together, cnnexp, folder):
     [again] = (path / "test").iterdir()
     for key in ("test_loss", "test_accuracy"):
         assert result(again)[key] == pytest.approx(result(path)[key], rel=1e-5)
+
+
+def test_batch_norm_is_validated_and_saved_with_the_averages_of_the_first_process(folder):
+    done = finished(started(folder, *PYTHON, *SMALL, *TWO, "model.batch_norm=true", "trainer.max_epochs=1"))
+    assert done.returncode == 0, done.stdout
+    path = the_run(folder)
+    loaded = load_run(path)
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+    [again] = L.Trainer(accelerator="cpu", **quiet).validate(loaded.model, loaded.data, verbose=False)
+    assert again["val_loss"] == pytest.approx(result(path)["val_loss"], rel=1e-4)
 
 
 def test_a_run_goes_from_two_processes_to_one_and_back(alone, together, workshop, here):

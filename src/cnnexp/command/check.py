@@ -20,11 +20,11 @@ from cnnexp.command.recorded import without_hydra
 from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
-# our modules that need an optional package: the package, and the extra that installs it
+# loggers whose package isn't always there: its name, and the extra that installs it
 _EXTRAS = {
-    "cnnexp.training.wandb_logger": ("wandb", "wandb"),
-    "cnnexp.training.mlflow_logger": ("mlflow", "mlflow"),
-    "cnnexp.training.comet_logger": ("comet_ml", "comet"),
+    "lightning.pytorch.loggers.WandbLogger": ("wandb", "wandb"),
+    "lightning.pytorch.loggers.MLFlowLogger": ("mlflow", "mlflow"),
+    "lightning.pytorch.loggers.CometLogger": ("comet_ml", "comet"),
 }
 
 
@@ -79,8 +79,8 @@ def _typed_into(config: DictConfig) -> set[str] | None:
 
 
 def _require_package(path: str, target: str) -> None:
-    """Raise CnnexpError for a constructor of ours whose package, which an extra brings, isn't there."""
-    package, extra = _EXTRAS.get(target.rpartition(".")[0], (None, None))
+    """Raise CnnexpError for a logger whose package, which an extra brings, isn't there."""
+    package, extra = _EXTRAS.get(target, (None, None))
     if package is not None and find_spec(package) is None:
         raise CnnexpError(f'{path}: its package isn\'t installed; type: pip install "cnnexp[{extra}]"')
 

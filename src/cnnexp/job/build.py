@@ -26,7 +26,6 @@ from cnnexp.reports.tables import shown
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
 from cnnexp.training.profiler import NoProfiler, profiler_into
-from cnnexp.training.sync_batchnorm import SyncBatchNorm
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +50,7 @@ def build_trainer(
         "default_root_dir": folder,
         "callbacks": [*callbacks, *([ProgressBar()] if config.trainer.enable_progress_bar else [])],
         "logger": list(loggers) or False,
-        "plugins": [WholeCheckpointIO(), *_slurm(), *([SyncBatchNorm()] if config.trainer.sync_batchnorm else [])],
+        "plugins": [WholeCheckpointIO(), *_slurm()],
         "enable_checkpointing": any(isinstance(c, L.pytorch.callbacks.Checkpoint) for c in callbacks),
     }
     try:
@@ -59,7 +58,7 @@ def build_trainer(
             profiler = profiler_into(configured, folder / "profile")
             log.info("profile: %s", shown(folder / "profile"))
         arguments["profiler"] = profiler or NoProfiler()
-        return make(**arguments)
+        trainer = make(**arguments)
     # ImportError: an accelerator whose package isn't there
     except (MisconfigurationException, ValueError, RuntimeError, TypeError, ImportError) as error:
         if config.trainer.strategy == "fsdp" and not torch.cuda.is_available():
@@ -68,6 +67,9 @@ def build_trainer(
         if "No supported gpu" in told:
             told = "trainer: there is no GPU here that torch can use; type trainer=auto, or trainer=cpu"
         raise CnnexpError(told) from None
+    if config.trainer.sync_batchnorm and trainer.world_size > 1 and trainer.strategy.root_device.type != "cuda":
+        raise CnnexpError("trainer.sync_batchnorm=true needs GPUs, because torch's layer does; leave it out")
+    return trainer
 
 
 def _slurm() -> list[SLURMEnvironment]:
@@ -123,16 +125,15 @@ def quiet_lightning() -> None:
     """Leave out Lightning's remarks that a user of this command can do nothing about."""
     for package in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(package).setLevel(logging.WARNING)
-    # ours is no DataLoader, needs no workers, and its few batches a small epoch has are no mistake
-    # a resumed run's folder is not empty, and Classifier itself sees to the batches that are behind it
-    # averaging has no part in the test
-    # what is logged is the same in all processes, having been added up already
-    # and LeafSpec is Lightning's own matter with torch; nor need every epoch be validated
-    # on a cluster's login node, srun isn't for a run of one process
     for message in (
-        "does not have many workers", "smaller than the logging interval", "exists and is not empty",
-        "your dataloader is not resumable", "LeafSpec", "could not find the monitored key",
-        "recommended to use `self.log", "callbacks used to create the checkpoint",
-        "The .srun. command is available",
-    ):  # fmt: skip
+        "does not have many workers",  # the loader draws and augments whole batches, in this process
+        "smaller than the logging interval",  # an epoch may have few batches
+        "exists and is not empty",  # the folder of a run that is resumed
+        "your dataloader is not resumable",  # Classifier skips the batches of a resumed epoch
+        "LeafSpec",  # Lightning uses a name that torch deprecated
+        "could not find the monitored key",  # an epoch without validation
+        "recommended to use `self.log",  # the logged numbers are sums over all processes already
+        "callbacks used to create the checkpoint",  # the test runs without weight averaging
+        "The .srun. command is available",  # a single process on a cluster's login node
+    ):
         warnings.filterwarnings("ignore", f".*{message}")

@@ -257,7 +257,7 @@ class Classifier(L.LightningModule):
                 with self.trainer.precision_plugin.val_step_context():
                     for batch in make():
                         images, labels = self.transfer_batch_to_device(batch, self.device, 0)
-                        # not self(…): weights that are shared out are put together by what Lightning wraps us in
+                        # not self(…): FSDP gathers the weights only in its wrapper
                         self.clean.add(cast(Any, self.trainer.model)(images), labels)
                 self._epoch_metrics |= {f"train_{k}": v for k, v in self.clean.compute().items()}
 

@@ -7,6 +7,7 @@ from typing import Any
 import lightning as L
 from hydra.utils import instantiate
 from lightning.pytorch.callbacks import WeightAveraging
+from lightning.pytorch.loggers.logger import Logger
 from omegaconf import OmegaConf
 
 from cnnexp.data.datamodule import ImageDataModule
@@ -15,6 +16,7 @@ from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
 from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
 from cnnexp.job.job import Job
+from cnnexp.job.loggers import begin, build_loggers, end
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
@@ -34,20 +36,12 @@ def fit(job: Job) -> None:
     """Train the network that the settings describe, and leave a run folder behind."""
     quiet_lightning()
     config = job.config
-    loggers = (
-        []
-        if not job.writes
-        else [
-            CsvLogger(job.folder / "metrics.csv"),
-            TerminalLogger(config.trainer.max_epochs),
-            *_configured_loggers(job),
-        ]
-    )
-    boards = [logger for logger in loggers if isinstance(logger, Board)]
+    table = CsvLogger(job.folder / "metrics.csv")
+    always = [table, TerminalLogger(config.trainer.max_epochs)] if job.writes else []
     callbacks: list[L.Callback] = [SeedSteps(config.seed)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [*checkpoint_callbacks(job.folder / FOLDER), StopOnSignal()]
-    trainer = build_trainer(config, job.folder, callbacks, loggers)
+    trainer = build_trainer(config, job.folder, callbacks, always)
     data = build_data(config)
     data.prepare_data()
     data.setup("fit")
@@ -57,23 +51,22 @@ def fit(job: Job) -> None:
     where = device if trainer.world_size == 1 else f"{device}, {trainer.world_size} processes"
     _announce(job, data, model.parameter_count, where)
 
-    checkpoint = None
+    checkpoint, behind = None, None
     if config.resume is not None:
         checkpoint, behind = checkpoint_to_go_on_from(job.folder / FOLDER, model)
         log.info(
             "%s", f"going on after epoch {len(behind)}" if checkpoint else "nothing was saved yet: from the start"
         )
     status: Status = "failed"
+    configured: list[Logger] = []
     try:
-        if config.resume is not None:
-            for logger in loggers:
-                if isinstance(logger, (CsvLogger, Board)):
-                    logger.start_again(behind)
-        hyperparameters = _hyperparameters(job)
-        for logger in loggers:
-            logger.log_hyperparams(hyperparameters)
-        for board in boards:
-            board.log_settings(OmegaConf.to_yaml(config, resolve=True))
+        # not before the data are there: some trackers begin a run as their logger is built
+        if job.writes:
+            configured = build_loggers(config.logger, job.folder)
+            trainer.loggers = [*always, *configured]
+            if behind is not None:
+                table.start_again(behind)
+            begin(configured, _hyperparameters(job), OmegaConf.to_yaml(config, resolve=True), behind)
         # a run that has begun to train keeps its folder, whatever becomes of it
         (job.folder / FOLDER).mkdir(exist_ok=True)
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
@@ -95,7 +88,7 @@ def fit(job: Job) -> None:
             verbose=False,
         )
         job.record(**test)
-        for logger in loggers:
+        for logger in configured:
             logger.log_metrics(
                 {
                     f"best/{key}": job.result[key]
@@ -108,15 +101,15 @@ def fit(job: Job) -> None:
         image = png(figure)
         if job.writes:
             write_whole(job.folder / "curves.png", image)
-        for board in boards:
-            board.log_png("curves", image, len(history))
+        for logger in configured:
+            if isinstance(logger, Board):
+                logger.log_png("curves", image, len(history))
         status = "completed"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"
         raise
     finally:
-        for board in boards:
-            board.close(status)
+        end(configured, status)
         ranks.wait_for_others(trainer)
     log.info("\n%s", final_table(job.result, job.folder))
 
@@ -133,10 +126,6 @@ def _numbers(
         "train_seconds": seconds,
         "samples_per_second": data.sizes["train"] * len(history) / seconds,
     }
-
-
-def _configured_loggers(job: Job) -> list[Any]:
-    return [instantiate(node, _convert_="all")(job.folder / str(name)) for name, node in job.config.logger.items()]
 
 
 def _hyperparameters(job: Job) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What each batch size costs, up to the largest that the memory holds."""
+"""The time of a training step at each batch size, up to the largest that fits the memory."""
 
 import statistics
 import time
@@ -17,7 +17,7 @@ _STEP = "run_training_batch"
 
 
 class StepTimer(Profiler):
-    """Times every training step, by batch size: the one of Lightning's hooks that its Tuner leaves in place."""
+    """Times every training step, by batch size; a profiler, because the Tuner takes callbacks out."""
 
     def __init__(self, data: ImageDataModule) -> None:
         super().__init__()
@@ -51,12 +51,12 @@ def scale_batch_size(
     largest: int = 4096,
     steps: int = 5,
 ) -> list[dict[str, Any]]:
-    """Double the batch size until the memory or ``largest`` is reached, and return a row for each that fits.
+    """Double the batch size until it exceeds the memory or ``largest``; return a row for each that fits.
 
-    The doubling is Lightning's Tuner's. The weights and ``data.batch_size`` are as before after that.
+    Lightning's Tuner does the doubling. The weights and ``data.batch_size`` are put back afterwards.
 
     Args:
-        trainer: whose profiler is ``timer``; it isn't of use after that.
+        trainer: whose profiler is ``timer``; don't train with it afterwards.
         model: to be trained, with a constant schedule.
         data: whose training batches are used.
         timer: made for ``data``.
@@ -71,9 +71,9 @@ def scale_batch_size(
     largest = min(largest, data.sizes["train"])
     smallest = min(smallest, largest)
     try:
-        # set here too: the Tuner makes its first batches before it has set its first size
+        # the Tuner makes its first batches before it sets its first size
         data.batch_size = smallest
-        # the Tuner doesn't try its own maximum, so that lies just beyond the last size to be tried
+        # the Tuner stops before its maximum
         Tuner(trainer).scale_batch_size(
             model, datamodule=data, mode="power", steps_per_trial=steps, init_val=smallest,
             max_val=largest + 1,
@@ -82,7 +82,7 @@ def scale_batch_size(
         data.batch_size = before
     rows = []
     for size, seconds in sorted(timer.seconds.items()):
-        if len(seconds) >= steps:  # otherwise the memory ended before the steps did
+        if len(seconds) >= steps:  # with fewer, it ran out of memory
             step = statistics.median(seconds[1:])
             rows.append({"batch_size": size, "seconds_per_step": step, "samples_per_second": size / step})
     return rows

@@ -82,16 +82,16 @@ class SeedSteps(L.Callback):
 
 
 class StopOnSignal(Checkpoint):
-    """Finish the batch in hand and save on the first SIGINT or SIGTERM, stop at once on another SIGINT.
+    """On the first SIGINT or SIGTERM, finish the batch and save; on a second SIGINT, stop at once.
 
-    So it does on any other signal that `raise_on_signals` was given, such as a cluster's. Validation, which can't
-    be gone on with in the middle, is finished too, and saved with its epoch. Put it last among the callbacks: what
-    it saves must hold what the others did with the batch.
+    Any other signal that `raise_on_signals` was given, such as a cluster's, counts as the first. Validation can't
+    be resumed in the middle, so it is finished and saved with its epoch. Put this last among the callbacks, so
+    that what it saves holds what the others did with the batch.
 
-    Of several processes one may get the signal: all stop at the next batch at which they ask each other.
+    Where one of several processes gets the signal, all stop at the next batch at which they ask each other.
     """
 
-    # a Checkpoint, because Lightning lets those come after all others
+    # a Checkpoint, because Lightning calls those after all other callbacks
 
     def __init__(self) -> None:
         self.received: int | None = None
@@ -101,7 +101,7 @@ class StopOnSignal(Checkpoint):
 
     def _take_over(self) -> None:
         self._several = several()
-        # when a loop starts, not in setup: Lightning puts its own handlers in place between the two
+        # as a loop starts, because Lightning installs its own handlers after setup
         for number in stop_signals():
             if number not in self._before and signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
@@ -112,11 +112,11 @@ class StopOnSignal(Checkpoint):
         elif number == signal.SIGINT:
             raise Interrupted(number)
         elif number != signal.SIGTERM:
-            # a cluster sends SIGTERM too, often twice, but its own signal says that the job is to go on
+            # a cluster sends SIGTERM beside its own signal, which alone says that the job will be resumed
             self._own = number
 
     def _ask(self, trainer: L.Trainer, batch_idx: int | None = None) -> None:
-        """Take note of a signal, at a point that is the same for all processes."""
+        """Note a signal, at the same batch in all processes."""
         if not self._several:
             self.received = self._own
         elif batch_idx is None or (batch_idx + 1) % AGREE_EVERY == 0:
@@ -127,17 +127,17 @@ class StopOnSignal(Checkpoint):
             raise Interrupted(self.received)
 
     def on_train_start(self, *args: Any, **kwargs: Any) -> None:
-        """Take the signals over, from Lightning's handlers too."""
+        """Replace the signals' handlers, Lightning's too."""
         self._take_over()
 
     def on_test_start(self, *args: Any, **kwargs: Any) -> None:
-        """Take the signals over, from Lightning's handlers too."""
+        """Replace the signals' handlers, Lightning's too."""
         self._take_over()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save and leave training if a signal came; after an epoch's last batch, with the epoch."""
+        """Save and stop training if a signal came; an epoch's last batch is saved with the epoch."""
         self._ask(trainer, batch_idx)
         if self.received is not None and batch_idx + 1 < trainer.num_training_batches:
             save_last(trainer)
@@ -156,10 +156,10 @@ class StopOnSignal(Checkpoint):
         self._leave()
 
     def teardown(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        """Give the signals back."""
+        """Put the former handlers back."""
         while self._before:
             number, handler = self._before.popitem()
-            # Lightning may have put back already what was there before it: its own handler, put in again, would
-            # keep the Trainer and the network in memory
+            # where Lightning has already put back what was there before it, setting its handler again would keep
+            # the Trainer and the network in memory
             if signal.getsignal(number) == self._note:
                 signal.signal(number, handler)

@@ -31,7 +31,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
     ) -> None:
         """Write ``checkpoint`` to ``path``; raises OSError (disk full, not allowed) with ``path`` untouched."""
         target = Path(path)
-        # not what is above it: a run whose folder was taken away is to end, not to go on in a new one
+        # without parents: if the run's folder was removed, saving must fail
         target.parent.mkdir(exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
@@ -39,7 +39,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-            # mapped, not read: this checks the archive's directory and that nothing but data is in its pickle
+            # checks the archive's directory and that its pickle holds data only; mmap leaves the tensors unread
             torch.load(temporary, map_location="meta", weights_only=True, mmap=True)
             if target.name == LAST and target.exists():
                 os.replace(target, target.with_name(PREVIOUS))
@@ -60,7 +60,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 def save_last(trainer: L.Trainer) -> None:
-    """Save ``last.ckpt`` in the run's folder, at whatever batch the training stands."""
+    """Save ``last.ckpt`` in the run's folder, at the current batch."""
     trainer.save_checkpoint(Path(trainer.default_root_dir) / FOLDER / LAST)
 
 
@@ -98,16 +98,16 @@ class SaveEvery(Checkpoint):
         if self.minutes is None or (trainer.world_size > 1 and batch_idx % AGREE_EVERY):
             return False
         over = time.monotonic() - self._saved >= 60 * self.minutes
-        # a checkpoint is made by all processes together, whose clocks needn't agree
+        # all processes save together, but their clocks differ: go by the latest
         return bool(highest(over, trainer.strategy.root_device))
 
 
 class KeptCheckpoint(ModelCheckpoint):
-    """Lightning's, in a folder that may have been moved since."""
+    """Lightning's ModelCheckpoint, for a run whose folder may have been moved."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take the best score back, whatever the folder was called when it was saved."""
-        # Lightning forgets it when the folder has another name
+        """Restore the best score, with the paths of the folder as it is now."""
+        # Lightning drops the score when the folder has another name
         here = str(self.dirpath)
 
         def moved(path: str) -> str:

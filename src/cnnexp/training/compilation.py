@@ -20,10 +20,10 @@ Mode: TypeAlias = Literal["default", "reduce-overhead", "max-autotune", "max-aut
 class Compile(L.Callback):
     """Compile the network in place before training, for training and for evaluation.
 
-    In place, so that the names in its checkpoints stay as they are. Every size of batch that the run will meet
-    is compiled for beforehand, on blank images; the weights and batch norm's averages are left as they were.
-    ``seconds`` says how long that took. Curves repeat bit for bit with the same versions, but differ in the last
-    digits from those of a network that isn't compiled.
+    In place, so that the names in its checkpoints don't change. Each batch size of the run is compiled before the
+    first step, on blank images; the weights and batch norm's averages don't change. ``seconds`` is how long that
+    took. Curves repeat bit for bit with the same versions, but differ from an uncompiled network's in the last
+    digits.
 
     Args:
         mode: torch.compile's own.
@@ -34,7 +34,7 @@ class Compile(L.Callback):
         self.seconds = 0.0
 
     def on_fit_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Compile, and let the compiler do its work now rather than in the first steps."""
+        """Compile now, for every batch size, rather than in the first steps."""
         if pl_module.device.type == "cpu" and not any(map(shutil.which, ("g++", "clang++", "c++", "cl"))):
             raise CnnexpError("callbacks=[compile] needs a C++ compiler (g++ or clang++) on a CPU; install one")
         begin = time.perf_counter()

@@ -1,4 +1,4 @@
-"""The learning-rate range test: the loss while the learning rate rises from nothing to too much."""
+"""The learning-rate range test: the loss of each step while the learning rate rises from too low to too high."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ _WIDTH = 3.0
 """Steps: the standard deviation of the Gaussian that the losses are smoothed by."""
 
 _BEGINNING, _CLEAR = 10, 2.0
-"""The loss falls where it gets lower than in the first steps by more than twice a step's random deviation."""
+"""It counts as falling if it drops below the first steps' loss by more than twice a step's random deviation."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ def lr_range_test(
     """Train for some steps while the learning rate rises exponentially; the weights are as before after that.
 
     The range test is L. N. Smith's (Cyclical Learning Rates, 2017, arXiv:1506.01186), by Lightning's Tuner,
-    which stops early once the loss is four times its lowest.
+    which stops early once the loss is four times its lowest value. The suggestion isn't the Tuner's.
 
     Args:
-        trainer: with enough epochs for the steps; it isn't of use after that.
+        trainer: with enough epochs for the steps; don't train with it afterwards.
         model: with a constant schedule.
         data: whose training batches are used.
         min_lr: learning rate of the first step.
@@ -68,10 +68,10 @@ def lr_range_test(
 
 
 def read_range_test(learning_rates: np.ndarray, losses: np.ndarray) -> RangeTest:
-    """Return what the losses of a range test say; what comes after the first that isn't finite is left out.
+    """Find the steepest fall and the lowest point in a range test's losses, up to the first that isn't finite.
 
-    Lightning's own suggestion takes the slope over the learning rate itself, which is steepest in the noise at
-    the lowest rates; over its logarithm the rates count alike.
+    The slope is taken over the learning rate's logarithm. Lightning's suggestion takes it over the learning rate,
+    where a step at the lowest rates is so short that its noise is the steepest slope.
 
     Args:
         learning_rates: rising, shape (steps,).
@@ -82,7 +82,7 @@ def read_range_test(learning_rates: np.ndarray, losses: np.ndarray) -> RangeTest
         learning_rates, losses = learning_rates[: broken[0]], losses[: broken[0]]
     if len(losses) < 3:
         return RangeTest(learning_rates, losses, losses, None, float("nan"))
-    # a loss that explodes would be smeared over the steps before, where all was well
+    # smoothing would carry an exploding loss into the good steps before it
     smoothed = gaussian_filter1d(np.minimum(losses, 2 * losses[0]), _WIDTH, mode="nearest")
     lowest = int(smoothed.argmin())
     steepest = int(np.gradient(smoothed, np.log10(learning_rates))[: lowest + 1].argmin())
@@ -93,8 +93,8 @@ def read_range_test(learning_rates: np.ndarray, losses: np.ndarray) -> RangeTest
 
 
 def _losses(running: np.ndarray) -> np.ndarray:
-    """Undo Lightning's running average, which lags behind the learning rate by up to 50 steps."""
-    # as lightning.pytorch.tuner.lr_finder._LRCallback works it out, whose correction counts one step too many
+    """Return each step's own loss, from Lightning's running average, which lags by up to 50 steps."""
+    # the inverse of lightning.pytorch.tuner.lr_finder._LRCallback, whose bias correction is one step ahead
     average = running * (1 - _LIGHTNINGS_BETA ** np.arange(2, len(running) + 2))
     before = np.concatenate([[0.0], average[:-1]])
     return (average - _LIGHTNINGS_BETA * before) / (1 - _LIGHTNINGS_BETA)

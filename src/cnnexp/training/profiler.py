@@ -1,4 +1,4 @@
-"""Profilers: the one of a run that isn't profiled, and where the others write."""
+"""A profiler that costs nothing, for runs that aren't profiled, and the folder that the others write to."""
 
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
@@ -14,7 +14,7 @@ _NAMED: dict[str, type[Profiler]] = {
 
 
 class NoProfiler(Profiler):
-    """Measure nothing, for nothing.
+    """Measure nothing, at no cost.
 
     Lightning enters ``profile`` about twenty times a step; its own PassThroughProfiler makes a new generator
     each time.
@@ -34,7 +34,7 @@ class NoProfiler(Profiler):
 
 
 def profiler_into(profiler: str | Profiler, folder: Path) -> Profiler:
-    """Return a profiler whose reports are files in a folder, unless it knows another place for them.
+    """Return a profiler that writes its reports into a folder, unless it already has one.
 
     Args:
         profiler: one of Lightning's, or its name for the Trainer: simple, advanced or pytorch.
@@ -49,6 +49,6 @@ def profiler_into(profiler: str | Profiler, folder: Path) -> Profiler:
         profiler = _NAMED[profiler]()
     if profiler.dirpath is None:
         profiler.dirpath = folder
-        # without one Lightning prints the report and writes no file
+        # without a file name Lightning prints the report instead
         profiler.filename = profiler.filename or "profile"
     return profiler

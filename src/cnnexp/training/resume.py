@@ -1,4 +1,4 @@
-"""Which checkpoint a run goes on from, and whether it fits."""
+"""The checkpoint from which a run is resumed, and whether it fits the network."""
 
 import logging
 from pathlib import Path
@@ -16,17 +16,17 @@ log = logging.getLogger(__name__)
 
 
 def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | None, list[dict[str, float]]]:
-    """Return the newest whole checkpoint of a run, and the rows of the epochs it has behind it.
+    """Return the newest intact checkpoint of a run, and the rows of the epochs before it.
 
-    A ``last.ckpt`` that is damaged, or isn't of this network, is passed over, with a warning, for
-    ``previous.ckpt``. Where nothing was saved yet there is no checkpoint: the run starts from its beginning.
+    Where ``last.ckpt`` is damaged or of another network, this warns and takes ``previous.ckpt``. Where nothing was
+    saved yet it returns None and no rows: the run starts from its beginning.
 
     Args:
         folder: the run's ``checkpoints/``.
-        model: the network that is to go on.
+        model: the network to be trained on.
 
     Raises:
-        CnnexpError: where neither will do, with what is wrong with them.
+        CnnexpError: where neither can be used, with the reason.
     """
     passed_over: list[str] = []
     for name in (LAST, PREVIOUS):
@@ -36,7 +36,7 @@ def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | No
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             history = list(checkpoint["history"])
-        except Exception as error:  # torch raises nearly anything for a file that isn't whole
+        except Exception as error:  # torch raises many kinds of errors for a damaged file
             passed_over.append(f"{path} can't be read ({first_line(error)[:120]})")
             continue
         try:
@@ -48,13 +48,13 @@ def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | No
             log.warning("%s; going on from %s, saved after epoch %d", text, name, len(history))
         return path, history
     if passed_over:
-        tried = " (previous.ckpt won't do either)" if len(passed_over) > 1 else ""
+        tried = " (previous.ckpt can't be used either)" if len(passed_over) > 1 else ""
         raise CnnexpError(f"{passed_over[0]};\nnothing to go on from{tried}. Train again with run={folder.parent}")
     return None, []
 
 
 def check_fits(path: Path, checkpoint: dict[str, Any], model: Classifier) -> None:
-    """Raise CnnexpError, naming what differs, for a checkpoint that isn't this network's."""
+    """Raise CnnexpError, naming the difference, for another network's or a newer version's checkpoint."""
     version = checkpoint.get("cnnexp_version", "0")
     if Version(version) > Version(__version__):
         raise CnnexpError(
@@ -62,7 +62,7 @@ def check_fits(path: Path, checkpoint: dict[str, Any], model: Classifier) -> Non
         )
     theirs = {name: tuple(tensor.shape) for name, tensor in checkpoint["state_dict"].items()}
     mine = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    # convolutions alone are as large whatever the images
+    # a network of convolutions alone has the same weights for any image size
     recorded = checkpoint.get("hyper_parameters") or {}
     if "image_shape" in recorded:
         theirs["image_shape"], mine["image_shape"] = tuple(recorded["image_shape"]), tuple(model.image_shape)

@@ -52,8 +52,8 @@ def cosine(
     total = epochs * steps_per_epoch
     rising = round(warmup * total)
 
-    # a function of the step alone: a run that is resumed to be longer follows the longer curve from there on,
-    # where torch's CosineAnnealingLR would go on from a learning rate of nothing
+    # computed from the step alone, so that a run resumed with more epochs continues on the longer curve;
+    # torch's CosineAnnealingLR would continue from a learning rate of 0
     def factor(step: int, peak: float) -> float:
         if step < rising:
             return 0.01 + 0.99 * step / rising
@@ -66,7 +66,7 @@ def cosine(
 
 
 class _Curve(torch_schedules.LambdaLR):
-    """torch's; a run that is resumed to be longer has the longer curve's learning rate from its first step on."""
+    """torch's; a run resumed with more epochs takes the longer curve's learning rate from its next step on."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         super().load_state_dict(state_dict)
@@ -75,7 +75,7 @@ class _Curve(torch_schedules.LambdaLR):
 
 
 class _OneCycle(torch_schedules.OneCycleLR):
-    """torch's, which a run that is resumed to be longer stretches to its new length."""
+    """torch's; a run resumed with more epochs stretches it to the new length."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         length = {key: getattr(self, key) for key in ("total_steps", "_schedule_phases")}

@@ -1,0 +1,106 @@
+"""The loggers that ``conf/logger`` names: built for a run's folder, begun, and ended with its status."""
+
+import inspect
+import os
+from collections.abc import Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import CometLogger, WandbLogger
+from lightning.pytorch.loggers.logger import Logger
+from omegaconf import DictConfig
+
+from cnnexp.errors import CnnexpError, first_line
+from cnnexp.training.loggers import Board, Status
+
+# read by the trackers' packages when they are imported, which is when their logger is built
+for _name, _value in {
+    "COMET_START_ONLINE": "false",  # Lightning's own online=False would write nothing at all
+    "COMET_LOGGING_CONSOLE": "ERROR",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_LOGGING_LEVEL": "WARNING",
+}.items():
+    os.environ.setdefault(_name, _value)
+
+
+def build_loggers(nodes: DictConfig, folder: Path) -> list[Logger]:
+    """Return the configured loggers of the run in ``folder``; raises CnnexpError for one that can't be built.
+
+    A partial one gets its folder, the run's name and the sweep's as far as it takes them and the settings leave
+    them null. A run is called by its folder and the one above it, ``cnn-digits/2026-01-31_12-00-00``; a job of a
+    sweep by one folder more, ``adhoc/2026-01-31_12-00-00/seed-0``.
+    """
+    in_sweep = (folder.parent / "multirun.yaml").is_file()
+    parts = folder.absolute().parts[-3 if in_sweep else -2 :]
+    title, sweep = "/".join(parts), "/".join(parts[:-1]) if in_sweep else None
+    loggers = []
+    for key, node in nodes.items():
+        name = str(key)
+        own = folder / name
+        known = {
+            "folder": own, "save_dir": folder, "offline_directory": str(own),
+            "name": title, "run_name": title, "group": sweep,
+        }  # fmt: skip
+        try:
+            logger = instantiate(node, _convert_="all")
+            if isinstance(logger, partial):
+                takes = {**inspect.signature(logger.func).parameters, **logger.keywords}
+                unset = [key for key in known if key in takes and logger.keywords.get(key) is None]
+                logger = logger(**{key: known[key] for key in unset})
+        except Exception as error:  # each tracker raises its own
+            raise CnnexpError(f"logger.{name}: {first_line(error)}") from error
+        loggers.append(logger)
+    return loggers
+
+
+def begin(
+    loggers: Sequence[Logger],
+    hyperparameters: dict[str, Any],
+    settings: str,
+    behind: Sequence[Mapping[str, float]] | None,
+) -> None:
+    """Tell loggers of a run, and, where it is resumed, of the epochs ``behind`` it.
+
+    Lightning's loggers begin a run of their own each time, so that a resumed run is told them all again.
+    """
+    for logger in loggers:
+        if isinstance(logger, Board):
+            if behind is not None:
+                logger.start_again(behind)
+            logger.log_hyperparams(hyperparameters)
+            logger.log_settings(settings)
+            continue
+        try:
+            _log_hyperparams(logger, hyperparameters)
+        except Exception as error:  # of a server that doesn't answer, for one
+            raise CnnexpError(f"{type(logger).__name__}: {first_line(error)}") from error
+        for row in behind or ():
+            logger.log_metrics({key: row[key] for key in row if key != "epoch"}, int(row["epoch"]))
+
+
+def _log_hyperparams(logger: Logger, hyperparameters: dict[str, Any]) -> None:
+    try:
+        logger.log_hyperparams(hyperparameters)
+    except Exception as error:
+        # jobs that start together each create MLflow's experiment where there is none: the second try finds it
+        if getattr(error, "error_code", None) != "RESOURCE_ALREADY_EXISTS":
+            raise
+        logger.log_hyperparams(hyperparameters)
+
+
+def end(loggers: Sequence[Logger], status: Status) -> None:
+    """End a run for its loggers; Lightning's leave it open, and the next job of this process would add to it."""
+    for logger in loggers:
+        if isinstance(logger, Board):
+            logger.close(status)
+            continue
+        logger.finalize({"completed": "success", "interrupted": "KILLED"}.get(status, "failed"))
+        if isinstance(logger, WandbLogger):
+            import wandb
+
+            wandb.finish(exit_code=0 if status == "completed" else 1)
+        elif isinstance(logger, CometLogger):
+            logger.experiment.log_other("status", status)
+            logger.experiment.end()
