@@ -8,8 +8,7 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from cnnexp.reports.curves import FAINT, TRAIN, VAL
-from cnnexp.reports.figures import new_figure
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, new_figure
 from cnnexp.reports.study import Configuration, Judged, Study
 from cnnexp.reports.swept import hashable, short_names, shortened, shown_value, sort_key
 

@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from cnnexp.reports.figures import new_figure
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, new_figure
 from cnnexp.reports.verdicts import best_row
-
-TRAIN, VAL, FAINT = "#1f6fb4", "#d1495b", "#8a8f98"
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
@@ -16,8 +14,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
 
     The figure belongs to no window and no pyplot state: nothing is left open.
     """
-    figure = new_figure(9.0, 3.8, layout=None)
-    figure.suptitle(title, fontsize=11)
+    figure = new_figure(9.0, 3.8, title, layout=None)
     # fixed margins: matplotlib's layout engines draw all of it once or twice more to find some
     margins = {"left": 0.075, "right": 0.985, "top": 0.85, "bottom": 0.13, "wspace": 0.2}
     left, right = figure.subplots(1, 2, gridspec_kw=margins)

@@ -9,8 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cnnexp.reports.against import plain
-from cnnexp.reports.curves import TRAIN, VAL
-from cnnexp.reports.figures import new_figure
+from cnnexp.reports.figures import TRAIN, VAL, new_figure
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import shortened, shown_value
 

@@ -35,8 +35,7 @@ def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: st
     labels = chosen if count == len(chosen) <= 64 else ()
     rows = -(-count // columns)
     tall = rows / columns * height / width + rows * LABEL * bool(labels)
-    figure = new_figure(12.0, 4.0 * tall + 0.8)
-    figure.suptitle(title, fontsize=10)
+    figure = new_figure(12.0, 4.0 * tall + 0.8, title)
     for axes, (name, part) in zip(figure.subplots(1, 3), tiles.items(), strict=True):
         show_mosaic(axes, part, columns, scale[name], labels)
         axes.set_title(f"{name}, ±{scale[name]:.2g}", fontsize=9)

@@ -7,15 +7,13 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter
 
-from cnnexp.reports.curves import FAINT, TRAIN, VAL
-from cnnexp.reports.figures import new_figure
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, new_figure
 from cnnexp.training.lr_range import RangeTest
 
 
 def draw_range_test(test: RangeTest, title: str) -> Figure:
     """Draw loss against learning rate, with the suggestion and the lowest point marked."""
-    figure = new_figure(6.6, 4.2)
-    figure.suptitle(title, fontsize=11)
+    figure = new_figure(6.6, 4.2, title)
     axes = figure.subplots()
     axes.plot(test.learning_rates, test.losses, ".", color=FAINT, markersize=3, label="each step")
     axes.plot(test.learning_rates, test.smoothed, color=TRAIN, label="smoothed")
@@ -39,8 +37,7 @@ def draw_range_test(test: RangeTest, title: str) -> Figure:
 
 def draw_batch_sizes(rows: Sequence[Mapping[str, Any]], fastest: int, title: str) -> Figure:
     """Draw images a second against batch size; ``rows`` have ``batch_size`` and ``samples_per_second``."""
-    figure = new_figure(6.6, 4.2)
-    figure.suptitle(title, fontsize=11)
+    figure = new_figure(6.6, 4.2, title)
     axes = figure.subplots()
     sizes, speeds = [row["batch_size"] for row in rows], [row["samples_per_second"] for row in rows]
     axes.plot(sizes, speeds, "o-", color=TRAIN, markersize=4)

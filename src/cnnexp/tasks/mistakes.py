@@ -19,10 +19,9 @@ from cnnexp.job.build import build_trainer, quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
-from cnnexp.reports.csv_file import write_csv
 from cnnexp.reports.gallery import draw_gallery
 from cnnexp.reports.mistakes import draw_calibration, draw_class_accuracy, draw_confusion
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import in_columns, interval, shown, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -109,20 +108,20 @@ def _mistakes(predictions: Predictions, names: Sequence[str]) -> list[dict[str, 
 def _table(rows: Sequence[Mapping[str, Any]], predictions: Predictions, error: float, bins: int) -> str:
     right, count = int(predictions.correct.sum()), len(predictions.labels)
     low, high = wilson_interval(right, count)
-    width = max(5, *(len(row["class"]) for row in rows))
-    lines = [
-        f"{'class':{width}}{'images':>10}{'right':>8}{'accuracy':>10}   95 % interval     most often taken for"
-    ]
     ranked = sorted((row for row in rows if row["images"]), key=lambda row: row["accuracy"])
-    for row in ranked[:MOST_ROWS]:
-        taken = f"{row['mistaken_for']} ({row['times']})" if row["times"] else ""
-        lines.append(
-            f"{row['class']:{width}}{row['images']:10}{row['right']:8}{row['accuracy']:10.2%}"
-            f"{row['low']:9.2%} to {row['high']:7.2%}   {taken}".rstrip()
-        )
+    whole = {"class": "all", "images": count, "right": right, "accuracy": right / count, "low": low, "high": high}
+    table = [["class", "images", "right", "accuracy", "95 % interval", "most often taken for"]]
+    table += [
+        [
+            row["class"], f"{row['images']}", f"{row['right']}", f"{row['accuracy']:.2%}", interval(row),
+            f"{row['mistaken_for']} ({row['times']})" if row.get("times") else "",
+        ]
+        for row in (*ranked[:MOST_ROWS], whole)
+    ]  # fmt: skip
+    lines = in_columns(table, "lrrrrl").splitlines()
     if len(ranked) > MOST_ROWS:
-        lines.append(f"… and {len(ranked) - MOST_ROWS} classes with a higher accuracy, in accuracy_per_class.csv")
-    lines.append(f"{'all':{width}}{count:10}{right:8}{right / count:10.2%}{low:9.2%} to {high:7.2%}")
+        left = len(ranked) - MOST_ROWS
+        lines.insert(-1, f"… and {left} classes with a higher accuracy, in accuracy_per_class.csv")
     confidence = predictions.confidence.double().mean().item()
     tendency = "more sure than right" if confidence > right / count else "less sure than right"
     lines.append(
