@@ -1,4 +1,4 @@
-"""The outputs of a network's layers as images, beside those of the same network before training."""
+"""A figure of the outputs of a network's layers, beside those of the same network before training."""
 
 from collections.abc import Mapping, Sequence
 

@@ -8,8 +8,8 @@ from typing import Any
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, NullLocator
 
-from cnnexp.reports.figures import FAINT, TRAIN, VAL, new_figure
-from cnnexp.reports.study import Configuration, Judged, Study
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
+from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import hashable, short_names, shortened, shown_value, sort_key
 
 TEST = "#3a7d44"
@@ -21,8 +21,6 @@ ACCURACIES = (
     ("val_accuracy", "validation", VAL),
     ("test_accuracy", "test", TEST),
 )
-
-Groups = Mapping[Hashable, Sequence[Judged]]
 
 
 def draw_against(study: Study) -> Figure | None:
@@ -38,7 +36,8 @@ def draw_against(study: Study) -> Figure | None:
     swept = [key for key in study.swept if 2 <= len(values[key]) <= MOST_VALUES][:MOST_SETTINGS]
     if not swept:
         return None
-    figure = new_figure(9.5, 3.2 * len(swept) + 0.3)
+    title = "At the best epoch; error bars: standard deviation over seeds"
+    figure = new_figure(9.5, 3.2 * len(swept) + 0.3, title)
     grid = figure.subplots(len(swept), 2, squeeze=False)
     for key, (left, right) in zip(swept, grid, strict=True):
         others = [other for other in study.swept if other != key]
@@ -48,25 +47,21 @@ def draw_against(study: Study) -> Figure | None:
         lines = _lines(measured, others, names)
         if len(lines) > len(SERIES):
             lines = {f"mean over {', '.join(names[other] for other in others)}": measured}
-        bars = len(lines) > 1 or not others
-        for number, (label, configurations) in enumerate(lines.items()):
-            side = _side(number, len(lines)) if unordered else None
-            points = _points(_grouped(configurations, key), place, "generalization_gap")
-            _draw_line(left, points, label, SERIES[number], bars, side)
-        for number, (accuracy, label, colour) in enumerate(ACCURACIES):
-            side = _side(number, len(ACCURACIES)) if unordered else None
-            points = _points(_grouped(measured, key), place, accuracy)
-            _draw_line(right, points, label, colour, not others, side)
-        left.axhline(0, color=FAINT, linewidth=0.8)
-        left.set_ylabel("generalization gap, points", fontsize=9)
-        right.set_ylabel("accuracy, %" + (" (mean over the others)" if others else ""), fontsize=9)
-        for axes in (left, right):
-            axes.set_xlabel(names[key], fontsize=9)
-            axes.grid(alpha=0.25)
-            axes.tick_params(labelsize=8)
+        gaps = [
+            ("generalization_gap", label, colour, configurations)
+            for colour, (label, configurations) in zip(SERIES, lines.items(), strict=False)
+        ]
+        accuracies = [(*series, measured) for series in ACCURACIES]
+        for axes, panel, bars in ((left, gaps, len(lines) > 1 or not others), (right, accuracies, not others)):
+            for number, (what, label, colour, configurations) in enumerate(panel):
+                side = _side(number, len(panel)) if unordered else None
+                points = _points(configurations, key, place, what)
+                _draw_line(axes, points, label, colour, bars, side)
             if axes.get_legend_handles_labels()[1]:
                 axes.legend(fontsize=7)
-    figure.suptitle("At the best epoch; error bars: standard deviation over seeds", fontsize=10)
+        left.axhline(0, color=FAINT, linewidth=0.8)
+        label_axes(left, names[key], "generalization gap, points")
+        label_axes(right, names[key], "accuracy, %" + (" (mean over the others)" if others else ""))
     return figure
 
 
@@ -107,23 +102,20 @@ def _lines(
     return lines
 
 
-def _grouped(configurations: Sequence[Configuration], key: str) -> dict[Hashable, list[Judged]]:
-    groups: dict[Hashable, list[Judged]] = defaultdict(list)
+def _points(
+    configurations: Sequence[Configuration], key: str, place: Mapping[Hashable, float], number: str
+) -> list[tuple[float, float, float]]:
+    """Return place, mean and standard deviation over runs, in per cent, for each value that has numbers."""
+    groups: dict[float, list[float]] = defaultdict(list)
     for configuration in configurations:
         if key in configuration.values:
-            groups[hashable(configuration.values[key])] += configuration.counted
-    return groups
-
-
-def _points(groups: Groups, place: Mapping[Hashable, float], number: str) -> list[tuple[float, float, float]]:
-    """Return place, mean and standard deviation over runs, in per cent, for each value that has numbers."""
-    points = []
-    for value, runs in groups.items():
-        known = [100 * n for run in runs if (n := run.numbers[number]) is not None]
-        if known:
-            std = statistics.stdev(known) if len(known) > 1 else 0.0
-            points.append((place[value], statistics.fmean(known), std))
-    return sorted(points)
+            known = [100 * n for run in configuration.counted if (n := run.numbers[number]) is not None]
+            groups[place[hashable(configuration.values[key])]] += known
+    return sorted(
+        (at, statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else 0.0)
+        for at, known in groups.items()
+        if known
+    )
 
 
 def _draw_line(

@@ -1,4 +1,4 @@
-"""Runs side by side, as tables and as an image."""
+"""Runs side by side, as tables and as a figure."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -61,9 +61,8 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]]) -> Figure:
     panels = figure.subplots(1, 5, sharey=True, width_ratios=(1.6, 1, 1, 1, 1))
     places = range(len(rows))
     draw_intervals(panels[0], rows, "test_accuracy", capsize=3, markersize=5)
-    panels[0].set_xlabel("test accuracy, 95 % interval")
     panels[0].set_yticks(places, [f"{row['run']}  {row['model']}" for row in rows])
-    panels[0].set_ylim(len(rows) - 0.4, -0.6)
+    panels[0].set(xlabel="test accuracy, 95 % interval", ylim=(len(rows) - 0.4, -0.6))
     for axes, key, label, number in (
         (panels[1], "parameters", "parameters", _short),
         (panels[2], "multiply_adds", "multiply-adds an image", _short),

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from cnnexp.reports.figures import FAINT, TRAIN, VAL, new_figure
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
 from cnnexp.reports.verdicts import best_row
 
 
@@ -28,11 +28,9 @@ def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
         ):
             values = [row.get(key, float("nan")) for row in history]
             axes.plot(epochs, values, style, color=colour, label=label, marker=marker, markersize=3.5)
-        axes.set_xlabel("epoch")
+        label_axes(axes, "epoch", "cross-entropy (nats)" if metric == "loss" else "", size=10)
         axes.set_title(metric, fontsize=10)
-        axes.grid(alpha=0.25)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.set_ylabel("cross-entropy (nats)")
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
     if any("val_accuracy" in row for row in history):
         best = best_row(history)

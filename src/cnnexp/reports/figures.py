@@ -24,6 +24,14 @@ def new_figure(
     return figure
 
 
+def label_axes(axes: Axes, x: str, y: str = "", size: float = 9.0) -> None:
+    """Name a panel's axes and draw a faint grid behind it."""
+    axes.set_xlabel(x, fontsize=size)
+    axes.set_ylabel(y, fontsize=size)
+    axes.tick_params(labelsize=size - 1)
+    axes.grid(alpha=0.25)
+
+
 def draw_intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, **style: Any) -> None:
     """Draw accuracies (``key``) as dots below each other, each with its interval from ``low`` to ``high``."""
     accuracy, low, high = (np.array([row[name] for row in rows]) for name in (key, "low", "high"))

@@ -1,4 +1,4 @@
-"""Images of what a network gets wrong."""
+"""Figures of what a network gets wrong."""
 
 from collections.abc import Sequence
 
@@ -37,8 +37,7 @@ def draw_confusion(matrix: Tensor, class_names: Sequence[str], title: str) -> Fi
     image = axes.imshow(wrong, cmap="Reds", vmin=0, vmax=most)
     label = "share of the true class that is mistaken"
     figure.colorbar(image, ax=axes, label=label, shrink=0.6, format=PercentFormatter(1.0))
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    axes.set(xlabel="predicted class", ylabel="true class")
     size = 8.0 if few else max(3.0, 420 / classes)
     rotation = 90 if max(map(len, class_names)) > 2 else 0
     axes.set_xticks(range(classes), class_names, rotation=rotation, fontsize=size)
@@ -63,17 +62,14 @@ def draw_calibration(measured: Calibration, title: str) -> Figure:
     above.plot(confidence, accuracy, "o", color=TRAIN, markersize=4, label="at its mean confidence")
     above.vlines(confidence, accuracy, confidence, color=VAL, label="distance from calibrated")
     above.plot([0, 1], [0, 1], "--", color=FAINT, label="calibrated")
-    above.set_ylabel("accuracy")
     above.set_title(f"expected calibration error {measured.error:.2%}, {bins} bins of equal width", fontsize=9)
     above.legend(fontsize=8, loc="upper left")
-    above.set_ylim(-0.01, 1.01)
+    above.set(ylabel="accuracy", ylim=(-0.01, 1.01))
     above.yaxis.set_major_formatter(PercentFormatter(1.0))
     below.bar(middle, measured.images.numpy(), width, color=FAINT)
     below.set_yscale("symlog", linthresh=1)
     below.set_ylim(bottom=0)
-    below.set_ylabel("images")
-    below.set_xlabel("confidence (probability of the predicted class)")
-    below.set_xlim(0, 1)
+    below.set(xlabel="confidence (probability of the predicted class)", xlim=(0, 1), ylabel="images")
     below.xaxis.set_major_formatter(PercentFormatter(1.0))
     return figure
 

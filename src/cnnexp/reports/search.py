@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from cnnexp.errors import CnnexpError
 from cnnexp.reports.against import plain, tick_label
-from cnnexp.reports.figures import FAINT, TRAIN, VAL, new_figure
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
 from cnnexp.reports.swept import short_names, shortened, shown_value
 from cnnexp.runs import read_json
 
@@ -163,7 +163,8 @@ def draw_search(search: Search, shares: Mapping[str, float]) -> Figure | None:
     keys = list(search.distributions)[:MOST_SETTINGS]
     names = short_names(list(search.distributions))
     rows = -(-len(keys) // 3)
-    figure = new_figure(10.5, 3.1 + 2.7 * rows)
+    title = plain(f"Study {search.study}; later trials are darker")
+    figure = new_figure(10.5, 3.1 + 2.7 * rows, title)
     grid = figure.add_gridspec(1 + rows, 3)
     history, bars = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2])
     _draw_history(history, search)
@@ -173,18 +174,15 @@ def draw_search(search: Search, shares: Mapping[str, float]) -> Figure | None:
         bars.bar_label(drawn, fmt="%.0f", fontsize=8, padding=2)
         bars.invert_yaxis()
         bars.set_xlim(0, 112)
-        bars.set_xlabel("importance, % (random forest)", fontsize=9)
-        bars.tick_params(labelsize=8)
+        label_axes(bars, "importance, % (random forest)")
+        bars.grid(False)
     else:
         bars.set_axis_off()
         bars.text(0.5, 0.5, "too few trials\nto tell importances", ha="center", va="center", color=FAINT)
     for number, key in enumerate(keys):
         axes = figure.add_subplot(grid[1 + number // 3, number % 3])
         _draw_against(axes, search, key)
-        axes.set_xlabel(plain(names[key]), fontsize=9)
-        if number % 3 == 0:
-            axes.set_ylabel("validation accuracy, %", fontsize=9)
-    figure.suptitle(plain(f"Study {search.study}; later trials are darker"), fontsize=10)
+        label_axes(axes, plain(names[key]), "" if number % 3 else "validation accuracy, %")
     return figure
 
 
@@ -199,11 +197,8 @@ def _draw_history(axes: Any, search: Search) -> None:
     if failed:
         bottom = axes.get_ylim()[0]
         axes.scatter(failed, [bottom] * len(failed), marker="x", s=30, color=FAILED, label="failed", clip_on=False)
-    axes.set_xlabel("trial", fontsize=9)
-    axes.set_ylabel("validation accuracy, %", fontsize=9)
+    label_axes(axes, "trial", "validation accuracy, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="best")
 
 
@@ -225,5 +220,3 @@ def _draw_against(axes: Any, search: Search, key: str) -> None:
         values, [100 * (trial.value or 0.0) for trial in trials], c=range(len(trials)), cmap="Blues",
         vmin=-len(trials), s=22, edgecolors=FAINT, linewidths=0.4,
     )  # fmt: skip
-    axes.grid(alpha=0.25)
-    axes.tick_params(labelsize=8)
