@@ -63,7 +63,7 @@ def _height(output: Tensor, shown: int) -> float:
 
 
 def _draw_side(figure: SubFigure, image: Tensor, caption: str, height: float) -> None:
-    # an image's own axes at the top: a grid would stretch them over all rows
+    # not in the grid, whose axes would be stretched over all rows
     axes = figure.add_axes((0.06, 1 - 1.7 / height, 0.88, 1.3 / height))
     show_image(axes, image)
     axes.set_anchor("N")

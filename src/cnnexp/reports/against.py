@@ -42,7 +42,7 @@ def draw_against(study: Study) -> Figure | None:
     for key, (left, right) in zip(swept, grid, strict=True):
         others = [other for other in study.swept if other != key]
         place = _axis(left, right, values[key], key)
-        # between names there is nothing to draw a line through
+        # no line is drawn between names
         unordered = any(isinstance(value, (str, bool)) for value in values[key])
         lines = _lines(measured, others, names)
         if len(lines) > len(SERIES):

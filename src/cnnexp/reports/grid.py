@@ -68,7 +68,7 @@ def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
                 axes.plot(epochs[at], values[at], "o", color=VAL, markersize=4, markeredgecolor="white")
     if 2 * len(configuration.overfitting) >= len(configuration.counted) and configuration.overfits_since:
         last = max(row["epoch"] for run in runs for row in run.record.history)
-        # from between the two epochs, so that a single epoch is an area too
+        # from half an epoch before, so that a single epoch is an area too
         axes.axvspan(configuration.overfits_since - 0.5, last + 0.5, color=VAL, alpha=0.12, linewidth=0)
     axes.set_title(_title(configuration), fontsize=8)
     axes.grid(alpha=0.25)

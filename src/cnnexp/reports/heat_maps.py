@@ -12,7 +12,7 @@ from cnnexp.reports.swept import hashable, short_names
 
 
 def draw_heat_maps(study: Study) -> Figure | None:
-    """Draw gap and validation accuracy over two swept settings, their means in the cells; None for other numbers.
+    """Draw gap and validation accuracy, their means in cells, over two swept settings; None unless two are swept.
 
     The settings may have at most 30 values each.
     """

@@ -15,8 +15,8 @@ def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: st
 
     The scale stands above: the value that 99.5 % of the weights stay within.
 
-    Kernels of one channel are red above 0 and blue below; of three they are colours, with 0 in the middle of
-    grey; of any other number, each channel stands for itself.
+    Kernels of one channel are red above 0 and blue below; those of three are in colour, with 0 as mid-grey; of
+    those of any other number each channel is drawn by itself.
 
     Args:
         before: shape (kernels, channels, height, width).

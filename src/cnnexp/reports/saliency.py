@@ -1,4 +1,4 @@
-"""What a decision rests on, over the image it was made about."""
+"""A figure of what a decision rests on: saliency maps beside the image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -123,7 +123,7 @@ def importances(search: Search) -> dict[str, float]:
     distributions = {key: json_to_distribution(kind) for key, kind in search.distributions.items()}
     study = optuna.create_study(direction=search.direction)
     with warnings.catch_warnings():
-        # it is called experimental in Optuna 2, and is there unchanged in those since
+        # Optuna 2 calls it experimental; later versions have it unchanged
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for trial in completed:
             params = dict(trial.params)

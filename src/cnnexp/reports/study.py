@@ -16,9 +16,9 @@ NUMBERS = (
     "train_accuracy", "val_accuracy", "test_accuracy", "train_loss", "val_loss", "test_loss", "generalization_gap",
     "best_epoch", "epochs", "parameters", "train_seconds", "samples_per_second",
 )  # fmt: skip
-"""What a run's result.json says, under the same names."""
+"""Numbers from a run's result.json, under the same names."""
 FROM_CURVES = ("overfits_since", "val_loss_turned", "val_loss_rise", "final_gap")
-"""What its verdict adds."""
+"""Numbers from its verdict."""
 _NOT_OWN = {
     *NUMBERS, *FROM_CURVES, "epoch", "seconds", "learning_rate", "running_loss", "running_accuracy",
     "train_images", "train_eval_images", "val_images", "test_images",
@@ -67,7 +67,7 @@ class Configuration:
     """Runs that differ in nothing but their seeds.
 
     Attributes:
-        values: what the swept settings are here; a setting that this one lacks is missing.
+        values: of the swept settings; a setting that its network, say, doesn't have is missing.
         label: the same in words.
         runs: all of them.
         counted: the runs that ``numbers`` are over: the completed ones, or all where none is.
@@ -99,7 +99,7 @@ class Configuration:
     @property
     def verdict(self) -> str:
         """The verdict on most of the counted runs, with the median epoch and the share where they differ."""
-        # of equally many the graver one; of a run without curves there is only its status to tell
+        # the most frequent word, the gravest of equally frequent ones
         words = sorted((run.word for run in self.counted), key=_GRAVEST_FIRST.index)
         word = statistics.mode(words)
         since = [run.verdict.since for run in self.counted if run.word == word and run.verdict.since is not None]
@@ -113,7 +113,7 @@ class Configuration:
 
 def _place(configuration: Configuration) -> tuple[float, float]:
     accuracy, loss = configuration.mean("val_accuracy"), configuration.mean("val_loss")
-    # a small validation set gives many the same accuracy
+    # with a small validation set many have the same accuracy
     return math.inf if accuracy is None else -accuracy, math.inf if loss is None else loss
 
 

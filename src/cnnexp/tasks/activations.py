@@ -1,4 +1,4 @@
-"""``task=activations``: what a network's layers answer to an image, trained and untrained side by side."""
+"""``task=activations``: a network's outputs layer by layer for an image, trained and untrained side by side."""
 
 import logging
 from collections.abc import Mapping, Sequence

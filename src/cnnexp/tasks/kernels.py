@@ -1,4 +1,4 @@
-"""``task=kernels``: the weights that meet the image, before and after training."""
+"""``task=kernels``: the weights of the first layer, before and after training."""
 
 import logging
 from typing import Annotated, Literal
