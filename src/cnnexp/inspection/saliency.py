@@ -75,7 +75,7 @@ def grad_cam(model: nn.Module, image: Tensor, label: int, layer: str) -> Tensor:
 def last_map(model: nn.Module) -> str | None:
     """Return the name of the ReLU after the last convolution, or of that convolution where no ReLU follows.
 
-    None for a network without convolutions. Negative outputs are 0 after the ReLU: they have no part in the decision.
+    Negative outputs are 0 after that ReLU and have no part in the decision. None where nothing convolves.
     """
     found: str | None = None
     rectified = True

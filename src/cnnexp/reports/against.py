@@ -6,7 +6,7 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
 from cnnexp.reports.study import Configuration, Study
@@ -41,7 +41,9 @@ def draw_against(study: Study) -> Figure | None:
     grid = figure.subplots(len(swept), 2, squeeze=False)
     for key, (left, right) in zip(swept, grid, strict=True):
         others = [other for other in study.swept if other != key]
-        place = _axis(left, right, values[key], key)
+        place = {hashable(value): number for number, value in enumerate(values[key])}
+        if _are_numbers(values[key]):
+            place = {hashable(value): value for value in values[key]}
         # no line is drawn between names
         unordered = any(isinstance(value, (str, bool)) for value in values[key])
         lines = _lines(measured, others, names)
@@ -53,6 +55,7 @@ def draw_against(study: Study) -> Figure | None:
         ]
         accuracies = [(*series, measured) for series in ACCURACIES]
         for axes, panel, bars in ((left, gaps, len(lines) > 1 or not others), (right, accuracies, not others)):
+            _scale(axes, values[key], key)
             for number, (what, label, colour, configurations) in enumerate(panel):
                 side = _side(number, len(panel)) if unordered else None
                 points = _points(configurations, key, place, what)
@@ -71,24 +74,23 @@ def setting_values(configurations: Sequence[Configuration], key: str) -> list[An
     return sorted(known.values(), key=sort_key)
 
 
-def _axis(left: Any, right: Any, values: Sequence[Any], key: str) -> dict[Hashable, float]:
-    """Set the horizontal axes up for a setting; return where each of its values lies."""
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-    if not numbers:
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+def _scale(axes: Any, values: Sequence[Any], key: str) -> None:
+    """Set a horizontal axis up for a setting's values."""
+    if not _are_numbers(values):
         labels = [tick_label(key, value) for value in values]
-        for axes in (left, right):
-            axes.set_xticks(range(len(values)), labels, **slanted(labels))
-            axes.set_xlim(-0.5, len(values) - 0.5)
-        return {hashable(value): float(place) for place, value in enumerate(values)}
+        axes.set_xticks(range(len(values)), labels, **slanted(labels))
+        axes.set_xlim(-0.5, len(values) - 0.5)
+        return
     if min(values) > 0 and max(values) >= 10 * min(values):
-        for axes in (left, right):
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
     if len(values) <= 8:
-        for axes in (left, right):
-            axes.set_xticks(values)
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    return {hashable(value): float(value) for value in values}
+        axes.set_xticks(values)
+        axes.xaxis.set_major_formatter("{x:g}")
 
 
 def _lines(

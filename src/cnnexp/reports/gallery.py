@@ -14,8 +14,9 @@ LONGEST_NAME = 16  # characters of a class's name that fit above an image
 
 
 def draw_gallery(
-    images: Tensor, texts: Sequence[str], title: str, columns: int = 6, colours: Sequence[str] | None = None
-) -> Figure:
+    images: Tensor, texts: Sequence[str], title: str, columns: int = 6, colours: Sequence[str] | None = None,
+    side: float = 1.35, size: float = 7.5,
+) -> Figure:  # fmt: skip
     """Draw images in rows, as the network was given them but for their preparation.
 
     Args:
@@ -24,36 +25,13 @@ def draw_gallery(
         title: of the figure.
         columns: images in a row, at most.
         colours: of each text; black when None.
+        side: of an image, in inches.
+        size: of the texts, in points.
     """
     columns = max(1, min(columns, len(images)))
     rows = max(1, ceil(len(images) / columns))
     lines = max((text.count("\n") + 1 for text in texts), default=1)
-    figure = new_figure(max(4.0, 1.6 * columns), 0.5 + (1.35 + 0.16 * lines) * rows, title)
-    _draw_images(figure, images, texts, rows, columns, 7.5, colours)
-    return figure
-
-
-def draw_examples(images: Tensor, names: Sequence[str], title: str) -> Figure:
-    """Draw one image of each class below its name, smaller where there are many.
-
-    Args:
-        images: uint8, shape (classes, channels, height, width).
-        names: of the classes.
-        title: of the figure.
-    """
-    count = len(names)
-    columns = min(count, 5 if count <= 20 else 10 if count <= 200 else 20)
-    rows = ceil(count / columns)
-    side, size = (1.5, 9) if count <= 20 else (1.0, 7)
-    figure = new_figure(columns * side, rows * (side + 0.2) + 0.4, title)
-    _draw_images(figure, images, [shortened(name, LONGEST_NAME) for name in names], rows, columns, size)
-    return figure
-
-
-def _draw_images(
-    figure: Figure, images: Tensor, texts: Sequence[str], rows: int, columns: int, size: float,
-    colours: Sequence[str] | None = None,
-) -> None:  # fmt: skip
+    figure = new_figure(max(4.0, (side + 0.25) * columns), 0.5 + (side + 0.16 * lines) * rows, title)
     grid = list(figure.subplots(rows, columns, squeeze=False).flat)
     for axes in grid[len(images) :]:
         axes.set_axis_off()
@@ -63,3 +41,12 @@ def _draw_images(
         axes.set(xticks=[], yticks=[])
         axes.spines[:].set_color("#cccccc")
         axes.set_title(text, fontsize=size, color=colour, pad=3)
+    return figure
+
+
+def draw_examples(images: Tensor, names: Sequence[str], title: str) -> Figure:
+    """Draw one image of each class below its name, as `draw_gallery` does; smaller ones where there are many."""
+    short, count = [shortened(name, LONGEST_NAME) for name in names], len(names)
+    if count <= 20:
+        return draw_gallery(images, short, title, columns=5, size=9)
+    return draw_gallery(images, short, title, columns=10 if count <= 200 else 20, side=0.9, size=7)

@@ -2,6 +2,7 @@
 
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
@@ -118,11 +119,5 @@ def _title(configuration: Configuration, width: int = 32) -> str:
     if len(configuration.values) == 1 and len(configuration.label) > width:
         [(key, value)] = configuration.values.items()
         return plain(shortened(shown_value(key, value), width))
-    lines = [""]
-    for part in configuration.label.split(", "):
-        joined = f"{lines[-1]}, {part}" if lines[-1] else part
-        if len(joined) > width and lines[-1]:
-            lines.append(part)
-        else:
-            lines[-1] = joined
-    return plain("\n".join(shortened(line, width) for line in lines[:3]))
+    lines = textwrap.wrap(configuration.label, width + 1, break_long_words=False, break_on_hyphens=False)
+    return plain("\n".join(shortened(line.rstrip(","), width) for line in lines[:3]))

@@ -85,15 +85,8 @@ def read_run(folder: Path) -> RunRecord:
         error = "; ".join(problems) or f"no {RESULT}: the job died before it wrote one, or is about to begin"
     else:
         status, error = result["status"], result.get("error")
-    return RunRecord(
-        folder,
-        status,
-        None if error is None else str(error),
-        result or {},
-        history,
-        {**settings, **choices},
-        typed,
-    )
+    error = None if error is None else str(error)
+    return RunRecord(folder, status, error, result or {}, history, {**settings, **choices}, typed)
 
 
 def read_runs(folders: Iterable[Path]) -> list[RunRecord]:
@@ -108,8 +101,12 @@ def _read_history(path: Path) -> list[dict[str, float]]:
     return [row for row in rows if math.isfinite(row.get("epoch", math.nan))]
 
 
+def _yaml(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+
+
 def _read_settings(path: Path) -> dict[str, Any]:
-    content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    content = _yaml(path)
     flat = dict(leaves(content))
     # several files of this group can be chosen, and Hydra doesn't record which
     flat["callbacks"] = sorted(content.get("callbacks") or []) or None
@@ -117,10 +114,10 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _read_choices(path: Path) -> dict[str, Any]:
-    recorded = yaml.load(path.read_text(encoding="utf-8"), _Loader)["hydra"]["runtime"]["choices"]
+    recorded = _yaml(path)["hydra"]["runtime"]["choices"]
     return {group: choice for group, choice in recorded.items() if "/" not in group and group != "callbacks"}
 
 
 def _read_typed(path: Path) -> dict[str, str]:
-    overrides = yaml.load(path.read_text(encoding="utf-8"), _Loader) or []
-    return {key.lstrip("+~"): value for key, _, value in (str(line).partition("=") for line in overrides)}
+    parts = [str(override).partition("=") for override in _yaml(path) or []]
+    return {key.lstrip("+~"): value for key, _, value in parts}

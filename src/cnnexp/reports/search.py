@@ -126,10 +126,8 @@ def importances(search: Search) -> dict[str, float]:
         # Optuna 2 calls it experimental; later versions have it unchanged
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for trial in completed:
-            params = dict(trial.params)
-            study.add_trial(
-                optuna.trial.create_trial(value=trial.value, params=params, distributions=dict(distributions))
-            )
+            numbers = {"value": trial.value, "params": dict(trial.params), "distributions": dict(distributions)}
+            study.add_trial(optuna.trial.create_trial(**numbers))
     evaluator = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(seed=0)
     try:
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
@@ -189,10 +187,8 @@ def draw_search(search: Search, shares: Mapping[str, float]) -> Figure | None:
 def _draw_history(axes: Any, search: Search) -> None:
     numbers = [trial.number for trial in search.completed]
     axes.scatter(numbers, [100 * (t.value or 0.0) for t in search.completed], s=18, color=VAL, label="trial")
-    axes.step(
-        numbers, [100 * value for value in search.best_so_far], where="post", color=TRAIN, linewidth=1.4,
-        label="best so far",
-    )  # fmt: skip
+    best = [100 * value for value in search.best_so_far]
+    axes.step(numbers, best, where="post", color=TRAIN, linewidth=1.4, label="best so far")
     failed = [trial.number for trial in search.trials if trial.state == "FAIL"]
     if failed:
         bottom = axes.get_ylim()[0]

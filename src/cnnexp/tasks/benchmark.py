@@ -47,11 +47,9 @@ def benchmark(job: Job, steps: Annotated[int, Ge(1)] = 100, rounds: Annotated[in
     medians = {part: statistics.median(r[part] for r in readings[1:]) for part in readings[0]}
     images = data.batch_size / medians["whole"]
     write_csv(job.folder / "benchmark.csv", readings[1:])
+    device = str(model.device)
     job.record(
-        samples_per_second=images,
-        parameters=model.parameter_count,
-        device=str(model.device),
-        seconds_per_step=medians,
+        samples_per_second=images, parameters=model.parameter_count, device=device, seconds_per_step=medians
     )
     log.info("%s", _table(medians, images, data.batch_size, steps, rounds))
     log.info("files: %s", shown(job.folder))

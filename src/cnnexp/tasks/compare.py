@@ -72,10 +72,7 @@ def compare(
 
 
 def compare_runs(
-    runs: Sequence[LoadedRun],
-    make_trainer: Callable[[], L.Trainer],
-    timed_batch_size: int = 250,
-    rounds: int = 5,
+    runs: Sequence[LoadedRun], make_trainer: Callable[[], L.Trainer], timed_batch_size: int = 250, rounds: int = 5
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return a row a run and a row a pair of runs.
 

@@ -5,7 +5,6 @@ from itertools import product
 from typing import Annotated
 
 from annotated_types import Ge
-from torch import Tensor
 
 from cnnexp.command.explain import nearest
 from cnnexp.errors import CnnexpError
@@ -14,7 +13,6 @@ from cnnexp.job.build import quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.subject import choose_image, load_trained, said_of
-from cnnexp.models.classifier import Classifier
 from cnnexp.models.shapes import show
 from cnnexp.reports.saliency import Saliency, draw_saliency
 from cnnexp.reports.tables import in_columns, shown, write_csv
@@ -48,8 +46,16 @@ def saliency(
     asked = [int(probabilities.argmax()), subject.label] if target is None else [_label(target, names)]
     labels = [label for label in dict.fromkeys(asked) if label is not None]
     layer = layer or last_map(model)
-    maps = [_maps(model, subject.floats[0], label, layer, names[label], probabilities) for label in labels]
-    size = show(tuple(grad_cam(model, subject.floats[0], labels[0], layer).shape)) if layer else ""
+    pixels = subject.floats[0]
+    maps = [
+        Saliency(
+            f"{names[label]} ({float(probabilities[label]):.1%})",
+            gradient_times_input(model, pixels, label),
+            enlarge(grad_cam(model, pixels, label, layer), (pixels.shape[1], pixels.shape[2])) if layer else None,
+        )
+        for label in labels
+    ]
+    size = show(tuple(grad_cam(model, pixels, labels[0], layer).shape)) if layer else ""
     title = f"{type(model).__name__} on {subject.title}: taken for {said}"
     save_figures(job, {"saliency": draw_saliency(subject.pixels, maps, title, f"Grad-CAM, {layer} ({size})")})
     write_csv(job.folder / "saliency.csv", [
@@ -64,22 +70,10 @@ def saliency(
     log.info("%s: taken for %s", subject.title, said)
     rows = [["class", "probability", "pixels for", "pixels against"]]
     for label, found in zip(labels, maps, strict=True):
-        values = found.attribution
-        rows.append([
-            names[label], f"{float(probabilities[label]):.2%}",
-            f"{float(values.clamp(min=0).sum()):.3g}", f"{float(values.clamp(max=0).sum()):.3g}",
-        ])  # fmt: skip
+        sums = (found.attribution.clamp(min=0).sum(), found.attribution.clamp(max=0).sum())
+        rows.append([names[label], f"{probabilities[label]:.2%}", *(f"{float(value):.3g}" for value in sums)])
     log.info("%s", in_columns(rows, "lrrr"))
     log.info("pixels for and against: sums of gradient × input; files: %s", shown(job.folder))
-
-
-def _maps(
-    model: Classifier, pixels: Tensor, label: int, layer: str | None, name: str, probabilities: Tensor
-) -> Saliency:
-    height, width = pixels.shape[1:]
-    heat = None if layer is None else enlarge(grad_cam(model, pixels, label, layer), (height, width))
-    title = f"{name} ({float(probabilities[label]):.1%})"
-    return Saliency(title, gradient_times_input(model, pixels, label), heat)
 
 
 def _label(target: str | int, names: tuple[str, ...]) -> int:
