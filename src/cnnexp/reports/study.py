@@ -22,6 +22,8 @@ FROM_CURVES = ("overfits_since", "val_loss_turned", "val_loss_rise", "final_gap"
 _NOT_OWN = {
     *NUMBERS, *FROM_CURVES, "epoch", "seconds", "learning_rate", "running_loss", "running_accuracy",
     "train_images", "train_eval_images", "val_images", "test_images",
+    # other columns of the leaderboard and of report.csv
+    "runs", "folder", "status", "verdict", "model", "data", "seed", "device", "config_hash", "git_commit", "error",
 }  # fmt: skip
 _GRAVEST_FIRST = (
     "diverges", "overfits", "underfits", "fits", "failed", "interrupted", "running", "unreadable", "unknown",
@@ -164,8 +166,8 @@ def study(records: Sequence[RunRecord], rule: Rule = Rule()) -> Study:  # noqa: 
 def own_numbers(records: Sequence[RunRecord]) -> list[str]:
     """Return the names of the numbers that a user's own metrics have added, in the order they were met.
 
-    They are the train_, val_ and test_ numbers of result.json, and the columns of metrics.csv, that every run
-    doesn't have.
+    They are the train_, val_ and test_ numbers of result.json, and the columns of metrics.csv, beyond those that
+    every run has.
     """
     names: dict[str, None] = {}
     for record in records:
