@@ -21,7 +21,8 @@ def test_the_installed_wheel_trains_in_an_empty_folder(tmp_path):
         cwd=REPOSITORY, check=True, capture_output=True,
     )  # fmt: skip
     [wheel] = tmp_path.glob("*.whl")
-    assert "cnnexp/conf/config.yaml" in zipfile.ZipFile(wheel).namelist()
+    files = zipfile.ZipFile(wheel).namelist()
+    assert {"cnnexp/conf/config.yaml", "cnnexp/reports/templates/report.html.j2"} <= set(files)
 
     environment = tmp_path / "venv"
     venv.create(environment, with_pip=True)

@@ -3,9 +3,10 @@ import io
 import statistics
 
 import pytest
-from run_folders import FITTING, OVERFITTING, make_run
+from run_folders import FITTING, OVERFITTING, history, make_run
 
 from cnnexp.reports.leaderboard import csv_text, text_table
+from cnnexp.reports.page import html_page
 from cnnexp.reports.records import read_run, read_runs, sweep_runs
 from cnnexp.reports.study import study
 
@@ -164,3 +165,23 @@ def test_the_csv_has_a_line_a_run_with_all_its_numbers(tmp_path):
     assert (second["verdict"], second["val_loss_turned"]) == ("fits", "")
     assert float(first["val_loss"]) == 0.5
     assert float(first["final_gap"]) == pytest.approx((1.1 - 0.05) / 4)
+
+
+def test_a_users_own_numbers_have_columns_without_being_named_anywhere(tmp_path):
+    # grad_norm is logged each epoch; a text, and a number that isn't known, are no columns
+    epochs = history([1.0, 0.5], [0.9, 0.4], grad_norm=[3.0, 2.0], val_f1=[0.1, 0.5])
+    own = {"train_f1": 0.9, "val_f1": 0.5, "test_f1": 0.4, "test_name": "x", "val_auc": None, "test_images": 9}
+    for seed in (0, 1):
+        make_run(tmp_path / f"{seed}", [f"seed={seed}"], epochs, **own)
+    make_run(tmp_path / "2", ["seed=2"], FITTING)
+    found = study(read_runs(sweep_runs(tmp_path)))
+    assert sorted(found.own_numbers) == ["grad_norm", "test_f1", "train_f1", "val_f1"]
+    rows = list(csv.DictReader(io.StringIO(csv_text(found))))
+    assert [(row["val_f1"], row["test_f1"], row["grad_norm"]) for row in rows] == [
+        ("0.5", "0.4", "2.0"), ("0.5", "0.4", "2.0"), ("", "", ""),
+    ]  # fmt: skip
+    titles, _, line = text_table(found).splitlines()
+    assert titles.index("seconds") < min(titles.index(name) for name in ("test f1", "grad norm"))
+    assert "2.0000 (2 of 3)" in line
+    assert "test f1" not in text_table(found, 100)
+    assert ">test f1</th>" in html_page(found, {}, "own numbers")

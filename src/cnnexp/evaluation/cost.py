@@ -15,8 +15,8 @@ from cnnexp.models.classifier import Classifier
 def multiply_adds(model: Classifier) -> int:
     """Return the multiplications (each with an addition) of one image's forward pass.
 
-    Those of convolutions and linear layers, which are all but all; biases, ReLU, pooling and normalisation
-    aren't counted.
+    Counted are convolutions and linear layers, which make up nearly all of them; biases, ReLU, pooling and
+    normalisation aren't.
     """
     image = torch.zeros(1, *model.image_shape, device=model.device)
     with evaluating(model), FlopCounterMode(display=False) as counter, torch.no_grad():
@@ -27,8 +27,8 @@ def multiply_adds(model: Classifier) -> int:
 def seconds_per_thousand(models: Sequence[Classifier], batches: Sequence[Tensor], rounds: int = 5) -> list[float]:
     """Return each network's seconds for the forward pass of a thousand images.
 
-    The networks take turns, so that whatever else the machine does meets all of them alike, and each one's
-    median counts. One more round comes first, to warm up.
+    The networks take turns, so that other load on the machine slows all of them alike. Each one's median over the
+    rounds is returned; one more round comes first, to warm up.
 
     Args:
         models: in the mode and on the device to be timed in.

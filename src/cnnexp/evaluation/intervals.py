@@ -60,8 +60,7 @@ def mcnemar(first_correct: Tensor, second_correct: Tensor) -> McNemar:
 def holm(p_values: Sequence[float]) -> list[float]:
     """Return p-values adjusted for being several, in their order (S. Holm, Scand. J. Stat. 6, 1979, 65-70).
 
-    Among many comparisons of equal networks the smallest p-value is small by chance; an adjusted one below
-    0.05 means what a single one would.
+    Of many p-values some are small by chance; an adjusted one is judged like that of a single comparison.
     """
     adjusted = [0.0] * len(p_values)
     highest = 0.0

@@ -82,7 +82,7 @@ class Calibration:
 
 
 def calibration(predictions: Predictions, bins: int = 15) -> Calibration:
-    """Compare how sure a network says it is with how often it is right.
+    """Compare a network's confidence with how often it is right.
 
     Of the images answered with 80 % confidence, 80 % should be right. The expected calibration error is the
     mean distance of the two over bins of equal width, weighted by their images (C. Guo et al., On Calibration

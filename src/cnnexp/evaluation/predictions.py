@@ -1,4 +1,4 @@
-"""A network's answers on the whole test set."""
+"""A network's predictions for the whole test set."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from cnnexp.models.classifier import Classifier
 
 @dataclass(frozen=True)
 class Predictions:
-    """What a network said of N images, and what they are.
+    """A network's predictions for N images, and their classes.
 
     Args:
         probabilities: float32, shape (N, classes), each row adding up to 1.
@@ -48,7 +48,7 @@ def predict_test(trainer: L.Trainer, model: Classifier, data: ImageDataModule) -
     """Return a network's predictions for the test set, in its order, on the trainer's device.
 
     Raises:
-        CnnexpError: on several devices, each of which would know a part of them only.
+        CnnexpError: on several devices: each would have the predictions for a part of the images.
     """
     if trainer.world_size > 1:
         raise CnnexpError("predictions are collected on one device; type trainer.devices=1 trainer.num_nodes=1")

@@ -1,1 +1,1 @@
-"""Looking inside a network: how big it is, what its layers answer, what its kernels and its decisions rest on."""
+"""Looking inside a network: its size, its layers' outputs, its kernels, and what its decisions rest on."""

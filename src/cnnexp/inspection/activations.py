@@ -1,4 +1,4 @@
-"""What the layers of a network answer to an image, taken by forward hooks that are gone afterwards."""
+"""The outputs of a network's layers for an image, recorded by forward hooks that are removed afterwards."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -11,7 +11,7 @@ from cnnexp.inspection.layers import choose_layers, evaluating, layers_of
 
 
 def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
-    """Return the outputs of layers for a batch of images, and the network as it was.
+    """Return the outputs of layers for a batch of images; the network stays as it was.
 
     Args:
         model: the network; it runs in eval mode and without gradients.
@@ -19,11 +19,11 @@ def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] |
         layers: names as in the state dict, such as "layers.0"; all convolutions when None.
 
     Returns:
-        For each layer its output, (batch, channels, height, width) for a convolution: before the ReLU after
-        it, with a copy's own memory, so that an in-place ReLU doesn't change it.
+        For each layer its output, (batch, channels, height, width) for a convolution; a copy, so that an in-place
+        ReLU behind the layer doesn't change it.
 
     Raises:
-        CnnexpError: for a name that isn't there, no convolution to take, or a layer that images don't pass.
+        CnnexpError: for an unknown name, a network without convolutions, or a layer that is never called itself.
     """
     chosen = choose_layers(model, convolutions(model) if layers is None else layers)
     outputs: dict[str, Tensor] = {}
@@ -43,7 +43,7 @@ def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] |
             handle.remove()
     for name in chosen:
         if name not in outputs:
-            raise CnnexpError(f"no image passes the layer {name} itself; name one of the layers in it")
+            raise CnnexpError(f"the network never calls {name} itself; name one of the layers in it")
     return {name: outputs[name] for name in chosen}
 
 
@@ -51,7 +51,7 @@ def convolutions(model: nn.Module) -> list[str]:
     """Return the names of a network's convolutions.
 
     Raises:
-        CnnexpError: where it has none; the layers that can be named instead are.
+        CnnexpError: where it has none; the message names its linear layers.
     """
     names = layers_of(model, nn.Conv2d)
     if not names:
@@ -66,7 +66,7 @@ def convolutions(model: nn.Module) -> list[str]:
 def strongest_channels(activation: Tensor, count: int | None) -> list[int]:
     """Return the channels of the largest mean activation over the image, negative values counted as 0.
 
-    What lies below 0 never gets past the ReLU. The strongest channel comes first.
+    Negative values are 0 after the ReLU. The strongest channel comes first.
 
     Args:
         activation: one image's, shape (channels, height, width) or (features,).

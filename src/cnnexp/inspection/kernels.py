@@ -1,4 +1,4 @@
-"""The weights that meet the image itself, in the image's own shape."""
+"""The weights of a network's first layer, in the image's shape."""
 
 from torch import Tensor, nn
 

@@ -1,4 +1,4 @@
-"""Layers by name, and a network looked at without being changed."""
+"""A network's layers by name, and eval mode for a while."""
 
 import difflib
 from collections.abc import Iterator, Sequence
@@ -32,7 +32,7 @@ def choose_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module
     """Return layers by their names.
 
     Raises:
-        CnnexpError: for a name that isn't there; the nearest one that is, is named.
+        CnnexpError: for an unknown name; the message suggests the nearest one.
     """
     known = named_layers(model)
     for name in names:

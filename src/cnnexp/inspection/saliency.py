@@ -1,4 +1,4 @@
-"""Which parts of an image a class score rests on."""
+"""Which parts of an image a class's score rests on."""
 
 from typing import Any
 
@@ -53,12 +53,12 @@ def grad_cam(model: nn.Module, image: Tensor, label: int, layer: str) -> Tensor:
 
     def keep(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         kept.append(output)
-        # what goes on is a copy: an in-place ReLU would change what was kept
+        # pass a copy on: an in-place ReLU would change the kept output
         return output.clone()
 
     handle = chosen.register_forward_hook(keep)
     try:
-        # an image that asks for a gradient, so that there is one even where the weights are frozen
+        # the image requires a gradient, so that there is one even where all weights are frozen
         with evaluating(model), torch.enable_grad():
             logit = model(image.detach().unsqueeze(0).requires_grad_())[0, label]
             if not kept or kept[0].dim() != 4:
@@ -73,9 +73,9 @@ def grad_cam(model: nn.Module, image: Tensor, label: int, layer: str) -> Tensor:
 
 
 def last_map(model: nn.Module) -> str | None:
-    """Return the ReLU after the last convolution, the convolution itself where none follows; None without any.
+    """Return the name of the ReLU after the last convolution, or of that convolution where no ReLU follows.
 
-    What lies below 0 never gets past that ReLU, and has no part in the decision.
+    Negative outputs are 0 after that ReLU and have no part in the decision. None where nothing convolves.
     """
     found: str | None = None
     rectified = True

@@ -38,7 +38,7 @@ def parameters_by_size(
     """Count a network's parameters for square images of several sides.
 
     Args:
-        name: what to call it.
+        name: of the network.
         make: builds the network for a (channels, height, width); called on torch's meta device, where a
             network of billions of parameters takes neither memory nor time.
         sides: in pixels.
@@ -57,12 +57,12 @@ def parameters_by_size(
 def order_of_growth(sides: Sequence[int], parameters: Sequence[int]) -> float:
     """Return the p in parameters ∝ side^p: the slope of a straight line through the upper half, log against log.
 
-    The upper half of the sides, two at least: an order of growth is what is left when the constants no longer
-    count. NaN for a network without parameters.
+    The upper half of the sides, two at least, because terms of a lower order matter less there. NaN for a network
+    without parameters.
     """
     count = max(2, (len(sides) + 1) // 2)
     x, y = np.asarray(sides[-count:], float), np.asarray(parameters[-count:], float)
     if len(x) < 2 or not (y > 0).all():
         return float("nan")
-    # rounded to what a fit means, and so that no growth is 0 and not −2e-15
+    # rounded, so that no growth is 0 and not −2e-15
     return round(float(np.polyfit(np.log(x), np.log(y), 1)[0]), 6) + 0.0

@@ -1,4 +1,4 @@
-"""A network layer by layer: shapes, parameters, multiply-adds and receptive fields; not a pixel is computed."""
+"""A network layer by layer: shapes, parameters, multiply-adds and receptive fields; nothing is computed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,13 +84,13 @@ def summarize(model: nn.Module, image_shape: Sequence[int] | None = None) -> lis
 
 
 class _Walk:
-    """What has been met so far, and what each tensor on the way has seen of the image."""
+    """The layers that were called so far, and the receptive field of each tensor between them."""
 
     def __init__(self, image: Tensor) -> None:
         self.rows: list[LayerSummary] = []
         self._image = image
         self._met: set[nn.Module] = set()
-        # the tensors themselves are kept, or another one could get the same id
+        # the tensors are kept alive: a new one could get the id of one that is gone
         self._seen: dict[int, tuple[Tensor, ReceptiveField | None]] = {id(image): (image, ReceptiveField())}
 
     def meet(self, name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:

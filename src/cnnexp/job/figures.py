@@ -14,12 +14,12 @@ def save_figures(job: Job, figures: Mapping[str, Figure]) -> None:
 
     TensorBoard's files are the task's own, so that the run's stay as they are.
     """
-    images = {name: png(figure, dpi=130) for name, figure in figures.items()}
-    for name, image in images.items():
-        (job.folder / f"{name}.png").write_bytes(image)
+    files = {name: png(figure, dpi=130) for name, figure in figures.items()}
+    for name, content in files.items():
+        (job.folder / f"{name}.png").write_bytes(content)
     if "tensorboard" not in job.config.logger:
         return
     logger = TensorBoardLogger(job.folder / "tensorboard")
-    for name, image in images.items():
-        logger.log_png(name, image, 0)
+    for name, content in files.items():
+        logger.log_png(name, content, 0)
     logger.close()

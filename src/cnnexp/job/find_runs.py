@@ -10,6 +10,7 @@ import torch
 
 from cnnexp.errors import CnnexpError
 from cnnexp.job.load import LoadedRun
+from cnnexp.reports.records import sweep_runs
 from cnnexp.reports.tables import shown
 from cnnexp.runs import read_result
 
@@ -31,7 +32,8 @@ def find_runs(entries: Sequence[str]) -> list[Path]:
     for entry in entries:
         path = Path(entry).expanduser()
         matched = [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
-        runs = [run for match in matched for run in _runs_in(match)]
+        inside = [run for match in matched if match.is_dir() for run in sweep_runs(match)]
+        runs = [run for run in inside if (run / ".hydra" / "config.yaml").is_file()]
         if not runs:
             what = "isn't a run or a sweep" if path.exists() else "matches nothing"
             raise CnnexpError(f"task.runs: {entry} {what}; give run folders, such as outputs/cnn-digits/…")
@@ -43,14 +45,6 @@ def find_runs(entries: Sequence[str]) -> list[Path]:
             else:
                 log.warning("left out: %s (%s)", shown(run), status or "no result.json")
     return list(found)
-
-
-def _runs_in(folder: Path) -> list[Path]:
-    if (folder / ".hydra" / "config.yaml").is_file():
-        return [folder]
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.iterdir() if (path / ".hydra" / "config.yaml").is_file())
 
 
 def require_same_test(runs: Sequence[LoadedRun], class_names: Sequence[Sequence[str]]) -> None:

@@ -1,4 +1,4 @@
-"""The outputs of a network's layers as images, beside those of the same network before training."""
+"""A figure of the outputs of a network's layers, beside those of the same network before training."""
 
 from collections.abc import Mapping, Sequence
 
@@ -37,17 +37,14 @@ def draw_activations(
         title: above everything.
         caption: below the image.
     """
-    layers = list(next(iter(networks.values())))
-    outputs = [networks[name][layer] for layer in layers for name in networks]
-    heights = [
-        _height(outputs[number * len(networks)], len(channels[layer])) for number, layer in enumerate(layers)
-    ]
-    figure = new_figure(SIDE + BLOCK * len(networks), max(SHORTEST, sum(heights) + 0.4))
-    figure.suptitle(f"{title}; red above 0, blue below", fontsize=10)
+    first = next(iter(networks.values()))
+    heights = [_height(output, len(channels[layer])) for layer, output in first.items()]
+    size = (SIDE + BLOCK * len(networks), max(SHORTEST, sum(heights) + 0.4))
+    figure = new_figure(*size, f"{title}; red above 0, blue below")
     side, main = figure.subfigures(1, 2, squeeze=False, width_ratios=[SIDE, BLOCK * len(networks)])[0]
     _draw_side(side, image, caption, figure.get_figheight())
-    grid = main.subplots(len(layers), len(networks), squeeze=False, height_ratios=heights)
-    for row, layer in zip(grid, layers, strict=True):
+    grid = main.subplots(len(first), len(networks), squeeze=False, height_ratios=heights)
+    for row, layer in zip(grid, first, strict=True):
         for axes, (name, activations) in zip(row, networks.items(), strict=True):
             _draw_layer(axes, activations[layer], channels[layer], f"{name} · {layer}")
     return figure
@@ -66,7 +63,7 @@ def _height(output: Tensor, shown: int) -> float:
 
 
 def _draw_side(figure: SubFigure, image: Tensor, caption: str, height: float) -> None:
-    # an image's own axes at the top: a grid would stretch them over all rows
+    # not in the grid, whose axes would be stretched over all rows
     axes = figure.add_axes((0.06, 1 - 1.7 / height, 0.88, 1.3 / height))
     show_image(axes, image)
     axes.set_anchor("N")

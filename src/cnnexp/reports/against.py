@@ -6,11 +6,10 @@ from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
-from cnnexp.reports.curves import FAINT, TRAIN, VAL
-from cnnexp.reports.figures import new_figure
-from cnnexp.reports.study import Configuration, Judged, Study
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
+from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import hashable, short_names, shortened, shown_value, sort_key
 
 TEST = "#3a7d44"
@@ -22,8 +21,6 @@ ACCURACIES = (
     ("val_accuracy", "validation", VAL),
     ("test_accuracy", "test", TEST),
 )
-
-Groups = Mapping[Hashable, Sequence[Judged]]
 
 
 def draw_against(study: Study) -> Figure | None:
@@ -39,35 +36,35 @@ def draw_against(study: Study) -> Figure | None:
     swept = [key for key in study.swept if 2 <= len(values[key]) <= MOST_VALUES][:MOST_SETTINGS]
     if not swept:
         return None
-    figure = new_figure(9.5, 3.2 * len(swept) + 0.3)
+    title = "At the best epoch; error bars: standard deviation over seeds"
+    figure = new_figure(9.5, 3.2 * len(swept) + 0.3, title)
     grid = figure.subplots(len(swept), 2, squeeze=False)
     for key, (left, right) in zip(swept, grid, strict=True):
         others = [other for other in study.swept if other != key]
-        place = _axis(left, right, values[key], key)
-        # between names there is nothing to draw a line through
+        place = {hashable(value): number for number, value in enumerate(values[key])}
+        if _are_numbers(values[key]):
+            place = {hashable(value): value for value in values[key]}
+        # no line is drawn between names
         unordered = any(isinstance(value, (str, bool)) for value in values[key])
         lines = _lines(measured, others, names)
         if len(lines) > len(SERIES):
             lines = {f"mean over {', '.join(names[other] for other in others)}": measured}
-        bars = len(lines) > 1 or not others
-        for number, (label, configurations) in enumerate(lines.items()):
-            side = _side(number, len(lines)) if unordered else None
-            points = _points(_grouped(configurations, key), place, "generalization_gap")
-            _draw_line(left, points, label, SERIES[number], bars, side)
-        for number, (accuracy, label, colour) in enumerate(ACCURACIES):
-            side = _side(number, len(ACCURACIES)) if unordered else None
-            points = _points(_grouped(measured, key), place, accuracy)
-            _draw_line(right, points, label, colour, not others, side)
-        left.axhline(0, color=FAINT, linewidth=0.8)
-        left.set_ylabel("generalization gap, points", fontsize=9)
-        right.set_ylabel("accuracy, %" + (" (mean over the others)" if others else ""), fontsize=9)
-        for axes in (left, right):
-            axes.set_xlabel(names[key], fontsize=9)
-            axes.grid(alpha=0.25)
-            axes.tick_params(labelsize=8)
+        gaps = [
+            ("generalization_gap", label, colour, configurations)
+            for colour, (label, configurations) in zip(SERIES, lines.items(), strict=False)
+        ]
+        accuracies = [(*series, measured) for series in ACCURACIES]
+        for axes, panel, bars in ((left, gaps, len(lines) > 1 or not others), (right, accuracies, not others)):
+            _scale(axes, values[key], key)
+            for number, (what, label, colour, configurations) in enumerate(panel):
+                side = _side(number, len(panel)) if unordered else None
+                points = _points(configurations, key, place, what)
+                _draw_line(axes, points, label, colour, bars, side)
             if axes.get_legend_handles_labels()[1]:
                 axes.legend(fontsize=7)
-    figure.suptitle("At the best epoch; error bars: standard deviation over seeds", fontsize=10)
+        left.axhline(0, color=FAINT, linewidth=0.8)
+        label_axes(left, names[key], "generalization gap, points")
+        label_axes(right, names[key], "accuracy, %" + (" (mean over the others)" if others else ""))
     return figure
 
 
@@ -77,24 +74,23 @@ def setting_values(configurations: Sequence[Configuration], key: str) -> list[An
     return sorted(known.values(), key=sort_key)
 
 
-def _axis(left: Any, right: Any, values: Sequence[Any], key: str) -> dict[Hashable, float]:
-    """Set the horizontal axes up for a setting; return where each of its values lies."""
-    numbers = all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
-    if not numbers:
+def _are_numbers(values: Sequence[Any]) -> bool:
+    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+
+
+def _scale(axes: Any, values: Sequence[Any], key: str) -> None:
+    """Set a horizontal axis up for a setting's values."""
+    if not _are_numbers(values):
         labels = [tick_label(key, value) for value in values]
-        for axes in (left, right):
-            axes.set_xticks(range(len(values)), labels, **slanted(labels))
-            axes.set_xlim(-0.5, len(values) - 0.5)
-        return {hashable(value): float(place) for place, value in enumerate(values)}
+        axes.set_xticks(range(len(values)), labels, **slanted(labels))
+        axes.set_xlim(-0.5, len(values) - 0.5)
+        return
     if min(values) > 0 and max(values) >= 10 * min(values):
-        for axes in (left, right):
-            axes.set_xscale("log")
-            axes.xaxis.set_minor_locator(NullLocator())
+        axes.set_xscale("log")
+        axes.xaxis.set_minor_locator(NullLocator())
     if len(values) <= 8:
-        for axes in (left, right):
-            axes.set_xticks(values)
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-    return {hashable(value): float(value) for value in values}
+        axes.set_xticks(values)
+        axes.xaxis.set_major_formatter("{x:g}")
 
 
 def _lines(
@@ -108,23 +104,20 @@ def _lines(
     return lines
 
 
-def _grouped(configurations: Sequence[Configuration], key: str) -> dict[Hashable, list[Judged]]:
-    groups: dict[Hashable, list[Judged]] = defaultdict(list)
+def _points(
+    configurations: Sequence[Configuration], key: str, place: Mapping[Hashable, float], number: str
+) -> list[tuple[float, float, float]]:
+    """Return place, mean and standard deviation over runs, in per cent, for each value that has numbers."""
+    groups: dict[float, list[float]] = defaultdict(list)
     for configuration in configurations:
         if key in configuration.values:
-            groups[hashable(configuration.values[key])] += configuration.counted
-    return groups
-
-
-def _points(groups: Groups, place: Mapping[Hashable, float], number: str) -> list[tuple[float, float, float]]:
-    """Return place, mean and standard deviation over runs, in per cent, for each value that has numbers."""
-    points = []
-    for value, runs in groups.items():
-        known = [100 * n for run in runs if (n := run.numbers[number]) is not None]
-        if known:
-            std = statistics.stdev(known) if len(known) > 1 else 0.0
-            points.append((place[value], statistics.fmean(known), std))
-    return sorted(points)
+            known = [100 * n for run in configuration.counted if (n := run.numbers[number]) is not None]
+            groups[place[hashable(configuration.values[key])]] += known
+    return sorted(
+        (at, statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else 0.0)
+        for at, known in groups.items()
+        if known
+    )
 
 
 def _draw_line(

@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from cnnexp.reports.figures import new_figure
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
 from cnnexp.reports.verdicts import best_row
-
-TRAIN, VAL, FAINT = "#1f6fb4", "#d1495b", "#8a8f98"
 
 
 def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
@@ -16,8 +14,7 @@ def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
 
     The figure belongs to no window and no pyplot state: nothing is left open.
     """
-    figure = new_figure(9.0, 3.8, layout=None)
-    figure.suptitle(title, fontsize=11)
+    figure = new_figure(9.0, 3.8, title, layout=None)
     # fixed margins: matplotlib's layout engines draw all of it once or twice more to find some
     margins = {"left": 0.075, "right": 0.985, "top": 0.85, "bottom": 0.13, "wspace": 0.2}
     left, right = figure.subplots(1, 2, gridspec_kw=margins)
@@ -31,11 +28,9 @@ def draw_curves(history: Sequence[Mapping[str, float]], title: str) -> Figure:
         ):
             values = [row.get(key, float("nan")) for row in history]
             axes.plot(epochs, values, style, color=colour, label=label, marker=marker, markersize=3.5)
-        axes.set_xlabel("epoch")
+        label_axes(axes, "epoch", "cross-entropy (nats)" if metric == "loss" else "", size=10)
         axes.set_title(metric, fontsize=10)
-        axes.grid(alpha=0.25)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    left.set_ylabel("cross-entropy (nats)")
     right.yaxis.set_major_formatter(PercentFormatter(1.0))
     if any("val_accuracy" in row for row in history):
         best = best_row(history)

@@ -1,21 +1,22 @@
-"""The answer in words: which configurations overfit, when, and by how much."""
+"""The report's answer in words: which configurations overfit, from which epoch on, and by how much."""
 
-from collections import Counter
+from collections import Counter, defaultdict
+from statistics import fmean
 
 from cnnexp.reports.leaderboard import shown_statistic
-from cnnexp.reports.study import Configuration, Judged, Study
-from cnnexp.reports.swept import short_names, shown_value, sort_key
+from cnnexp.reports.study import Configuration, Study
+from cnnexp.reports.swept import short_names, shown_value
 
 MOST = 8
-"""Configurations that are told one by one; the leaderboard has them all."""
+"""Overfitting configurations that have a sentence each; the leaderboard has them all."""
 
 
 def headline(study: Study) -> str:
-    """Return one sentence: how many configurations overfit, and how many runs that is judged by."""
-    judged = [c for c in study.configurations if any(_has_curves(run) for run in c.counted)]
+    """Return one sentence: how many configurations overfit, and how many runs have been completed."""
+    judged = [c for c in study.configurations if any(run.verdict.word != "unknown" for run in c.counted)]
     if not judged:
         return "No run has finished an epoch yet."
-    overfit = len([c for c in judged if _overfits(c)])
+    overfit = sum(map(_overfits, judged))
     completed = sum(run.completed for run in study.runs)
     if len(study.configurations) == 1:
         answer = f"{study.configurations[0].label} {'overfits' if overfit else 'does not overfit'}"
@@ -40,36 +41,33 @@ def findings(study: Study) -> list[str]:
         lines.append(f"… and {len(overfit) - MOST} more, see the leaderboard.")
     best = study.configurations[0] if study.configurations else None
     if best is not None and best.mean("val_accuracy") is not None and len(study.configurations) > 1:
-        val, test = (
-            shown_statistic(best.numbers.get(key), percent=True, digits=2)
-            for key in ("val_accuracy", "test_accuracy")
-        )
+        val, test = (_percent(best, key, 2) for key in ("val_accuracy", "test_accuracy"))
         lines.append(f"Best by validation accuracy: {best.label} ({val} % validation, {test} % test).")
     return [*lines, *_trends(study)]
 
 
-def _has_curves(run: Judged) -> bool:
-    return run.verdict.word != "unknown"
-
-
 def _overfits(configuration: Configuration) -> bool:
-    """Half of the runs or more: the verdict that the leaderboard shows."""
+    """Return whether half of the runs or more overfit: the verdict that the leaderboard shows."""
     return configuration.verdict.startswith("overfits")
+
+
+def _percent(configuration: Configuration, key: str, digits: int) -> str:
+    return shown_statistic(configuration.numbers.get(key), percent=True, digits=digits)
 
 
 def _told(configuration: Configuration) -> str:
     overfitting, counted = len(configuration.overfitting), len(configuration.counted)
     runs = f" in {overfitting} of {counted} runs" if counted > 1 else ""
-    numbers = configuration.numbers
     since = sorted(run.verdict.since for run in configuration.overfitting if run.verdict.since is not None)
     epochs = f"epoch {since[0]}" if since[0] == since[-1] else f"epochs {since[0]}–{since[-1]}"
-    text = f"{configuration.label}: overfits from {epochs}{runs}; gap "
-    text += (
-        f"{shown_statistic(numbers.get('generalization_gap'), percent=True, digits=1)} points at the best epoch, "
+    text = (
+        f"{configuration.label}: overfits from {epochs}{runs}; gap "
+        f"{_percent(configuration, 'generalization_gap', 1)} points at the best epoch, "
+        f"{_percent(configuration, 'final_gap', 1)} at the end"
     )
-    text += f"{shown_statistic(numbers.get('final_gap'), percent=True, digits=1)} at the end"
-    if "val_loss_turned" in numbers:
-        text += f"; validation loss ends {100 * numbers['val_loss_rise'].mean:.0f} % above its lowest"
+    if "val_loss_turned" in configuration.numbers:
+        rise = configuration.numbers["val_loss_rise"].mean
+        text += f"; validation loss ends {100 * rise:.0f} % above its lowest"
     return f"{text}."
 
 
@@ -77,15 +75,15 @@ def _trends(study: Study) -> list[str]:
     names = short_names(study.swept)
     lines = []
     for key in study.swept:
-        gaps: dict[float, list[float]] = {}
+        gaps: dict[float, list[float]] = defaultdict(list)
         for configuration in study.configurations:
             value, gap = configuration.values.get(key), configuration.mean("generalization_gap")
             if gap is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
-                gaps.setdefault(value, []).append(100 * gap)
+                gaps[value].append(100 * gap)
         if len(gaps) < 2:
             continue
-        means = [(value, sum(gaps[value]) / len(gaps[value])) for value in sorted(gaps, key=sort_key)]
-        (first, start), (last, end) = means[0], means[-1]
+        first, *_, last = sorted(gaps)
+        start, end = fmean(gaps[first]), fmean(gaps[last])
         average = ", on average over the rest" if len(study.swept) > 1 else ""
         lines.append(
             f"From {names[key]}={shown_value(key, first)} to {shown_value(key, last)} the gap goes "

@@ -2,15 +2,17 @@
 
 import math
 import statistics
+import textwrap
 from collections.abc import Sequence
 from typing import Any
 
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from cnnexp.reports.against import plain
-from cnnexp.reports.curves import TRAIN, VAL
-from cnnexp.reports.figures import new_figure
+from cnnexp.reports.figures import TRAIN, VAL, new_figure
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import shortened, shown_value
 
@@ -31,7 +33,8 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
     panels = _chosen(drawable)
     columns = _columns(study, panels)
     rows = math.ceil(len(panels) / columns)
-    figure = new_figure(max(6.0, 2.7 * columns), 2.15 * rows + 1.0)
+    few = "" if len(panels) == len(drawable) else f", {len(panels)} of {len(drawable)} configurations"
+    figure = new_figure(max(6.0, 2.7 * columns), 2.15 * rows + 1.0, f"{metric}{few}")
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for axes in grid.flat[len(panels) :]:
         axes.set_visible(False)
@@ -48,8 +51,6 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
         first.yaxis.set_major_formatter(PercentFormatter(1.0))
     else:
         first.set_ylim(0, _top(panels))
-    few = "" if len(panels) == len(drawable) else f", {len(panels)} of {len(drawable)} configurations"
-    figure.suptitle(f"{metric}{few}", fontsize=11)
     _legend(figure)
     return figure
 
@@ -68,7 +69,7 @@ def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
                 axes.plot(epochs[at], values[at], "o", color=VAL, markersize=4, markeredgecolor="white")
     if 2 * len(configuration.overfitting) >= len(configuration.counted) and configuration.overfits_since:
         last = max(row["epoch"] for run in runs for row in run.record.history)
-        # from between the two epochs, so that a single epoch is an area too
+        # from half an epoch before, so that a single epoch is an area too
         axes.axvspan(configuration.overfits_since - 0.5, last + 0.5, color=VAL, alpha=0.12, linewidth=0)
     axes.set_title(_title(configuration), fontsize=8)
     axes.grid(alpha=0.25)
@@ -76,18 +77,13 @@ def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
 
 
 def _legend(figure: Figure) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Patch
-
     handles = [
         Line2D([], [], color=TRAIN, label="train, clean"),
         Line2D([], [], color=VAL, label="validation"),
         Line2D([], [], color=VAL, marker="o", markeredgecolor="white", linestyle="", label="best epoch"),
         Patch(color=VAL, alpha=0.12, label="overfits"),
     ]
-    figure.legend(
-        handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False, labelcolor="black"
-    )
+    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
 
 
 def _chosen(configurations: Sequence[Configuration]) -> list[Configuration]:
@@ -110,14 +106,9 @@ def _columns(study: Study, panels: Sequence[Configuration]) -> int:
 
 def _top(panels: Sequence[Configuration]) -> float:
     """Return the upper end of the loss axis: all there is, unless a few points tower above the others."""
-    values = [
-        row[key]
-        for c in panels
-        for run in c.counted
-        for row in run.record.history
-        for key in ("train_loss", "val_loss")
-        if math.isfinite(row.get(key, math.inf))
-    ]
+    rows = [row for configuration in panels for run in configuration.counted for row in run.record.history]
+    losses = [row.get(key, math.nan) for row in rows for key in ("train_loss", "val_loss")]
+    values = [loss for loss in losses if math.isfinite(loss)]
     if len(values) < 2:
         return 1.05 * max(values, default=1.0) or 1.0
     usual = statistics.quantiles(values, n=20)[-1]
@@ -128,11 +119,5 @@ def _title(configuration: Configuration, width: int = 32) -> str:
     if len(configuration.values) == 1 and len(configuration.label) > width:
         [(key, value)] = configuration.values.items()
         return plain(shortened(shown_value(key, value), width))
-    lines = [""]
-    for part in configuration.label.split(", "):
-        joined = f"{lines[-1]}, {part}" if lines[-1] else part
-        if len(joined) > width and lines[-1]:
-            lines.append(part)
-        else:
-            lines[-1] = joined
-    return plain("\n".join(shortened(line, width) for line in lines[:3]))
+    lines = textwrap.wrap(configuration.label, width + 1, break_long_words=False, break_on_hyphens=False)
+    return plain("\n".join(shortened(line.rstrip(","), width) for line in lines[:3]))

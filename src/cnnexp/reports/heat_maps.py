@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from cnnexp.reports.against import MOST_VALUES, setting_values, slanted, tick_label
@@ -11,7 +12,7 @@ from cnnexp.reports.swept import hashable, short_names
 
 
 def draw_heat_maps(study: Study) -> Figure | None:
-    """Draw gap and validation accuracy over two swept settings, their means in the cells; None for other numbers.
+    """Draw gap and validation accuracy, their means in cells, over two swept settings; None unless two are swept.
 
     The settings may have at most 30 values each.
     """
@@ -24,28 +25,24 @@ def draw_heat_maps(study: Study) -> Figure | None:
     if not any(c.mean("generalization_gap") is not None for c in study.configurations):
         return None
     names = short_names(study.swept)
-    size = (min(16.0, max(8.0, 2.6 + 1.3 * len(columns))), 1.8 + 0.4 * len(rows))
-    figure = new_figure(*size)
+    figure = new_figure(min(16.0, max(8.0, 2.6 + 1.3 * len(columns))), 1.8 + 0.4 * len(rows))
     at = {
         tuple(hashable(c.values[key]) for key in (down, across)): c
         for c in study.configurations
         if down in c.values and across in c.values
     }
-    for axes, number, title, colours in zip(
-        figure.subplots(1, 2),
-        ("generalization_gap", "val_accuracy"),
-        ("generalization gap, points", "validation accuracy, %"),
-        ("Reds", "Blues"),
-        strict=True,
+    left, right = figure.subplots(1, 2)
+    for axes, number, title, colours in (
+        (left, "generalization_gap", "generalization gap, points", "Reds"),
+        (right, "val_accuracy", "validation accuracy, %", "Blues"),
     ):
         cells = [[_mean(at.get((hashable(row), hashable(column))), number) for column in columns] for row in rows]
         image = axes.imshow(cells, cmap=colours, aspect="auto")
         if len(columns) <= 12:
-            for y, line in enumerate(cells):
-                for x, value in enumerate(line):
-                    dark = image.norm(value) > 0.6 if math.isfinite(value) else False
-                    text = f"{value:.1f}" if math.isfinite(value) else "–"
-                    axes.text(x, y, text, ha="center", va="center", fontsize=8, color="white" if dark else "black")
+            for (y, x), value in np.ndenumerate(cells):
+                colour = "white" if math.isfinite(value) and image.norm(value) > 0.6 else "black"
+                text = f"{value:.1f}" if math.isfinite(value) else "–"
+                axes.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
         axes.set_title(title, fontsize=10)
         labels = [tick_label(across, value) for value in columns]
         axes.set_xticks(range(len(columns)), labels, fontsize=8, **slanted(labels))

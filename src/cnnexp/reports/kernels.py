@@ -15,8 +15,8 @@ def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: st
 
     The scale stands above: the value that 99.5 % of the weights stay within.
 
-    Kernels of one channel are red above 0 and blue below; of three they are colours, with 0 in the middle of
-    grey; of any other number, each channel stands for itself.
+    Kernels of one channel are red above 0 and blue below; those of three are in colour, with 0 as mid-grey; of
+    those of any other number each channel is drawn by itself.
 
     Args:
         before: shape (kernels, channels, height, width).
@@ -25,21 +25,21 @@ def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: st
         title: above everything.
     """
     height, width = after.shape[2:]
-    parts = {"before training": before, "after training": after, "what training added": after - before}
-    parts = {name: kernels[list(chosen)] for name, kernels in parts.items()}
-    tiles = {name: _tiles(kernels) for name, kernels in parts.items()}
-    scale = {name: limit_of(kernels) for name, kernels in parts.items()}
-    scale["what training added"] = scale["after training"]
-    count = len(next(iter(tiles.values())))
+    before, after = before[list(chosen)], after[list(chosen)]
+    parts = {
+        "before training": (before, limit_of(before)),
+        "after training": (after, limit_of(after)),
+        "what training added": (after - before, limit_of(after)),
+    }
+    count = len(_tiles(after))
     columns = min(8 if count <= 64 else 16, count)
     labels = chosen if count == len(chosen) <= 64 else ()
     rows = -(-count // columns)
     tall = rows / columns * height / width + rows * LABEL * bool(labels)
-    figure = new_figure(12.0, 4.0 * tall + 0.8)
-    figure.suptitle(title, fontsize=10)
-    for axes, (name, part) in zip(figure.subplots(1, 3), tiles.items(), strict=True):
-        show_mosaic(axes, part, columns, scale[name], labels)
-        axes.set_title(f"{name}, ±{scale[name]:.2g}", fontsize=9)
+    figure = new_figure(12.0, 4.0 * tall + 0.8, title)
+    for axes, (name, (kernels, limit)) in zip(figure.subplots(1, 3), parts.items(), strict=True):
+        show_mosaic(axes, _tiles(kernels), columns, limit, labels)
+        axes.set_title(f"{name}, ±{limit:.2g}", fontsize=9)
     return figure
 
 

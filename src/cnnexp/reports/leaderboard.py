@@ -1,13 +1,11 @@
 """The leaderboard: one line a configuration, as a table for the terminal; and all numbers of all runs as CSV."""
 
-import csv
-import io
 import shutil
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from cnnexp.reports.study import FROM_CURVES, NUMBERS, Configuration, Statistic, Study
+from cnnexp.reports.study import Configuration, Statistic, Study
 from cnnexp.reports.swept import short_names, shortened, shown_value
+from cnnexp.reports.tables import as_csv, in_columns
 
 MOST_ROWS = 60
 LONGEST_CELL = 28
@@ -15,29 +13,30 @@ LONGEST_CELL = 28
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the leaderboard: where its numbers are from and how they are shown."""
+    """A column of the leaderboard: where its values come from, and how they are shown.
+
+    Attributes:
+        key: of a swept setting or of ``Configuration.numbers``; or "runs", "verdict", "" (the configuration).
+        title: above it.
+        percent: whether fractions are shown in per cent.
+        digits: after the decimal point.
+        text: whether it is aligned to the left.
+    """
 
     key: str
     title: str
     percent: bool = False
     digits: int = 0
-
-    def cell(self, configuration: Configuration) -> str:
-        """Return mean ± standard deviation as text."""
-        statistic = configuration.numbers.get(self.key)
-        text = shown_statistic(statistic, self.percent, self.digits)
-        if statistic is not None and statistic.count < len(configuration.counted):
-            text += f" ({statistic.count} of {len(configuration.counted)})"
-        return text
+    text: bool = False
 
 
-# as they are shown; those that a narrow terminal drops, the first of them first, are in DROPPED
 COLUMNS = (
+    Column("runs", "runs"),
     Column("val_accuracy", "val acc %", percent=True, digits=2),
     Column("test_accuracy", "test acc %", percent=True, digits=2),
     Column("train_accuracy", "train acc %", percent=True, digits=2),
     Column("generalization_gap", "gap", percent=True, digits=2),
-    Column("verdict", "verdict"),
+    Column("verdict", "verdict", text=True),
     Column("best_epoch", "best epoch", digits=1),
     Column("val_loss_turned", "val turned", digits=1),
     Column("val_loss", "val loss", digits=4),
@@ -46,9 +45,10 @@ COLUMNS = (
     Column("parameters", "parameters"),
     Column("train_seconds", "seconds", digits=1),
 )
-DROPPED = (
-    "train_loss", "test_loss", "parameters", "train_seconds", "val_loss", "best_epoch", "val_loss_turned",
-    "runs", "train_accuracy", "test_accuracy", "generalization_gap",
+# what a narrow terminal leaves out, the first of them first; a user's own numbers are left out in between
+LEAST_IMPORTANT = ("train_loss", "test_loss", "parameters", "train_seconds", "val_loss")
+LESS_IMPORTANT = (
+    "best_epoch", "val_loss_turned", "runs", "train_accuracy", "test_accuracy", "generalization_gap"
 )  # fmt: skip
 
 
@@ -57,35 +57,42 @@ def shown_statistic(statistic: Statistic | None, percent: bool = False, digits: 
     if statistic is None:
         return "–"
     factor = 100 if percent else 1
-    if statistic.std == 0 or statistic.std is None:
-        mean = factor * statistic.mean
-        whole = digits < 2 and mean == round(mean)
-        return f"{mean:.0f}" if whole else f"{mean:.{digits}f}"
-    return f"{factor * statistic.mean:.{digits}f} ± {factor * statistic.std:.{digits}f}"
+    mean = factor * statistic.mean
+    if statistic.std:
+        return f"{mean:.{digits}f} ± {factor * statistic.std:.{digits}f}"
+    return f"{mean:.0f}" if digits < 2 and mean == round(mean) else f"{mean:.{digits}f}"
 
 
-def header(study: Study) -> list[tuple[str, str]]:
-    """Return the leaderboard's columns as (key, title): the swept settings first."""
+def columns(study: Study) -> list[Column]:
+    """Return the leaderboard's columns: the swept settings, those that are always there, a user's own numbers."""
     names = short_names(study.swept)
-    first = [(key, names[key]) for key in study.swept] or [("", "configuration")]
-    return [*first, ("runs", "runs"), *((column.key, column.title) for column in COLUMNS)]
+    first = [Column(key, names[key], text=True) for key in study.swept] or [Column("", "configuration", text=True)]
+    own = [Column(key, key.replace("_", " "), digits=4) for key in study.own_numbers]
+    return [*first, *COLUMNS, *own]
 
 
 def row(study: Study, configuration: Configuration) -> list[str]:
-    """Return a configuration's cells, in the order of `header`."""
-    done, all_of_them = configuration.completed, len(configuration.runs)
-    values = configuration.values
-    first = [shown_value(key, values[key]) if key in values else "–" for key in study.swept]
-    if not study.swept:
-        first = [configuration.label]
-    elif not values:  # its settings can't be read
-        first[0] = configuration.label
-    runs = str(done) if done == all_of_them else f"{done}/{all_of_them}"
-    return [*first, runs, *(_cell(column, configuration) for column in COLUMNS)]
+    """Return a configuration's cells, in the order of `columns`."""
+    cells = [_cell(column, study, configuration) for column in columns(study)]
+    if not configuration.values:  # nothing is swept, or its settings can't be read
+        cells[0] = configuration.label
+    return cells
 
 
-def _cell(column: Column, configuration: Configuration) -> str:
-    return configuration.verdict if column.key == "verdict" else column.cell(configuration)
+def _cell(column: Column, study: Study, configuration: Configuration) -> str:
+    if column.key in study.swept:
+        values = configuration.values
+        return shown_value(column.key, values[column.key]) if column.key in values else "–"
+    if column.key == "runs":
+        done, all_of_them = configuration.completed, len(configuration.runs)
+        return str(done) if done == all_of_them else f"{done}/{all_of_them}"
+    if column.key == "verdict":
+        return configuration.verdict
+    statistic = configuration.numbers.get(column.key)
+    text = shown_statistic(statistic, column.percent, column.digits)
+    if statistic is not None and statistic.count < len(configuration.counted):
+        text += f" ({statistic.count} of {len(configuration.counted)})"
+    return text
 
 
 def terminal_width() -> int | None:
@@ -94,66 +101,48 @@ def terminal_width() -> int | None:
 
 
 def text_table(study: Study, width: int | None = None) -> str:
-    """Return the leaderboard as text; a narrow width drops the least important columns first.
+    """Return the leaderboard as text; a narrow width leaves out the least important columns.
 
     Args:
         study: what to show; its first 60 configurations are.
         width: characters a line; None for all columns.
     """
-    titles = header(study)
-    shown = study.configurations[:MOST_ROWS]
-    body = [row(study, configuration) for configuration in shown]
-    columns = {
-        key: [title, *(shortened(cells[i], LONGEST_CELL) for cells in body)]
-        for i, (key, title) in enumerate(titles)
+    some = [row(study, configuration) for configuration in study.configurations[:MOST_ROWS]]
+    kept = {
+        column: [column.title, *(shortened(cell, LONGEST_CELL) for cell in cells)]
+        for column, *cells in zip(columns(study), *some, strict=True)
+        # where no value is known a column says nothing
+        if column.key in study.swept or set(cells) != {"–"}
     }
-    # where nothing differs, or nothing is known, a column says nothing
-    for key, cells in list(columns.items()):
-        if key not in study.swept and len(cells) > 1 and set(cells[1:]) == {"–"}:
-            del columns[key]
-    for key in DROPPED:
-        if width is None or _line_length(columns.values()) <= width:
+    lines = _lines(kept)
+    for key in (*LEAST_IMPORTANT, *reversed(study.own_numbers), *LESS_IMPORTANT):
+        if width is None or max(map(len, lines)) <= width:
             break
-        columns.pop(key, None)
-    lines = _laid_out(list(columns.values()), len(study.swept) or 1)
+        kept = {column: cells for column, cells in kept.items() if column.key != key}
+        lines = _lines(kept)
     if width is not None:
         lines = [shortened(line, width) for line in lines]
-    left = len(study.configurations) - len(shown)
+    left = len(study.configurations) - len(some)
     return "\n".join([*lines, *([f"… and {left} more configurations in report.csv"] if left else [])])
 
 
-def _line_length(columns: Iterable[Sequence[str]]) -> int:
-    widths = [max(map(len, cells)) for cells in columns]
-    return sum(widths) + 2 * (len(widths) - 1)
-
-
-def _laid_out(columns: Sequence[Sequence[str]], texts: int) -> list[str]:
-    aligned = []
-    for number, cells in enumerate(columns):
-        size = max(map(len, cells))
-        left = number < texts or cells[0] == "verdict"
-        aligned.append([cell.ljust(size) if left else cell.rjust(size) for cell in cells])
-    lines = ["  ".join(cells).rstrip() for cells in zip(*aligned, strict=True)]
-    return [lines[0], "─" * max(map(len, lines)), *lines[1:]]
+def _lines(cells: dict[Column, list[str]]) -> list[str]:
+    align = "".join("l" if column.text else "r" for column in cells)
+    return in_columns(list(zip(*cells.values(), strict=True)), align, rule=True).splitlines()
 
 
 def csv_text(study: Study) -> str:
     """Return one line a run with all its numbers, as CSV; what is unknown is an empty cell."""
-    file = io.StringIO()
-    writer = csv.writer(file, lineterminator="\n")
-    facts = ("device", "config_hash", "git_commit")
     swept = [key for key in study.swept if key not in ("model", "data")]
-    writer.writerow(
-        ["folder", "status", "verdict", "model", "data", *swept, "seed", *NUMBERS, *FROM_CURVES, *facts, "error"]
-    )
+    rows = []
     for run in study.runs:
-        record = run.record
-        values = [shown_value(key, record.settings[key]) if key in record.settings else "" for key in swept]
-        choices = [record.result.get(key, record.settings.get(key)) for key in ("model", "data")]
-        numbers = [run.numbers[key] for key in (*NUMBERS, *FROM_CURVES)]
-        writer.writerow(
-            [run.name, record.status, run.verdict.word, *choices, *values, record.seed, *numbers]
-            + [record.result.get(key) for key in facts]
-            + [(record.error or "").partition("\n")[0]]
-        )
-    return file.getvalue()
+        settings, result = run.record.settings, run.record.result
+        rows.append({
+            "folder": run.name, "status": run.record.status, "verdict": run.verdict.word,
+            **{key: result.get(key, settings.get(key)) for key in ("model", "data")},
+            **{key: shown_value(key, settings[key]) if key in settings else None for key in swept},
+            "seed": run.record.seed, **run.numbers,
+            **{key: result.get(key) for key in ("device", "config_hash", "git_commit")},
+            "error": (run.record.error or "").partition("\n")[0],
+        })  # fmt: skip
+    return as_csv(rows)

@@ -1,4 +1,4 @@
-"""Images of what a network gets wrong."""
+"""Figures of what a network gets wrong."""
 
 from collections.abc import Sequence
 
@@ -8,8 +8,7 @@ from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from cnnexp.evaluation.mistakes import Calibration, rates
-from cnnexp.reports.curves import FAINT, TRAIN, VAL
-from cnnexp.reports.figures import new_figure
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, draw_intervals, new_figure
 
 MOST_LABELLED = 25
 """Classes up to which every cell and every row has its text."""
@@ -29,40 +28,32 @@ def draw_confusion(matrix: Tensor, class_names: Sequence[str], title: str) -> Fi
     share = rates(matrix).numpy()
     few = classes <= MOST_LABELLED
     side = max(4.5, 0.62 * classes) if few else 10.0
-    figure = new_figure(side + 1.6, side + 0.6)
-    figure.suptitle(title, fontsize=11)
+    figure = new_figure(side + 1.6, side + 0.6, title)
     axes = figure.subplots()
     diagonal = np.eye(classes, dtype=bool)
     wrong = np.ma.masked_array(share, mask=diagonal)
     most = float(wrong.max() or 0) or 1.0
     axes.imshow(np.ma.masked_array(share, mask=~diagonal), cmap="Blues", vmin=0, vmax=1)
     image = axes.imshow(wrong, cmap="Reds", vmin=0, vmax=most)
-    figure.colorbar(
-        image, ax=axes, label="share of the true class that is mistaken", shrink=0.6, format=PercentFormatter(1.0)
-    )
-    axes.set_xlabel("predicted class")
-    axes.set_ylabel("true class")
+    label = "share of the true class that is mistaken"
+    figure.colorbar(image, ax=axes, label=label, shrink=0.6, format=PercentFormatter(1.0))
+    axes.set(xlabel="predicted class", ylabel="true class")
     size = 8.0 if few else max(3.0, 420 / classes)
-    axes.set_xticks(
-        range(classes), class_names, rotation=90 if max(map(len, class_names)) > 2 else 0, fontsize=size
-    )
+    rotation = 90 if max(map(len, class_names)) > 2 else 0
+    axes.set_xticks(range(classes), class_names, rotation=rotation, fontsize=size)
     axes.set_yticks(range(classes), class_names, fontsize=size)
     if few:
         for (row, column), count in np.ndenumerate(matrix.numpy()):
-            if not count:
-                continue
-            dark = share[row, column] > 0.6 * (1.0 if row == column else most)
-            axes.text(
-                column, row, f"{count}\n{share[row, column]:.1%}", ha="center", va="center",
-                fontsize=6.5, color="white" if dark else "black",
-            )  # fmt: skip
+            if count:
+                dark = share[row, column] > 0.6 * (1.0 if row == column else most)
+                text, colour = f"{count}\n{share[row, column]:.1%}", "white" if dark else "black"
+                axes.text(column, row, text, ha="center", va="center", fontsize=6.5, color=colour)
     return figure
 
 
 def draw_calibration(measured: Calibration, title: str) -> Figure:
     """Draw accuracy against confidence, bin by bin, and how many images each bin holds."""
-    figure = new_figure(5.4, 6.0)
-    figure.suptitle(title, fontsize=11)
+    figure = new_figure(5.4, 6.0, title)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 1))
     edges, bins = measured.edges.numpy(), len(measured.images)
     middle, width = (edges[1:] + edges[:-1]) / 2, 1 / bins
@@ -71,17 +62,14 @@ def draw_calibration(measured: Calibration, title: str) -> Figure:
     above.plot(confidence, accuracy, "o", color=TRAIN, markersize=4, label="at its mean confidence")
     above.vlines(confidence, accuracy, confidence, color=VAL, label="distance from calibrated")
     above.plot([0, 1], [0, 1], "--", color=FAINT, label="calibrated")
-    above.set_ylabel("accuracy")
     above.set_title(f"expected calibration error {measured.error:.2%}, {bins} bins of equal width", fontsize=9)
     above.legend(fontsize=8, loc="upper left")
-    above.set_ylim(-0.01, 1.01)
+    above.set(ylabel="accuracy", ylim=(-0.01, 1.01))
     above.yaxis.set_major_formatter(PercentFormatter(1.0))
     below.bar(middle, measured.images.numpy(), width, color=FAINT)
     below.set_yscale("symlog", linthresh=1)
     below.set_ylim(bottom=0)
-    below.set_ylabel("images")
-    below.set_xlabel("confidence (probability of the predicted class)")
-    below.set_xlim(0, 1)
+    below.set(xlabel="confidence (probability of the predicted class)", xlim=(0, 1), ylabel="images")
     below.xaxis.set_major_formatter(PercentFormatter(1.0))
     return figure
 
@@ -95,21 +83,12 @@ def draw_class_accuracy(rows: Sequence[dict], overall: float, title: str) -> Fig
         title: of the figure.
     """
     rows = sorted((row for row in rows if row["images"]), key=lambda row: -row["accuracy"])
-    figure = new_figure(6.0, max(2.6, 0.9 + (0.28 if len(rows) <= 40 else 0.13) * len(rows)))
-    figure.suptitle(title, fontsize=11)
+    figure = new_figure(6.0, max(2.6, 0.9 + (0.28 if len(rows) <= 40 else 0.13) * len(rows)), title)
     axes = figure.subplots()
-    accuracy = np.array([row["accuracy"] for row in rows])
-    low, high = (np.array([row[end] for row in rows]) for end in ("low", "high"))
-    # at 0 and at 1 rounding can put the interval's end a hair inside of the accuracy
-    spread = np.clip(np.stack([accuracy - low, high - accuracy]), 0, None)
-    axes.errorbar(
-        accuracy, range(len(rows)), xerr=spread, fmt="o", color=TRAIN, ecolor=FAINT, capsize=2, markersize=4
-    )
+    draw_intervals(axes, rows, "accuracy", capsize=2, markersize=4)
     axes.axvline(overall, color=VAL, linestyle="--", linewidth=1, label=f"all: {overall:.2%}")
     axes.set_yticks(range(len(rows)), [row["class"] for row in rows], fontsize=8 if len(rows) <= 40 else 5)
     axes.set_ylim(-0.7, len(rows) - 0.3)
-    axes.xaxis.set_major_formatter(PercentFormatter(1.0))
     axes.set_xlabel("accuracy, with its 95 % Wilson interval")
-    axes.grid(axis="x", alpha=0.25)
     axes.legend(fontsize=8, loc="best")
     return figure

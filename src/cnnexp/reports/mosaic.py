@@ -13,13 +13,13 @@ LABEL = 0.02  # height of a label, as a part of the mosaic's width
 
 
 def limit_of(values: Tensor) -> float:
-    """Return what 99.5 % of the absolute values stay within: a colour scale that single ones don't stretch."""
+    """Return what 99.5 % of the absolute values stay within: a colour scale that a few outliers don't stretch."""
     sizes = values.detach().abs().flatten().cpu().numpy()
     return float(np.quantile(sizes, 0.995)) or float(sizes.max())
 
 
 def show_image(axes: Axes, image: Tensor) -> None:
-    """Show a uint8 image of shape (channels, height, width): grey where it has one channel, else colour."""
+    """Show a uint8 image of shape (channels, height, width): in colour where it has three channels, else grey."""
     values = image.cpu().numpy()
     if len(values) == 3:
         axes.imshow(values.transpose(1, 2, 0))
@@ -28,48 +28,34 @@ def show_image(axes: Axes, image: Tensor) -> None:
     axes.set_axis_off()
 
 
-def mosaic(tiles: np.ndarray, columns: int, margin: float = 0.0) -> tuple[np.ndarray, tuple[int, int]]:
-    """Return tiles side by side, row after row, with gaps of NaN (which matplotlib leaves white) between.
+def show_mosaic(axes: Axes, tiles: np.ndarray, columns: int, limit: float, labels: Sequence[object] = ()) -> None:
+    """Show tiles side by side, row after row, in one colour scale.
 
     Args:
-        tiles: float, shape (tiles, height, width) or (tiles, height, width, 3).
+        axes: where.
+        tiles: float, shape (tiles, height, width); or (tiles, height, width, 3), shown in colour: 0 is mid-grey.
         columns: tiles a row.
-        margin: left free above each row, as a part of a tile's width.
-
-    Returns:
-        The mosaic, and how far apart two tiles begin, down and across.
+        limit: the scale goes from -limit to limit.
+        labels: to write above each tile; none for no labels.
     """
-    count, height, width = tiles.shape[:3]
-    # small ones are enlarged by a whole factor, so that the gaps stay thin beside them
-    factor = max(1, -(-SMALLEST_TILE // max(height, width)))
+    limit = limit or 1.0
+    # small tiles are enlarged by a whole factor, so that the gaps stay thin beside them
+    factor = max(1, -(-SMALLEST_TILE // max(tiles.shape[1:3])))
     tiles = tiles.repeat(factor, axis=1).repeat(factor, axis=2)
-    height, width = height * factor, width * factor
-    top = round(margin * width)
+    count, height, width = tiles.shape[:3]
+    top = round(LABEL * columns * width) if len(labels) else 0
     down, across = height + GAP + top, width + GAP
     rows = -(-count // columns)
-    whole = np.full((rows * down - GAP, columns * across - GAP, *tiles.shape[3:]), np.nan, dtype=float)
+    # matplotlib leaves NaN white
+    whole = np.full((rows * down - GAP, columns * across - GAP, *tiles.shape[3:]), np.nan)
     for number, tile in enumerate(tiles):
-        row, column = number // columns * down + top, number % columns * across
-        whole[row : row + height, column : column + width] = tile
-    return whole, (down, across)
-
-
-def show_mosaic(axes: Axes, tiles: np.ndarray, columns: int, limit: float, labels: Sequence[object] = ()) -> None:
-    """Show signed tiles in one colour scale from -limit to limit, each with its label above where there are some.
-
-    Tiles of three colours, (tiles, height, width, 3), are shown in colour: 0 is mid-grey.
-    """
-    margin = LABEL * columns if len(labels) else 0.0
-    whole, (down, across) = mosaic(tiles, columns, margin)
-    limit = limit or 1.0
+        y, x = number // columns * down + top, number % columns * across
+        whole[y : y + height, x : x + width] = tile
+        if len(labels):
+            style = {"fontsize": 5, "ha": "center", "va": "bottom", "color": "#555"}
+            axes.text(x + width / 2, y - 1, str(labels[number]), style)
     if whole.ndim == 3:
         axes.imshow(np.nan_to_num(whole / (2 * limit) + 0.5, nan=1.0).clip(0, 1))
     else:
         axes.imshow(whole, cmap=SIGNED, vmin=-limit, vmax=limit, interpolation="nearest")
     axes.set_axis_off()
-    top = round(margin * (across - GAP))
-    for number, label in enumerate(labels):
-        axes.text(
-            number % columns * across + (across - GAP) / 2, number // columns * down + top - 1, str(label),
-            fontsize=5, ha="center", va="bottom", color="#555",
-        )  # fmt: skip

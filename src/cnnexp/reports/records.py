@@ -1,4 +1,4 @@
-"""What runs left on the disk, as plain records; a damaged one is a record too."""
+"""Runs as plain records, read from their folders; a damaged run has a record too."""
 
 import csv
 import math
@@ -20,7 +20,7 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run, as far as its folder tells.
+    """One run, as far as its folder can be read.
 
     Attributes:
         folder: where it lies.
@@ -60,7 +60,7 @@ def sweep_runs(sweep: Path) -> list[Path]:
 
 
 def read_run(folder: Path) -> RunRecord:
-    """Read a run's folder; whatever can't be read is told in the record, and never raised."""
+    """Read a run's folder; a file that can't be read is named in the record's error, and raises nothing."""
     problems: list[str] = []
 
     def attempt(read: Any, path: Path, otherwise: Any) -> Any:
@@ -82,18 +82,11 @@ def read_run(folder: Path) -> RunRecord:
         problems.append(f"{RESULT}: there is no status {result.get('status')}")
     if result is None or problems:
         status = "unreadable"
-        error = "; ".join(problems) or f"no {RESULT}: the job ended before it began, or is about to begin"
+        error = "; ".join(problems) or f"no {RESULT}: the job died before it wrote one, or is about to begin"
     else:
         status, error = result["status"], result.get("error")
-    return RunRecord(
-        folder,
-        status,
-        None if error is None else str(error),
-        result or {},
-        history,
-        {**settings, **choices},
-        typed,
-    )
+    error = None if error is None else str(error)
+    return RunRecord(folder, status, error, result or {}, history, {**settings, **choices}, typed)
 
 
 def read_runs(folders: Iterable[Path]) -> list[RunRecord]:
@@ -108,19 +101,23 @@ def _read_history(path: Path) -> list[dict[str, float]]:
     return [row for row in rows if math.isfinite(row.get("epoch", math.nan))]
 
 
+def _yaml(path: Path) -> Any:
+    return yaml.load(path.read_text(encoding="utf-8"), _Loader)
+
+
 def _read_settings(path: Path) -> dict[str, Any]:
-    content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
+    content = _yaml(path)
     flat = dict(leaves(content))
-    # a group of which several files can be chosen: Hydra doesn't record which
+    # several files of this group can be chosen, and Hydra doesn't record which
     flat["callbacks"] = sorted(content.get("callbacks") or []) or None
     return flat
 
 
 def _read_choices(path: Path) -> dict[str, Any]:
-    recorded = yaml.load(path.read_text(encoding="utf-8"), _Loader)["hydra"]["runtime"]["choices"]
+    recorded = _yaml(path)["hydra"]["runtime"]["choices"]
     return {group: choice for group, choice in recorded.items() if "/" not in group and group != "callbacks"}
 
 
 def _read_typed(path: Path) -> dict[str, str]:
-    overrides = yaml.load(path.read_text(encoding="utf-8"), _Loader) or []
-    return {key.lstrip("+~"): value for key, _, value in (str(line).partition("=") for line in overrides)}
+    parts = [str(override).partition("=") for override in _yaml(path) or []]
+    return {key.lstrip("+~"): value for key, _, value in parts}

@@ -1,4 +1,4 @@
-"""What a decision rests on, over the image it was made about."""
+"""A figure of what a decision rests on: saliency maps beside the image."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -36,8 +36,7 @@ def draw_saliency(image: Tensor, classes: Sequence[Saliency], title: str, heat_t
         heat_title: above the Grad-CAM maps.
     """
     columns = 3 if classes[0].heat is not None else 2
-    figure = new_figure(3.0 * columns + 0.4, 2.75 * len(classes) + 0.6)
-    figure.suptitle(title, fontsize=10)
+    figure = new_figure(3.0 * columns + 0.4, 2.75 * len(classes) + 0.6, title)
     for row, saliency in zip(figure.subplots(len(classes), columns, squeeze=False), classes, strict=True):
         show_image(row[0], image)
         row[0].set_title(saliency.title, fontsize=9)
@@ -45,14 +44,11 @@ def draw_saliency(image: Tensor, classes: Sequence[Saliency], title: str, heat_t
         drawn = row[1].imshow(saliency.attribution.numpy(), cmap=SIGNED, vmin=-limit, vmax=limit)
         _with_scale(row[1], drawn, "gradient × input: for, against", figure)
         if saliency.heat is not None:
-            _draw_heat(row[2], image, saliency.heat, heat_title, figure)
+            show_image(row[2], image.float().mean(0, keepdim=True))
+            most = float(saliency.heat.max()) or 1.0
+            drawn = row[2].imshow(saliency.heat.numpy(), cmap="inferno", alpha=0.6, vmin=0, vmax=most)
+            _with_scale(row[2], drawn, heat_title, figure)
     return figure
-
-
-def _draw_heat(axes: Axes, image: Tensor, heat: Tensor, title: str, figure: Figure) -> None:
-    axes.imshow(image.float().mean(0).numpy(), cmap="gray", vmin=0, vmax=255)
-    drawn = axes.imshow(heat.numpy(), cmap="inferno", alpha=0.6, vmin=0, vmax=float(heat.max()) or 1.0)
-    _with_scale(axes, drawn, title, figure)
 
 
 def _with_scale(axes: Axes, drawn: object, title: str, figure: Figure) -> None:

@@ -1,21 +1,20 @@
-"""Parameters against the size of the image, as a plot with its order of growth, and as a table."""
+"""Parameters against the size of the image, as a figure with the order of growth, and as a table."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter, NullLocator
+from matplotlib.ticker import NullLocator
 
 from cnnexp.inspection.scaling import Growth, order_of_growth
 from cnnexp.models.shapes import conv_parameters
-from cnnexp.reports.columns import in_columns
-from cnnexp.reports.figures import new_figure
+from cnnexp.reports.figures import label_axes, new_figure
+from cnnexp.reports.tables import in_columns, write_csv
 
 COLOURS = ("#1f6fb4", "#d1495b", "#3a8f5c", "#8a5fb4", "#b07a1f")
 STEPS = (1, 2, 4, 8, 16, 32, 64)
-"""Factors on a convolution's kernel side and channels, in the plot of what its size does depend on."""
+"""Kernel sides and numbers of channels in the panel that shows what a convolution's size does depend on."""
 
 
 def draw_scaling(growths: Sequence[Growth], channels: int) -> Figure:
@@ -62,13 +61,13 @@ def scaling_table(growths: Sequence[Growth]) -> str:
 
 def write_scaling(growths: Sequence[Growth], path: Path) -> None:
     """Write one row a network and side."""
-    with path.open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["model", "side", "parameters", "convolutional", "linear", "order_of_growth"])
-        for growth in growths:
-            order = order_of_growth(growth.sides, growth.parameters)
-            for row in zip(growth.sides, growth.parameters, growth.convolutional, growth.linear, strict=True):
-                writer.writerow([growth.name, *row, f"{order:.4f}"])
+    columns = ("model", "side", "parameters", "convolutional", "linear", "order_of_growth")
+    rows = []
+    for growth in growths:
+        order = f"{order_of_growth(growth.sides, growth.parameters):.4f}"
+        for counts in zip(growth.sides, growth.parameters, growth.convolutional, growth.linear, strict=True):
+            rows.append(dict(zip(columns, (growth.name, *counts, order), strict=True)))
+    write_csv(path, rows)
 
 
 def _law(variable: str, order: float, plain: bool = False) -> str:
@@ -76,10 +75,7 @@ def _law(variable: str, order: float, plain: bool = False) -> str:
 
 
 def _log_log(axes: Axes, ticks: Sequence[int], label: str) -> None:
-    axes.set_xscale("log")
-    axes.set_yscale("log")
+    axes.set(xscale="log", yscale="log")
     axes.set_xticks(ticks, [str(tick) for tick in ticks])
     axes.xaxis.set_minor_locator(NullLocator())
-    axes.xaxis.set_minor_formatter(NullFormatter())
-    axes.set_xlabel(label)
-    axes.grid(alpha=0.25)
+    label_axes(axes, label, size=10)

@@ -1,11 +1,12 @@
-"""What a search has found: its best trial, the importance of what it searched, and an image of both."""
+"""What a search has found: its best trial, the importance of each parameter, and a figure of both."""
 
 import json
 import logging
 import os
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from cnnexp.errors import CnnexpError
 from cnnexp.reports.against import plain, tick_label
-from cnnexp.reports.curves import FAINT, TRAIN, VAL
-from cnnexp.reports.figures import new_figure
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
 from cnnexp.reports.swept import short_names, shortened, shown_value
 from cnnexp.runs import read_json
 
@@ -26,7 +26,7 @@ FAILED = "#b3261e"
 
 @dataclass(frozen=True)
 class Trial:
-    """One trial: what it tried, and what came of it (``value``, None where nothing did)."""
+    """One trial: its parameters, and its validation accuracy (``value``; None where it has none)."""
 
     number: int
     state: str
@@ -37,7 +37,7 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """A study, as it was noted beside its runs.
+    """A search, as search.json describes it in the folder of its runs.
 
     Attributes:
         study: its name.
@@ -61,31 +61,21 @@ class Search:
     @property
     def best(self) -> Trial | None:
         """The best trial so far, the first of equals."""
-        return max(self.completed, key=self._goodness, default=None)
+        best = max if self.direction == "maximize" else min
+        return best(self.completed, key=lambda trial: trial.value or 0.0, default=None)
 
     @property
     def best_so_far(self) -> list[float]:
         """The best value after each of the completed trials."""
-        best: list[float] = []
-        for trial in self.completed:
-            assert trial.value is not None
-            best.append(trial.value if not best or self._goodness(trial) > self._sign * best[-1] else best[-1])
-        return best
-
-    @property
-    def _sign(self) -> int:
-        return 1 if self.direction == "maximize" else -1
-
-    def _goodness(self, trial: Trial) -> float:
-        assert trial.value is not None
-        return self._sign * trial.value
+        best = max if self.direction == "maximize" else min
+        return list(accumulate((trial.value or 0.0 for trial in self.completed), best))
 
 
 def quiet_optuna() -> Any:
-    """Return the package, without its log; raises ImportError where it isn't installed."""
+    """Return the package ``optuna`` with its log switched off; raises ImportError where it isn't installed."""
     # SQLAlchemy 1.4, which Optuna 2 needs, warns of SQLAlchemy 2
     os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
-    # nor is it our business how Optuna's database is set up
+    # it logs how Optuna sets its database up
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import optuna
 
@@ -94,37 +84,22 @@ def quiet_optuna() -> Any:
 
 
 def described(study: Any, name: str, n_trials: int) -> dict[str, Any]:
-    """Return what is to be noted of an ``optuna.Study``, as JSON knows it; `read_search` reads it again."""
+    """Return an ``optuna.Study`` as the content of search.json, which `read_search` reads."""
     from optuna.distributions import distribution_to_json
 
     trials = study.trials
-    distributions = {
-        key: distribution_to_json(kind) for trial in trials for key, kind in trial.distributions.items()
-    }
-    return {
-        "study": name,
-        "direction": study.direction.name.lower(),
-        "n_trials": n_trials,
-        "distributions": distributions,
-        "trials": [
-            {
-                "number": trial.number,
-                "state": trial.state.name,
-                "value": trial.value,
-                "params": trial.params,
-                "folder": trial.user_attrs.get("cnnexp.folder"),
-            }
-            for trial in trials
-        ],
-    }
+    kinds = {key: distribution_to_json(kind) for trial in trials for key, kind in trial.distributions.items()}
+    noted = [
+        Trial(trial.number, trial.state.name, trial.value, trial.params, trial.user_attrs.get("cnnexp.folder"))
+        for trial in trials
+    ]
+    return asdict(Search(name, study.direction.name.lower(), n_trials, kinds, noted))
 
 
 def read_search(folder: Path) -> Search | None:
-    """Return what is noted of a search in its folder; None where nothing is, or it is damaged."""
+    """Return the search that a folder's search.json describes; None where there is none, or it is damaged."""
     try:
-        noted = read_json(folder / SEARCH)
-        if noted is None:
-            return None
+        noted = read_json(folder / SEARCH) or {}
         return Search(**{**noted, "trials": [Trial(**trial) for trial in noted["trials"]]})
     except (CnnexpError, TypeError, KeyError):
         return None
@@ -148,18 +123,15 @@ def importances(search: Search) -> dict[str, float]:
     distributions = {key: json_to_distribution(kind) for key, kind in search.distributions.items()}
     study = optuna.create_study(direction=search.direction)
     with warnings.catch_warnings():
-        # it is called experimental in Optuna 2, and is there unchanged in those since
+        # Optuna 2 calls it experimental; later versions have it unchanged
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for trial in completed:
-            study.add_trial(
-                optuna.trial.create_trial(
-                    value=trial.value, params=dict(trial.params), distributions=dict(distributions)
-                )
-            )
+            numbers = {"value": trial.value, "params": dict(trial.params), "distributions": dict(distributions)}
+            study.add_trial(optuna.trial.create_trial(**numbers))
     evaluator = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(seed=0)
     try:
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
-    except (RuntimeError, ValueError):  # nothing that was tried made a difference
+    except (RuntimeError, ValueError):  # no parameter made a difference
         return {}
 
 
@@ -189,7 +161,8 @@ def draw_search(search: Search, shares: Mapping[str, float]) -> Figure | None:
     keys = list(search.distributions)[:MOST_SETTINGS]
     names = short_names(list(search.distributions))
     rows = -(-len(keys) // 3)
-    figure = new_figure(10.5, 3.1 + 2.7 * rows)
+    title = plain(f"Study {search.study}; later trials are darker")
+    figure = new_figure(10.5, 3.1 + 2.7 * rows, title)
     grid = figure.add_gridspec(1 + rows, 3)
     history, bars = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2])
     _draw_history(history, search)
@@ -199,37 +172,29 @@ def draw_search(search: Search, shares: Mapping[str, float]) -> Figure | None:
         bars.bar_label(drawn, fmt="%.0f", fontsize=8, padding=2)
         bars.invert_yaxis()
         bars.set_xlim(0, 112)
-        bars.set_xlabel("importance, % (random forest)", fontsize=9)
-        bars.tick_params(labelsize=8)
+        label_axes(bars, "importance, % (random forest)")
+        bars.grid(False)
     else:
         bars.set_axis_off()
         bars.text(0.5, 0.5, "too few trials\nto tell importances", ha="center", va="center", color=FAINT)
     for number, key in enumerate(keys):
         axes = figure.add_subplot(grid[1 + number // 3, number % 3])
         _draw_against(axes, search, key)
-        axes.set_xlabel(plain(names[key]), fontsize=9)
-        if number % 3 == 0:
-            axes.set_ylabel("validation accuracy, %", fontsize=9)
-    figure.suptitle(plain(f"Study {search.study}; later trials are darker"), fontsize=10)
+        label_axes(axes, plain(names[key]), "" if number % 3 else "validation accuracy, %")
     return figure
 
 
 def _draw_history(axes: Any, search: Search) -> None:
     numbers = [trial.number for trial in search.completed]
     axes.scatter(numbers, [100 * (t.value or 0.0) for t in search.completed], s=18, color=VAL, label="trial")
-    axes.step(
-        numbers, [100 * value for value in search.best_so_far], where="post", color=TRAIN, linewidth=1.4,
-        label="best so far",
-    )  # fmt: skip
+    best = [100 * value for value in search.best_so_far]
+    axes.step(numbers, best, where="post", color=TRAIN, linewidth=1.4, label="best so far")
     failed = [trial.number for trial in search.trials if trial.state == "FAIL"]
     if failed:
         bottom = axes.get_ylim()[0]
         axes.scatter(failed, [bottom] * len(failed), marker="x", s=30, color=FAILED, label="failed", clip_on=False)
-    axes.set_xlabel("trial", fontsize=9)
-    axes.set_ylabel("validation accuracy, %", fontsize=9)
+    label_axes(axes, "trial", "validation accuracy, %")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    axes.tick_params(labelsize=8)
-    axes.grid(alpha=0.25)
     axes.legend(fontsize=8, loc="best")
 
 
@@ -251,5 +216,3 @@ def _draw_against(axes: Any, search: Search, key: str) -> None:
         values, [100 * (trial.value or 0.0) for trial in trials], c=range(len(trials)), cmap="Blues",
         vmin=-len(trials), s=22, edgecolors=FAINT, linewidths=0.4,
     )  # fmt: skip
-    axes.grid(alpha=0.25)
-    axes.tick_params(labelsize=8)

@@ -16,9 +16,15 @@ NUMBERS = (
     "train_accuracy", "val_accuracy", "test_accuracy", "train_loss", "val_loss", "test_loss", "generalization_gap",
     "best_epoch", "epochs", "parameters", "train_seconds", "samples_per_second",
 )  # fmt: skip
-"""What a run's result.json says, under the same names."""
+"""Numbers from a run's result.json, under the same names."""
 FROM_CURVES = ("overfits_since", "val_loss_turned", "val_loss_rise", "final_gap")
-"""What its verdict adds."""
+"""Numbers from its verdict."""
+_NOT_OWN = {
+    *NUMBERS, *FROM_CURVES, "epoch", "seconds", "learning_rate", "running_loss", "running_accuracy",
+    "train_images", "train_eval_images", "val_images", "test_images",
+    # other columns of the leaderboard and of report.csv
+    "runs", "folder", "status", "verdict", "model", "data", "seed", "device", "config_hash", "git_commit", "error",
+}  # fmt: skip
 _GRAVEST_FIRST = (
     "diverges", "overfits", "underfits", "fits", "failed", "interrupted", "running", "unreadable", "unknown",
 )  # fmt: skip
@@ -63,7 +69,7 @@ class Configuration:
     """Runs that differ in nothing but their seeds.
 
     Attributes:
-        values: what the swept settings are here; a setting that this one lacks is missing.
+        values: of the swept settings; a setting that its network, say, doesn't have is missing.
         label: the same in words.
         runs: all of them.
         counted: the runs that ``numbers`` are over: the completed ones, or all where none is.
@@ -95,7 +101,7 @@ class Configuration:
     @property
     def verdict(self) -> str:
         """The verdict on most of the counted runs, with the median epoch and the share where they differ."""
-        # of equally many the graver one; of a run without curves there is only its status to tell
+        # the most frequent word, the gravest of equally frequent ones
         words = sorted((run.word for run in self.counted), key=_GRAVEST_FIRST.index)
         word = statistics.mode(words)
         since = [run.verdict.since for run in self.counted if run.word == word and run.verdict.since is not None]
@@ -109,7 +115,7 @@ class Configuration:
 
 def _place(configuration: Configuration) -> tuple[float, float]:
     accuracy, loss = configuration.mean("val_accuracy"), configuration.mean("val_loss")
-    # a small validation set gives many the same accuracy
+    # with a small validation set many have the same accuracy
     return math.inf if accuracy is None else -accuracy, math.inf if loss is None else loss
 
 
@@ -117,10 +123,11 @@ def _place(configuration: Configuration) -> tuple[float, float]:
 class Study:
     """All runs, and the configurations among them: highest validation accuracy first, then lowest validation loss.
 
-    ``swept`` are the keys of the settings that differ.
+    ``swept`` are the keys of the settings that differ; ``own_numbers`` are the names of `own_numbers`.
     """
 
     swept: Sequence[str]
+    own_numbers: Sequence[str]
     runs: Sequence[Judged]
     configurations: Sequence[Configuration]
     rule: Rule
@@ -139,12 +146,13 @@ def study(records: Sequence[RunRecord], rule: Rule = Rule()) -> Study:  # noqa: 
     swept = swept_settings(records)
     above = _folder_above([record.folder for record in records])
     names = short_names(swept)
+    own = own_numbers(records)
     groups: dict[Any, list[Judged]] = {}
     runs = []
     for record in records:
         verdict = judge(record.history, rule)
         name = record.folder.absolute().relative_to(above).as_posix()
-        run = Judged(record, name, _numbers(record, verdict), verdict)
+        run = Judged(record, name, _numbers(record, verdict, own), verdict)
         runs.append(run)
         values = {key: record.settings[key] for key in swept if key in record.settings}
         # a run whose settings can't be read stands alone
@@ -152,7 +160,21 @@ def study(records: Sequence[RunRecord], rule: Rule = Rule()) -> Study:  # noqa: 
         groups.setdefault((hashable(values), alone), []).append(run)
     configurations = [_configuration(members, swept, names) for members in groups.values()]
     configurations.sort(key=_place)
-    return Study(swept, runs, configurations, rule)
+    return Study(swept, own, runs, configurations, rule)
+
+
+def own_numbers(records: Sequence[RunRecord]) -> list[str]:
+    """Return the names of the numbers that a user's own metrics have added, in the order they were met.
+
+    They are the train_, val_ and test_ numbers of result.json, and the columns of metrics.csv, beyond those that
+    every run has.
+    """
+    names: dict[str, None] = {}
+    for record in records:
+        names |= dict.fromkeys(key for row in record.history for key in row)
+        measured = [key for key in record.result if key.startswith(("train_", "val_", "test_"))]
+        names |= dict.fromkeys(key for key in measured if _is_number(record.result[key]))
+    return [key for key in names if key not in _NOT_OWN]
 
 
 def _folder_above(folders: Sequence[Path]) -> Path:
@@ -171,7 +193,7 @@ def _configuration(runs: Sequence[Judged], swept: Sequence[str], names: Mapping[
         label = runs[0].name
     counted = [run for run in runs if run.completed] or list(runs)
     numbers = {}
-    for key in (*NUMBERS, *FROM_CURVES):
+    for key in runs[0].numbers:
         known = [value for run in counted if (value := run.numbers[key]) is not None]
         if known:
             std = statistics.stdev(known) if len(known) > 1 else None
@@ -179,16 +201,16 @@ def _configuration(runs: Sequence[Judged], swept: Sequence[str], names: Mapping[
     return Configuration(values, label, runs, counted, numbers)
 
 
-def _numbers(record: RunRecord, verdict: Verdict) -> dict[str, float | None]:
-    numbers: dict[str, float | None] = dict.fromkeys((*NUMBERS, *FROM_CURVES))
+def _numbers(record: RunRecord, verdict: Verdict, own: Sequence[str]) -> dict[str, float | None]:
+    numbers: dict[str, float | None] = dict.fromkeys((*NUMBERS, *FROM_CURVES, *own))
     so_far = [row for row in record.history if all(key in row for key in NEEDED)]
     if so_far:
         best = best_row(so_far)
-        numbers |= {key: best[key] for key in NEEDED if key != "epoch"}
+        numbers |= {key: best[key] for key in (*NEEDED, *own) if key in best and key != "epoch"}
         numbers["generalization_gap"] = best["train_accuracy"] - best["val_accuracy"]
         numbers["best_epoch"], numbers["epochs"] = best["epoch"], record.history[-1].get("epoch")
         numbers["train_seconds"] = sum(row.get("seconds", 0.0) for row in record.history)
-    numbers |= {key: record.result[key] for key in NUMBERS if _is_number(record.result.get(key))}
+    numbers |= {key: record.result[key] for key in (*NUMBERS, *own) if _is_number(record.result.get(key))}
     numbers["overfits_since"] = verdict.since if verdict.word == "overfits" else None
     numbers["val_loss_turned"] = verdict.turned
     numbers["val_loss_rise"], numbers["final_gap"] = verdict.rise, verdict.gap

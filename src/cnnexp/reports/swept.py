@@ -78,7 +78,7 @@ def sort_key(value: Any) -> tuple[Any, ...]:
 
 
 def _groups(runs: Iterable[RunRecord]) -> list[str]:
-    # a choice is recorded under a name that begins other keys
+    # a config group's name, such as model, also begins other keys: model.dropout
     names = dict.fromkeys(key for run in runs for key in run.settings if "." not in key)
     above = {key.partition(".")[0] for run in runs for key in run.settings if "." in key}
     return [name for name in names if name in above]
@@ -109,6 +109,6 @@ def _typed_differently(runs: Iterable[RunRecord]) -> list[str]:
 
 
 def _never(key: str, runs: Iterable[RunRecord]) -> bool:
-    if key == "data.root":  # a folder of images is the data set itself; elsewhere it is where a known one lies
+    if key == "data.root":  # it makes another data set where images are read from a folder, and only there
         return not any(run.settings.get("data.dataset") == "image_folder" for run in runs)
     return key in _NEVER or key.startswith(("logger.", "task.")) or key.endswith("_partial_")

@@ -74,19 +74,11 @@ def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
 
 
 def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdict:
-    """Judge a run by its curves.
+    """Judge a run by its curves: it diverges if a loss stops being a number, and else `Rule` says what it does.
 
-    A run **diverges** if a loss stops being a number. It **overfits** if, with GL(t) = 100 · (val_loss(t) /
-    lowest val_loss so far − 1), GL exceeds ``rule.rise`` in both of the last two epochs, the rise stands out from
-    the noise, and the clean training loss fell after the turn; it overfits from the epoch after the lowest
-    validation loss. It also overfits if the gap is large in both of the last two epochs (or in the only one),
-    from the first epoch since which it has stayed so: more than ``rule.gap`` in accuracy, and val_loss more than
-    ``rule.rise`` per cent above train_loss, because accuracy alone is coarse on few images. If neither holds, it
-    **underfits** below ``rule.fitted`` clean training accuracy, and **fits** from there on.
-
-    GL is from L. Prechelt, "Early Stopping – But When?" (in *Neural Networks: Tricks of the Trade*, 1998); the
-    falling training error beside a rising validation error is from Goodfellow et al., *Deep Learning* (2016),
-    section 7.8, and underfitting and overfitting by training error and gap from its section 5.2.
+    A run whose validation loss has turned overfits from the epoch after the lowest one. A run whose gap is large
+    does from the first epoch since which the gap has stayed large; validation loss counts beside accuracy, because
+    accuracy is coarse on few images. A single epoch is judged by its gap.
 
     Args:
         history: the epochs' numbers, a dict an epoch, with ``epoch``, ``train_loss``, ``train_accuracy``,

@@ -1,4 +1,4 @@
-"""A report on runs, from their folders: ``report.html``, ``report.csv`` and images."""
+"""A report on runs, from their folders: ``report.html``, ``report.csv`` and figures."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,18 +18,18 @@ from cnnexp.reports.tables import shown
 from cnnexp.runs import write_whole
 
 HTML, CSV = "report.html", "report.csv"
-IMAGES = ("search.png", "curves.png", "accuracy.png", "gap.png", "heatmap.png")
+FIGURES = ("search.png", "curves.png", "accuracy.png", "gap.png", "heatmap.png")
 
 
 @dataclass(frozen=True)
 class Report:
-    """What was written, and the same for the terminal.
+    """The files that were written, and what the terminal is to show.
 
     Attributes:
         study: the runs, judged and grouped.
-        files: what was written.
-        table: the leaderboard, as wide as the terminal; with all columns where the output is no terminal.
-        search: what a search has found, in sentences; none where the runs are no search's.
+        files: those written, the page first.
+        table: the leaderboard, as wide as the terminal; with all columns where the output goes elsewhere.
+        search: what a search has found, in sentences; empty where the runs aren't trials of a search.
     """
 
     study: Study
@@ -38,20 +38,20 @@ class Report:
     search: Sequence[str] = ()
 
     def __str__(self) -> str:
-        lines = [self.table, "", headline(self.study), *(f"  {line}" for line in findings(self.study))]
-        lines += [f"  {line}" for line in self.search]
+        lines = [self.table, "", headline(self.study)]
+        lines += [f"  {line}" for line in (*findings(self.study), *self.search)]
         failed = [run for run in self.study.runs if run.record.status in ("failed", "unreadable")]
         for run in failed[:10]:
             lines.append(f"  {run.record.status}: {run.name}: {(run.record.error or '').partition(chr(10))[0]}")
         if len(failed) > 10:
             lines.append(f"  … and {len(failed) - 10} more")
-        page = self.files[0]
-        others = ", ".join(file.name for file in self.files[1:])
-        return "\n".join([*lines, f"report: {shown(page)} (beside it {others})"])
+        page, *others = self.files
+        beside = ", ".join(file.name for file in others)
+        return "\n".join([*lines, f"report: {shown(page)} (beside it {beside})"])
 
 
 def write_report(folders: Sequence[Path], destination: Path, title: str) -> Report:
-    """Read runs and write their report; each file is replaced whole, or not at all.
+    """Read runs and write their report; a file of an earlier report is replaced whole, or not at all.
 
     Args:
         folders: those of the runs (`cnnexp.reports.records.sweep_runs` finds a sweep's); half-finished, failed
@@ -66,23 +66,19 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
     search = read_search(destination)
     shares = importances(search) if search is not None else {}
     sentences = told(search, shares) if search is not None else []
-    figures = (
+    drawn = (
         draw_search(search, shares) if search is not None else None,
         draw_grid(result, "loss"),
         draw_grid(result, "accuracy"),
         draw_against(result),
         draw_heat_maps(result),
     )
-    images = {name: png(figure) for name, figure in zip(IMAGES, figures, strict=True) if figure is not None}
-    files = {
-        HTML: html_page(result, images, title, sentences).encode(),
-        CSV: csv_text(result).encode(),
-        **images,
-    }
+    figures = {name: png(figure) for name, figure in zip(FIGURES, drawn, strict=True) if figure is not None}
+    page = html_page(result, figures, title, sentences)
+    files = {HTML: page.encode(), CSV: csv_text(result).encode(), **figures}
     for name, content in files.items():
         write_whole(destination / name, content)
-    for name in IMAGES:  # of an earlier report, which this one doesn't have
-        if name not in files:
-            (destination / name).unlink(missing_ok=True)
+    for name in set(FIGURES) - set(figures):  # left by an earlier report
+        (destination / name).unlink(missing_ok=True)
     table = text_table(result, terminal_width())
     return Report(result, [destination / name for name in files], table, sentences)

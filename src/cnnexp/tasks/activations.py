@@ -1,8 +1,7 @@
-"""``task=activations``: what a network's layers answer to an image, trained and untrained side by side."""
+"""``task=activations``: a network's outputs layer by layer for an image, trained and untrained side by side."""
 
-import csv
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
 from annotated_types import Ge
@@ -15,12 +14,9 @@ from cnnexp.job.job import Job
 from cnnexp.job.subject import choose_image, load_trained, said_of, untrained
 from cnnexp.models.shapes import show
 from cnnexp.reports.activations import draw_activations
-from cnnexp.reports.columns import in_columns
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import in_columns, shown, write_csv
 
 log = logging.getLogger(__name__)
-
-HEADER = ["network", "layer", "shape", "channel", "mean", "std", "min", "max", "above_zero", "shown"]
 
 
 def activations(
@@ -72,43 +68,35 @@ def activations(
         )
         for group in groups
     })  # fmt: skip
-    rows = [
-        _row(name, key, channel, values, channel in chosen[key])
+    write_csv(job.folder / "activations.csv", [
+        {
+            "network": name, "layer": key, "shape": show(tuple(values.shape)) if values.dim() else "1",
+            "channel": channel, **{what: f"{number:.7g}" for what, number in _numbers(values).items()},
+            "shown": channel in chosen[key],
+        }
         for name, found in outputs.items()
         for key, output in found.items()
         for channel, values in enumerate(output)
-    ]
-    with (job.folder / "activations.csv").open("w", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows([HEADER, *rows])
+    ])  # fmt: skip
     log.info("%s; taken for: %s", subject.title, ", ".join(f"{text} by the {name}" for name, text in said.items()))
     log.info("%s", _table(outputs, chosen))
     log.info("channels: %s; files: %s", which, shown(job.folder))
 
 
-def _row(name: str, layer: str, channel: int, values: Tensor, is_shown: bool) -> list[object]:
-    numbers = (values.mean(), values.std(correction=0), values.min(), values.max(), (values > 0).float().mean())
-    shape = show(tuple(values.shape)) if values.dim() else "1"
-    return [name, layer, shape, channel, *(f"{float(number):.7g}" for number in numbers), is_shown]
+def _numbers(values: Tensor) -> dict[str, float]:
+    return {
+        "mean": float(values.mean()), "std": float(values.std(correction=0)), "min": float(values.min()),
+        "max": float(values.max()), "above_zero": float((values > 0).float().mean()),
+    }  # fmt: skip
 
 
-def _table(outputs: dict[str, dict[str, Tensor]], chosen: dict[str, list[int]]) -> str:
-    rows = [
-        [
-            "layer",
-            "output",
-            *(f"{name}: {what}" for name in outputs for what in ("mean", "std", "above 0")),
-            "shown",
-        ]
-    ]
-    for key, numbers in chosen.items():
+def _table(outputs: Mapping[str, Mapping[str, Tensor]], chosen: Mapping[str, Sequence[int]]) -> str:
+    titles = [f"{name}: {what}" for name in outputs for what in ("mean", "std", "above 0")]
+    rows = [["layer", "output", *titles, "shown"]]
+    for key, channels in chosen.items():
         row = [key, show(tuple(outputs["trained"][key].shape))]
         for found in outputs.values():
-            values = found[key]
-            row += [
-                f"{values.mean():.3g}",
-                f"{values.std(correction=0):.3g}",
-                f"{(values > 0).float().mean():.0%}",
-            ]
-        shown_numbers = ", ".join(map(str, numbers[:8])) + (", …" if len(numbers) > 8 else "")
-        rows.append([*row, shown_numbers])
+            numbers = _numbers(found[key])
+            row += [f"{numbers['mean']:.3g}", f"{numbers['std']:.3g}", f"{numbers['above_zero']:.0%}"]
+        rows.append([*row, ", ".join(map(str, channels[:8])) + (", …" if len(channels) > 8 else "")])
     return in_columns(rows, "llrrrrrrl")

@@ -11,8 +11,7 @@ from cnnexp.job.build import build_data, build_model, build_trainer, quiet_light
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.rehearse import rehearse
-from cnnexp.reports.csv_file import write_csv
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import in_columns, shown, write_csv
 from cnnexp.reports.tuning import draw_batch_sizes
 from cnnexp.training.batch_sizes import StepTimer, scale_batch_size
 
@@ -62,12 +61,11 @@ def batch_size_find(
     title = f"{job.choices['model']} on {job.choices['data']}, {device}, precision {config.trainer.precision}"
     save_figures(job, {"batch_size_find": draw_batch_sizes(rows, fastest, title)})
     job.record(suggestion=fastest, largest=rows[-1]["batch_size"], device=device)
-    lines = [f"{'batch size':>10}{'ms a step':>12}{'images a second':>20}"]
-    lines += [
-        f"{row['batch_size']:10}{1000 * row['seconds_per_step']:12.2f}{row['samples_per_second']:20,.0f}"
+    cells = [
+        [f"{row['batch_size']}", f"{1000 * row['seconds_per_step']:.2f}", f"{row['samples_per_second']:,.0f}"]
         for row in rows
     ]
-    log.info("%s", "\n".join(lines))
+    log.info("%s", in_columns([["batch size", "ms a step", "images a second"], *cells], "rrr"))
     log.info(
         "the largest that fits (up to %d): %d; the smallest within %.0f %% of the highest speed: %d",
         min(largest, data.sizes["train"]), rows[-1]["batch_size"], 100 * (1 - NEARLY), fastest,

@@ -1,6 +1,5 @@
 """``task=benchmark``: where the time of a training step goes, for one's own network and data."""
 
-import csv
 import logging
 import statistics
 import time
@@ -16,7 +15,7 @@ from cnnexp.job.job import Job
 from cnnexp.job.optimization import build_optimization
 from cnnexp.job.rehearse import rehearse
 from cnnexp.models.classifier import Classifier
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import in_columns, shown, write_csv
 from cnnexp.training.callbacks import SeedSteps
 
 log = logging.getLogger(__name__)
@@ -47,15 +46,10 @@ def benchmark(job: Job, steps: Annotated[int, Ge(1)] = 100, rounds: Annotated[in
         readings.append({**parts, "everything else": whole - sum(parts.values()), "whole": whole})
     medians = {part: statistics.median(r[part] for r in readings[1:]) for part in readings[0]}
     images = data.batch_size / medians["whole"]
-    with (job.folder / "benchmark.csv").open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(readings[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(readings[1:])
+    write_csv(job.folder / "benchmark.csv", readings[1:])
+    device = str(model.device)
     job.record(
-        samples_per_second=images,
-        parameters=model.parameter_count,
-        device=str(model.device),
-        seconds_per_step=medians,
+        samples_per_second=images, parameters=model.parameter_count, device=device, seconds_per_step=medians
     )
     log.info("%s", _table(medians, images, data.batch_size, steps, rounds))
     log.info("files: %s", shown(job.folder))
@@ -101,8 +95,7 @@ def _parts(job: Job, model: Classifier, data: ImageDataModule, steps: int) -> di
 
 
 def _table(medians: dict[str, float], images: float, batch_size: int, steps: int, rounds: int) -> str:
-    whole = medians["whole"]
-    lines = [f"{'':16}{'ms a step':>10}{'share':>8}"]
-    lines += [f"{part:16}{1000 * value:10.3f}{value / whole:8.1%}" for part, value in medians.items()]
-    lines.append(f"{images:,.0f} images a second at batch size {batch_size}; medians of {rounds} × {steps} steps")
-    return "\n".join(lines)
+    rows = [["", "ms a step", "share"]]
+    rows += [[part, f"{1000 * value:.3f}", f"{value / medians['whole']:.1%}"] for part, value in medians.items()]
+    speed = f"{images:,.0f} images a second at batch size {batch_size}; medians of {rounds} × {steps} steps"
+    return f"{in_columns(rows, 'lrr')}\n{speed}"

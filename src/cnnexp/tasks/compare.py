@@ -24,8 +24,7 @@ from cnnexp.job.find_runs import find_runs, require_same_test
 from cnnexp.job.job import Job
 from cnnexp.job.load import LoadedRun, load_run
 from cnnexp.reports.comparison import comparison_table, draw_comparison, pairs_table
-from cnnexp.reports.csv_file import write_csv
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import shown, write_csv
 from cnnexp.runs import read_result
 
 log = logging.getLogger(__name__)
@@ -63,12 +62,7 @@ def compare(
     if typed("data.root"):
         for run in loaded:
             run.data.root = job.config.data.root
-    rows, pairs = compare_runs(
-        loaded,
-        lambda: build_trainer(job.config, job.folder),
-        timed_batch_size,
-        rounds,
-    )
+    rows, pairs = compare_runs(loaded, lambda: build_trainer(job.config, job.folder), timed_batch_size, rounds)
     write_csv(job.folder / "comparison.csv", rows)
     write_csv(job.folder / "mcnemar.csv", pairs)
     save_figures(job, {"comparison": draw_comparison(rows)})
@@ -78,10 +72,7 @@ def compare(
 
 
 def compare_runs(
-    runs: Sequence[LoadedRun],
-    make_trainer: Callable[[], L.Trainer],
-    timed_batch_size: int = 250,
-    rounds: int = 5,
+    runs: Sequence[LoadedRun], make_trainer: Callable[[], L.Trainer], timed_batch_size: int = 250, rounds: int = 5
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return a row a run and a row a pair of runs.
 
@@ -109,27 +100,20 @@ def compare_runs(
         batches.append(Preprocessing.of_state(state)(some.to(device)))
     times = seconds_per_thousand([run.model for run in runs], batches, rounds)
     rows = [
-        {
-            "run": ascii_uppercase[number],
-            **_row(run, predictions),
-            "seconds_per_thousand": seconds,
-            "device": str(device),
-        }
-        for number, (run, predictions, seconds) in enumerate(zip(runs, every, times, strict=True))
+        {"run": letter, **_row(run, predictions), "seconds_per_thousand": seconds, "device": str(device)}
+        for letter, run, predictions, seconds in zip(ascii_uppercase, runs, every, times, strict=False)
     ]
     pairs: list[dict[str, Any]] = []
     for first, second in combinations(range(len(runs)), 2):
         test = mcnemar(every[first].correct, every[second].correct)
-        pairs.append(
-            {
-                "first": ascii_uppercase[first],
-                "second": ascii_uppercase[second],
-                "difference": every[first].accuracy - every[second].accuracy,
-                "only_first_right": test.only_first,
-                "only_second_right": test.only_second,
-                "p_value": test.p_value,
-            }
-        )
+        pairs.append({
+            "first": ascii_uppercase[first],
+            "second": ascii_uppercase[second],
+            "difference": every[first].accuracy - every[second].accuracy,
+            "only_first_right": test.only_first,
+            "only_second_right": test.only_second,
+            "p_value": test.p_value,
+        })  # fmt: skip
     adjusted = holm([float(pair["p_value"]) for pair in pairs])
     return rows, [{**pair, "p_value_holm": p} for pair, p in zip(pairs, adjusted, strict=True)]
 

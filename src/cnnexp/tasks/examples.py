@@ -1,6 +1,5 @@
 """``task=examples``: one image of each class."""
 
-import csv
 import logging
 from typing import Literal
 
@@ -9,9 +8,8 @@ import torch
 from cnnexp.job.build import build_data
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
-from cnnexp.reports.columns import in_columns
-from cnnexp.reports.examples import draw_examples
-from cnnexp.reports.tables import shown
+from cnnexp.reports.gallery import draw_examples
+from cnnexp.reports.tables import in_columns, shown, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -29,22 +27,16 @@ def examples(job: Job, part: Literal["train", "val", "test"] = "train") -> None:
     data = build_data(job.config)
     labels = data.labels(part)
     first = [int((labels == label).nonzero()[0]) for label in range(data.classes)]
-    figure = draw_examples(
-        data.images(part, first),
-        data.class_names,
-        f"one image of each class of {job.choices['data']} ({part})",
-    )
-    save_figures(job, {"examples": figure})
+    title = f"one image of each class of {job.choices['data']} ({part})"
+    save_figures(job, {"examples": draw_examples(data.images(part, first), data.class_names, title)})
     counts = {
         name: torch.bincount(data.labels(name), minlength=data.classes).tolist()
         for name in ("train", "val", "test")
     }
-    header = ["label", "class", "shown", *counts]
     rows = [
-        [str(label), data.class_names[label], str(first[label]), *(str(n[label]) for n in counts.values())]
-        for label in range(data.classes)
+        {"label": label, "class": name, "shown": first[label], **{part: n[label] for part, n in counts.items()}}
+        for label, name in enumerate(data.class_names)
     ]
-    with (job.folder / "examples.csv").open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file, lineterminator="\n").writerows([header, *rows])
-    log.info("%s", in_columns([header, *rows], "rlrrrr"))
+    write_csv(job.folder / "examples.csv", rows)
+    log.info("%s", in_columns([list(rows[0]), *([str(cell) for cell in row.values()] for row in rows)], "rlrrrr"))
     log.info("shown: the number of the image in %s; files: %s", part, shown(job.folder))

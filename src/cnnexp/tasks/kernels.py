@@ -1,6 +1,5 @@
-"""``task=kernels``: the weights that meet the image, before and after training."""
+"""``task=kernels``: the weights of the first layer, before and after training."""
 
-import csv
 import logging
 from typing import Annotated, Literal
 
@@ -15,9 +14,8 @@ from cnnexp.job.job import Job
 from cnnexp.job.load import load_run
 from cnnexp.job.subject import untrained
 from cnnexp.models.shapes import show
-from cnnexp.reports.columns import in_columns
 from cnnexp.reports.kernels import draw_kernels
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import in_columns, shown, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -48,16 +46,17 @@ def kernels(job: Job, count: Annotated[int, Ge(1)] | Literal["all"] = 64) -> Non
         "norm_of_change": (flat_after - flat_before).norm(dim=1),
         "cosine": F.cosine_similarity(flat_before, flat_after),
     }
-    with (job.folder / "kernels.csv").open("w", newline="") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["kernel", *numbers, "shown"])
-        for kernel, row in enumerate(zip(*numbers.values(), strict=True)):
-            writer.writerow([kernel, *(f"{float(number):.7g}" for number in row), kernel in chosen])
+    write_csv(job.folder / "kernels.csv", [
+        {
+            "kernel": kernel, **{key: f"{float(values[kernel]):.7g}" for key, values in numbers.items()},
+            "shown": kernel in chosen,
+        }
+        for kernel in range(len(after))
+    ])  # fmt: skip
     log.info("%s", title)
-    rows = [["", "smallest", "median", "largest"]]
-    for key, values in numbers.items():
-        rows.append(
-            [key.replace("_", " "), *(f"{float(v):.3g}" for v in (values.min(), values.median(), values.max()))]
-        )
-    log.info("%s", in_columns(rows, "lrrr"))
+    rows = [
+        [key.replace("_", " "), *(f"{float(v):.3g}" for v in (values.min(), values.median(), values.max()))]
+        for key, values in numbers.items()
+    ]
+    log.info("%s", in_columns([["", "smallest", "median", "largest"], *rows], "lrrr"))
     log.info("cosine: of the angle between a kernel before and after; files: %s", shown(job.folder))

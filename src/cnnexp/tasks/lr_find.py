@@ -11,8 +11,7 @@ from cnnexp.job.build import build_data, build_model, build_trainer, quiet_light
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.rehearse import rehearse
-from cnnexp.reports.csv_file import write_csv
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import shown, write_csv
 from cnnexp.reports.tuning import draw_range_test
 from cnnexp.training.lr_range import lr_range_test
 

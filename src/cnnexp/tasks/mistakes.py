@@ -19,10 +19,9 @@ from cnnexp.job.build import build_trainer, quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
-from cnnexp.reports.csv_file import write_csv
 from cnnexp.reports.gallery import draw_gallery
 from cnnexp.reports.mistakes import draw_calibration, draw_class_accuracy, draw_confusion
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import in_columns, interval, shown, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +44,6 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
     matrix = confusion_matrix(predictions)
     rows = accuracy_per_class(matrix, names)
     measured = calibration(predictions, bins)
-    worst = most_confident_mistakes(predictions, images)
     title = f"{job.choices['model']} on {job.choices['data']}, {len(predictions.labels):,} test images"
 
     write_csv(job.folder / "accuracy_per_class.csv", rows)
@@ -55,26 +53,25 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
             for name, row in zip(names, table, strict=True)
         ]
         write_csv(job.folder / f"{name}.csv", lines)
-    write_csv(job.folder / "mistakes.csv", _mistakes(predictions, names), MISTAKE_COLUMNS)
     figures = {
         "confusion": draw_confusion(matrix, names, title),
         "accuracy_per_class": draw_class_accuracy(rows, predictions.accuracy, title),
         "calibration": draw_calibration(measured, title),
     }
-    if len(worst):
-        labels, predicted = predictions.labels[worst].tolist(), predictions.predicted[worst].tolist()
+    wrong = _mistakes(predictions, names)
+    write_csv(job.folder / "mistakes.csv", wrong, MISTAKE_COLUMNS)
+    if wrong:
+        worst = wrong[:images]
         texts = [
-            f"{names[label]}, taken for\n{names[taken]} ({sure:.1%})"
-            for label, taken, sure in zip(labels, predicted, predictions.confidence[worst].tolist(), strict=True)
+            f"{row['class']}, taken for\n{row['predicted']} ({float(row['confidence']):.1%})" for row in worst
         ]
-        heading = f"the {len(worst)} most confident of {int((~predictions.correct).sum())} mistakes"
-        figures["mistakes"] = draw_gallery(
-            loaded.data.images("test", worst.tolist()), texts, f"{title}: {heading}"
-        )
+        heading = f"{title}: the {len(worst)} most confident of {len(wrong)} mistakes"
+        shown_images = loaded.data.images("test", [row["index"] for row in worst])
+        figures["mistakes"] = draw_gallery(shown_images, texts, heading)
     save_figures(job, figures)
     job.record(
         test_accuracy=predictions.accuracy,
-        mistakes=int((~predictions.correct).sum()),
+        mistakes=len(wrong),
         expected_calibration_error=measured.error,
         mean_confidence=predictions.confidence.double().mean().item(),
         parameters=loaded.model.parameter_count,
@@ -89,40 +86,34 @@ MISTAKE_COLUMNS = ("index", "class", "predicted", "confidence", "probability_of_
 
 def _mistakes(predictions: Predictions, names: Sequence[str]) -> list[dict[str, Any]]:
     """Every mistake, the most confident first; the index is the image's place in the test set."""
-    order = most_confident_mistakes(predictions, len(predictions.labels))
-    labels, predicted = predictions.labels[order], predictions.predicted[order]
+    labels, predicted = predictions.labels.tolist(), predictions.predicted.tolist()
     return [
         {
-            "index": index,
-            "class": names[label],
-            "predicted": names[taken],
-            "confidence": f"{sure:.6f}",
-            "probability_of_class": f"{probability:.6f}",
+            "index": index, "class": names[labels[index]], "predicted": names[predicted[index]],
+            "confidence": f"{predictions.probabilities[index, predicted[index]]:.6f}",
+            "probability_of_class": f"{predictions.probabilities[index, labels[index]]:.6f}",
         }
-        for index, label, taken, sure, probability in zip(
-            order.tolist(), labels.tolist(), predicted.tolist(), predictions.confidence[order].tolist(),
-            predictions.probabilities[order, labels].tolist(), strict=True,
-        )
+        for index in most_confident_mistakes(predictions, len(labels)).tolist()
     ]  # fmt: skip
 
 
 def _table(rows: Sequence[Mapping[str, Any]], predictions: Predictions, error: float, bins: int) -> str:
     right, count = int(predictions.correct.sum()), len(predictions.labels)
     low, high = wilson_interval(right, count)
-    width = max(5, *(len(row["class"]) for row in rows))
-    lines = [
-        f"{'class':{width}}{'images':>10}{'right':>8}{'accuracy':>10}   95 % interval     most often taken for"
-    ]
     ranked = sorted((row for row in rows if row["images"]), key=lambda row: row["accuracy"])
-    for row in ranked[:MOST_ROWS]:
-        taken = f"{row['mistaken_for']} ({row['times']})" if row["times"] else ""
-        lines.append(
-            f"{row['class']:{width}}{row['images']:10}{row['right']:8}{row['accuracy']:10.2%}"
-            f"{row['low']:9.2%} to {row['high']:7.2%}   {taken}".rstrip()
-        )
+    whole = {"class": "all", "images": count, "right": right, "accuracy": right / count, "low": low, "high": high}
+    table = [["class", "images", "right", "accuracy", "95 % interval", "most often taken for"]]
+    table += [
+        [
+            row["class"], f"{row['images']}", f"{row['right']}", f"{row['accuracy']:.2%}", interval(row),
+            f"{row['mistaken_for']} ({row['times']})" if row.get("times") else "",
+        ]
+        for row in (*ranked[:MOST_ROWS], whole)
+    ]  # fmt: skip
+    lines = in_columns(table, "lrrrrl").splitlines()
     if len(ranked) > MOST_ROWS:
-        lines.append(f"… and {len(ranked) - MOST_ROWS} classes with a higher accuracy, in accuracy_per_class.csv")
-    lines.append(f"{'all':{width}}{count:10}{right:8}{right / count:10.2%}{low:9.2%} to {high:7.2%}")
+        left = len(ranked) - MOST_ROWS
+        lines.insert(-1, f"… and {left} classes with a higher accuracy, in accuracy_per_class.csv")
     confidence = predictions.confidence.double().mean().item()
     tendency = "more sure than right" if confidence > right / count else "less sure than right"
     lines.append(

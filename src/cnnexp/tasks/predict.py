@@ -19,10 +19,9 @@ from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.subject import load_trained
 from cnnexp.models.classifier import Classifier
-from cnnexp.reports.csv_file import write_csv
-from cnnexp.reports.curves import VAL
+from cnnexp.reports.figures import VAL
 from cnnexp.reports.gallery import draw_gallery
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import in_columns, shown, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -148,12 +147,15 @@ def _caption(prediction: Prediction) -> str:
 
 def _table(predictions: Sequence[Prediction], preprocessing: Preprocessing, inverted: bool) -> str:
     some = predictions[:MOST_ROWS]
-    width = max(len(str(prediction.path)) for prediction in some)
-    names = max(len(name) for prediction in some for name, _ in prediction.top)
-    lines = []
-    for prediction in some:
-        cells = "   ".join(f"{name:{names}} {probability:7.2%}" for name, probability in prediction.top)
-        lines.append(f"{prediction.path!s:{width}}   {cells}   {prediction.warning}".rstrip())
+    rows = [
+        [
+            str(prediction.path),
+            *(cell for name, probability in prediction.top for cell in (name, f"{probability:.2%}")),
+            prediction.warning,
+        ]
+        for prediction in some
+    ]
+    lines = [in_columns(rows, f"l{'lr' * len(some[0].top)}l")]
     if len(some) < len(predictions):
         lines.append(f"… and {len(predictions) - len(some)} more, in predictions.csv")
     warned = sum(bool(prediction.warning) for prediction in predictions)

@@ -27,7 +27,7 @@ Runs = Annotated[list[str | None], AfterValidator(_something)]
 
 
 def report(job: Job, runs: Runs) -> None:
-    """Write ``report.html``, ``report.csv`` and images, and show the leaderboard.
+    """Write ``report.html``, ``report.csv`` and figures, and show the leaderboard.
 
     The report on a folder of runs, such as a sweep's, goes into that folder and replaces the one there; any other
     goes into the job's own folder.

@@ -1,11 +1,10 @@
 """``task=saliency``: which parts of an image the network's answer rests on."""
 
-import csv
 import logging
+from itertools import product
 from typing import Annotated
 
 from annotated_types import Ge
-from torch import Tensor
 
 from cnnexp.command.explain import nearest
 from cnnexp.errors import CnnexpError
@@ -14,11 +13,9 @@ from cnnexp.job.build import quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.subject import choose_image, load_trained, said_of
-from cnnexp.models.classifier import Classifier
 from cnnexp.models.shapes import show
-from cnnexp.reports.columns import in_columns
 from cnnexp.reports.saliency import Saliency, draw_saliency
-from cnnexp.reports.tables import shown
+from cnnexp.reports.tables import in_columns, shown, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -46,46 +43,37 @@ def saliency(
     model, names = loaded.model, preprocessing.class_names
     subject = choose_image(job, preprocessing, image, index)
     said, probabilities = said_of(model, subject, preprocessing)
-    if target is not None:
-        labels = [_label(target, names)]
-    else:
-        labels = list(
-            dict.fromkeys([int(probabilities.argmax()), *([] if subject.label is None else [subject.label])])
-        )
+    asked = [int(probabilities.argmax()), subject.label] if target is None else [_label(target, names)]
+    labels = [label for label in dict.fromkeys(asked) if label is not None]
     layer = layer or last_map(model)
-    maps = [_maps(model, subject.floats[0], label, layer, names[label], probabilities) for label in labels]
-    size = show(tuple(grad_cam(model, subject.floats[0], labels[0], layer).shape)) if layer else ""
-    figure = draw_saliency(
-        subject.pixels, maps, f"{type(model).__name__} on {subject.title}: taken for {said}",
-        f"Grad-CAM, {layer} ({size})",
-    )  # fmt: skip
-    save_figures(job, {"saliency": figure})
-    with (job.folder / "saliency.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file, lineterminator="\n")
-        writer.writerow(["class", "row", "column", "gradient_times_input", "grad_cam"])
-        for label, found in zip(labels, maps, strict=True):
-            for (row, column), value in _pixels(found.attribution):
-                heat = "" if found.heat is None else f"{float(found.heat[row, column]):.7g}"
-                writer.writerow([names[label], row, column, f"{value:.7g}", heat])
+    pixels = subject.floats[0]
+    maps = [
+        Saliency(
+            f"{names[label]} ({float(probabilities[label]):.1%})",
+            gradient_times_input(model, pixels, label),
+            enlarge(grad_cam(model, pixels, label, layer), (pixels.shape[1], pixels.shape[2])) if layer else None,
+        )
+        for label in labels
+    ]
+    size = show(tuple(grad_cam(model, pixels, labels[0], layer).shape)) if layer else ""
+    title = f"{type(model).__name__} on {subject.title}: taken for {said}"
+    save_figures(job, {"saliency": draw_saliency(subject.pixels, maps, title, f"Grad-CAM, {layer} ({size})")})
+    write_csv(job.folder / "saliency.csv", [
+        {
+            "class": names[label], "row": row, "column": column,
+            "gradient_times_input": f"{float(found.attribution[row, column]):.7g}",
+            "grad_cam": "" if found.heat is None else f"{float(found.heat[row, column]):.7g}",
+        }
+        for label, found in zip(labels, maps, strict=True)
+        for row, column in product(*map(range, found.attribution.shape))
+    ])  # fmt: skip
     log.info("%s: taken for %s", subject.title, said)
     rows = [["class", "probability", "pixels for", "pixels against"]]
     for label, found in zip(labels, maps, strict=True):
-        values = found.attribution
-        rows.append([
-            names[label], f"{float(probabilities[label]):.2%}",
-            f"{float(values.clamp(min=0).sum()):.3g}", f"{float(values.clamp(max=0).sum()):.3g}",
-        ])  # fmt: skip
+        sums = (found.attribution.clamp(min=0).sum(), found.attribution.clamp(max=0).sum())
+        rows.append([names[label], f"{probabilities[label]:.2%}", *(f"{float(value):.3g}" for value in sums)])
     log.info("%s", in_columns(rows, "lrrr"))
     log.info("pixels for and against: sums of gradient × input; files: %s", shown(job.folder))
-
-
-def _maps(
-    model: Classifier, pixels: Tensor, label: int, layer: str | None, name: str, probabilities: Tensor
-) -> Saliency:
-    height, width = pixels.shape[1:]
-    heat = None if layer is None else enlarge(grad_cam(model, pixels, label, layer), (height, width))
-    title = f"{name} ({float(probabilities[label]):.1%})"
-    return Saliency(title, gradient_times_input(model, pixels, label), heat)
 
 
 def _label(target: str | int, names: tuple[str, ...]) -> int:
@@ -95,8 +83,3 @@ def _label(target: str | int, names: tuple[str, ...]) -> int:
     if isinstance(target, int) and 0 <= target < len(names):
         return target
     raise CnnexpError(f"task.target={target}: there is no such class{nearest(str(target), names)}")
-
-
-def _pixels(values: Tensor) -> list[tuple[tuple[int, int], float]]:
-    height, width = values.shape
-    return [((row, column), float(values[row, column])) for row in range(height) for column in range(width)]
