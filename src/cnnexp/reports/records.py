@@ -13,6 +13,7 @@ from cnnexp.errors import first_line
 from cnnexp.runs import RESULT, leaves, read_result
 
 METRICS = "metrics.csv"
+SEVERAL = ("callbacks", "metrics")
 STATUSES = ("completed", "running", "interrupted", "failed")
 # libyaml's, where PyYAML was built with it, reads a thousand runs in seconds
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -111,14 +112,15 @@ def _read_history(path: Path) -> list[dict[str, float]]:
 def _read_settings(path: Path) -> dict[str, Any]:
     content = yaml.load(path.read_text(encoding="utf-8"), _Loader)
     flat = dict(leaves(content))
-    # a group of which several files can be chosen: Hydra doesn't record which
-    flat["callbacks"] = sorted(content.get("callbacks") or []) or None
+    # groups of which several files can be chosen: Hydra doesn't record which
+    for group in SEVERAL:
+        flat[group] = sorted(content.get(group) or []) or None
     return flat
 
 
 def _read_choices(path: Path) -> dict[str, Any]:
     recorded = yaml.load(path.read_text(encoding="utf-8"), _Loader)["hydra"]["runtime"]["choices"]
-    return {group: choice for group, choice in recorded.items() if "/" not in group and group != "callbacks"}
+    return {group: choice for group, choice in recorded.items() if "/" not in group and group not in SEVERAL}
 
 
 def _read_typed(path: Path) -> dict[str, str]:

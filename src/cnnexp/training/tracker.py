@@ -33,9 +33,9 @@ class Tracker(Board):
             self._described = True
             super().log_hyperparams(flatten(params))  # type: ignore[safe-super]
 
-    def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Write metrics by the names that TensorBoard has for them, at their epoch."""
-        super().log_metrics(named(metrics), step)  # type: ignore[safe-super]
+    def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Write an epoch's numbers by the names that TensorBoard has for them."""
+        self.log_metrics(named(row), epoch)
 
     def finalize(self, status: str = "success") -> None:
         """Do nothing: the test comes after Lightning's first call; see `close`."""
