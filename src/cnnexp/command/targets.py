@@ -16,7 +16,12 @@ from cnnexp.command.arguments import Typed, value_of
 from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
-_OPTIMIZER = re.compile(r"torch\.optim\.[A-Z][A-Za-z]*")
+# constructors that do nothing but keep their arguments: torch's optimizers and losses, torchmetrics of classes
+_HARMLESS = re.compile(
+    r"torch\.optim\.[A-Z][A-Za-z]*|torch\.nn\.[A-Z][A-Za-z]*Loss|torchmetrics\.classification\.[A-Z][A-Za-z0-9]*"
+    r"|torchmetrics\.(AUROC|Accuracy|AveragePrecision|CalibrationError|CohenKappa|ExactMatch|F1Score|FBetaScore"
+    r"|HammingDistance|HingeLoss|JaccardIndex|MatthewsCorrCoef|NegativePredictiveValue|Precision|Recall|Specificity)"
+)
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -94,7 +99,7 @@ def trusted_by_this_job() -> frozenset[str]:
 def _may_call(name: Any, trusted: Collection[str]) -> bool:
     if not isinstance(name, str):
         return False
-    return name in named_in(config_folder()) or name in trusted or _OPTIMIZER.fullmatch(name) is not None
+    return name in named_in(config_folder()) or name in trusted or _HARMLESS.fullmatch(name) is not None
 
 
 def _trusted(folders: Iterable[Path], overrides: Sequence[str]) -> frozenset[str]:

@@ -16,9 +16,11 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig, OmegaConf
+from torch import Tensor
+from torchmetrics import Metric
 
 from cnnexp.data.datamodule import ImageDataModule
-from cnnexp.errors import CnnexpError
+from cnnexp.errors import CnnexpError, first_line
 from cnnexp.job import ranks
 from cnnexp.job.optimization import build_optimization
 from cnnexp.models.classifier import Classifier
@@ -98,15 +100,68 @@ def build_model(
     model = make(image_shape=tuple(image_shape), classes=classes)
     if not isinstance(model, Classifier):
         raise CnnexpError(f"model._target_={config.model._target_} isn't a cnnexp.Classifier")
-    return model.train_with(
-        optimizer=optimizer, scheduler=scheduler if scheduled else None, **build_training(config)
-    )
+    model.check_hyperparameters()
+    training = build_training(config, classes)
+    model.train_with(optimizer=optimizer, scheduler=scheduler if scheduled else None, **training)
+    _try_objective(model)
+    return model
 
 
-def build_training(config: DictConfig) -> dict[str, Any]:
+def build_training(config: DictConfig, classes: int) -> dict[str, Any]:
     """Return what the settings say to ``Classifier.train_with`` beside the optimizer and the schedule."""
     _, training = _split(config)
-    return instantiate(training, _convert_="all")
+    return {**instantiate(training, _convert_="all"), "metrics": build_metrics(config, classes)}
+
+
+def build_metrics(config: DictConfig, classes: int) -> dict[str, Metric]:
+    """Return the configured metrics by name, told that they are of so many classes where they take that.
+
+    Raises CnnexpError for one that can't be built, can't measure class probabilities or doesn't make one number of
+    them.
+    """
+    metrics = {}
+    told = {"task": "multiclass", "num_classes": classes}
+    # on the CPU even where networks are built without memory: values decide what a metric does
+    with torch.device("cpu"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of what is rare in two images a class
+        for key, node in config.get("metrics", {}).items():
+            name = f"metrics.{key}"
+            try:
+                takes = inspect.signature(get_object(node._target_)).parameters
+                missing = {k: v for k, v in told.items() if k in takes and node.get(k) is None}
+                metric = instantiate(node, _convert_="all", **missing)
+                if not isinstance(metric, Metric):
+                    raise CnnexpError(f"{name}: {node._target_} isn't a torchmetrics.Metric")
+                metric.update(torch.eye(classes).repeat(2, 1), torch.arange(classes).repeat(2))
+                value = metric.compute()
+            except CnnexpError:
+                raise
+            except Exception as error:  # whatever a metric's constructor and its methods may raise
+                raise CnnexpError(f"{name}: {first_line(error.__cause__ or error)}") from None
+            if not isinstance(value, (Tensor, float, int)) or torch.as_tensor(value).numel() != 1:
+                raise CnnexpError(
+                    f"{name} isn't one number but {_shape(value)}; choose a metric, or "
+                    f"{name}.average=macro, that makes one of all classes"
+                )
+            metric.reset()
+            metrics[str(key)] = metric
+    return metrics
+
+
+def _shape(value: Any) -> str:
+    return f"{list(value.shape)} numbers" if isinstance(value, Tensor) else f"a {type(value).__name__}"
+
+
+def _try_objective(model: Classifier) -> None:
+    """Raise CnnexpError for an objective that isn't one number; what it raises itself is left to be seen."""
+    device = next((parameter.device for parameter in model.parameters()), None)
+    labels = torch.arange(model.classes, device=device)
+    objective = model.objective(torch.zeros(model.classes, model.classes, device=device), labels)
+    if not isinstance(objective, Tensor) or objective.numel() != 1:
+        raise CnnexpError(
+            f"model.loss must return one number, the mean over the batch, not {_shape(objective)}; a loss of "
+            "torch's does so with reduction: mean"
+        )
 
 
 def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:

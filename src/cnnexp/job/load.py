@@ -81,4 +81,4 @@ def load_model(settings: DictConfig, path: Path) -> Classifier:
     # torch and Lightning raise many kinds of errors for a damaged file
     except Exception as error:
         raise CnnexpError(f"{path} can't be loaded as a {target.__name__}: {first_line(error)}") from None
-    return model.train_with(**build_training(settings)).eval()
+    return model.train_with(**build_training(settings, model.classes)).eval()

@@ -1,7 +1,9 @@
 """The LightningModule that every network here is: what it is trained on, and what is measured."""
 
+import inspect
 import time
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 
@@ -10,14 +12,16 @@ import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
 from lightning.pytorch.plugins.precision import FSDPPrecision, MixedPrecision, Precision
+from lightning.pytorch.trainer.connectors.logger_connector.fx_validator import _FxValidator
 from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import Metric
 
 from cnnexp.distributed import several, share_buffers, summed
 from cnnexp.errors import CnnexpError
 from cnnexp.models.losses import CrossEntropy
-from cnnexp.models.metrics import LossAndAccuracy
+from cnnexp.models.metrics import LossAndAccuracy, shortest
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 from cnnexp.version import __version__
 
@@ -50,8 +54,14 @@ class Classifier(L.LightningModule):
     Each epoch it logs ``train_loss`` and ``train_accuracy`` (clean: eval mode, after the epoch, on the
     data module's ``train_eval_dataloader`` where it has one), ``val_loss`` and ``val_accuracy``,
     ``running_loss`` and ``running_accuracy`` (over the training batches as they were met, while the weights
-    moved), ``learning_rate`` (of the epoch's first step) and ``seconds`` (of the training pass alone). The
-    same numbers, a dict an epoch, are in ``history``, which checkpoints carry.
+    moved), ``learning_rate`` (of the epoch's first step) and ``seconds`` (of the training pass alone). All losses
+    are plain cross-entropy; where something else is trained on, ``running_objective`` is its mean. A metric ``f1``
+    given to ``train_with`` is ``train_f1``, ``val_f1`` and ``test_f1``. What a subclass logs for an epoch
+    (``self.log(name, value, on_epoch=True)``; in ``on_train_epoch_end`` before it calls ``super()``'s) joins them;
+    after a resume within an epoch, a mean over its steps is over those since.
+
+    The same numbers, a dict an epoch, are in ``history``, which checkpoints carry. Loggers that have ``log_epoch``
+    are called with ``(epoch, history[-1])``, others with ``log_metrics`` and the epoch as the step.
 
     Args:
         image_shape: (channels, height, width) of an image.
@@ -67,13 +77,15 @@ class Classifier(L.LightningModule):
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.classes = classes
-        self.train_with()
         self.running = LossAndAccuracy(classes)
         self.clean = LossAndAccuracy(classes)
         self.evaluated = LossAndAccuracy(classes)
         self.averaged = LossAndAccuracy(classes)
+        self.train_with()
         self.history: list[dict[str, float]] = []
         self._epoch_metrics: dict[str, float] = {}
+        self._logged: dict[str, None] = {}  # a set in order
+        self._differs = False
         self._so_far: dict[str, Any] | None = None
         self._in_epoch = False
         self._several = False
@@ -86,6 +98,7 @@ class Classifier(L.LightningModule):
         optimizer: OptimizerFactory | None = None,
         scheduler: SchedulerFactory | None = None,
         loss: Loss | None = None,
+        metrics: Mapping[str, Metric] | None = None,
         test_time_augmentation: TestTimeAugmentation = "none",
     ) -> "Self":
         """Choose how the network is trained and tested, and return it; what isn't given is as in a new network.
@@ -97,6 +110,8 @@ class Classifier(L.LightningModule):
                 None.
             loss: called with a batch's logits and labels, returns the mean of its images' losses, such as a module
                 of ``cnnexp.models.losses``; cross-entropy when None.
+            metrics: torchmetrics by name, measured for training, validation and test; each is given class
+                probabilities, shape (images, classes), and labels, and makes one number.
             test_time_augmentation: in the test, measure also the averaged logits of several views of each image,
                 see ``cnnexp.models.tta``: ``test_loss_tta`` and ``test_accuracy_tta``, beside the plain ones.
 
@@ -112,6 +127,8 @@ class Classifier(L.LightningModule):
         # the function itself, because a module's call would add a hundredth to a small network's step
         self.loss = F.cross_entropy if loss is None or (isinstance(loss, CrossEntropy) and loss.plain) else loss
         self.test_time_augmentation = test_time_augmentation
+        for measured in (self.clean, self.evaluated, self.averaged):
+            measured.measure(metrics or {})
         return self
 
     def objective(self, logits: Tensor, labels: Tensor) -> Tensor:
@@ -147,6 +164,33 @@ class Classifier(L.LightningModule):
                     f"{type(self).__name__} was built for {what}={getattr(self, what)}, the data has {theirs}; "
                     f"build it with {what}={theirs} or give it the data it was built for"
                 )
+        if stage == "fit" and self.trainer.checkpoint_callbacks:
+            try:
+                self.check_hyperparameters()
+            except CnnexpError as error:
+                warnings.warn(str(error), stacklevel=2)
+
+    def check_hyperparameters(self) -> None:
+        """Raise CnnexpError where a checkpoint wouldn't hold what it takes to build the network again.
+
+        The command refuses such a network. A Trainer of one's own that makes checkpoints warns: they can still be
+        loaded, by ``load_from_checkpoint(path, …)`` with the constructor's arguments.
+        """
+        name = type(self).__name__
+        parameters = inspect.signature(type(self)).parameters.values()
+        needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
+        missing = [argument for argument in needed if argument not in self.hparams]
+        if missing:
+            raise CnnexpError(
+                f"{name}'s checkpoints would lack {', '.join(missing)}, so nothing could load them; call "
+                f"self.save_hyperparameters() in {name}.__init__, right after super().__init__(…)"
+            )
+        for argument, value in self.hparams.items():
+            if not _is_plain(value):
+                raise CnnexpError(
+                    f"{name}'s checkpoints can't hold {argument}, a {type(value).__name__}: only numbers, texts, "
+                    f'lists and dicts; call self.save_hyperparameters(ignore=["{argument}"])'
+                )
 
     @classmethod
     def load_from_checkpoint(
@@ -169,6 +213,7 @@ class Classifier(L.LightningModule):
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums and its clock."""
         self.running.reset()
+        self._logged.clear()
         self._epoch_metrics = {"learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
         self._seconds = 0.0
         self._in_epoch = True
@@ -178,29 +223,64 @@ class Classifier(L.LightningModule):
         """Return the objective of a batch, of several processes this one's share of it."""
         images, labels = batch
         logits = self(images)
-        updated = self.running.add(logits, labels)
+        # of a last batch smaller than the number of processes, this one may have got nothing
+        nothing = self._whole_size is not None and not len(labels)
+        objective = logits.sum() if nothing else self.objective(logits, labels)
+        updated = self.running.add(logits, labels, objective if self._differs else None)
         if self._several:  # at the same steps in all processes, so that all stop
             updated = (batch_idx + 1) % _CHECK_EVERY == 0
         if updated:
             self._check_finite(batch_idx)
         if self._whole_size is None:
-            return self.objective(logits, labels)
-        # DDP takes the mean of the processes' gradients, but their parts of a batch needn't be equal, nor have any
-        # image at all
-        mean = self.objective(logits, labels) if len(labels) else logits.sum()
-        return mean * (len(labels) * self.trainer.world_size / self._whole_size(batch_idx))
+            return objective
+        # DDP takes the mean of the processes' gradients, but their parts of a batch needn't be equal
+        return objective * (len(labels) * self.trainer.world_size / self._whole_size(batch_idx))
 
     def on_train_epoch_end(self) -> None:
-        """Log all of the epoch's numbers at once: one row an epoch, whatever the logger."""
+        """Complete the epoch's row and hand it to the loggers."""
         self._stop_clock()
         self._check_finite(int(self.trainer.num_training_batches) - 1)
-        self._in_epoch = False
         self._epoch_metrics |= {f"running_{k}": v for k, v in self.running.compute().items()}
         self._epoch_metrics["seconds"] = self._seconds
+        logged = self.trainer.callback_metrics
+        for name in self._logged:
+            if name in logged:
+                self._epoch_metrics.setdefault(name, shortest(logged[name]))
+        self._in_epoch = False
         epoch = self.current_epoch + 1
         self.history.append({"epoch": epoch, **self._epoch_metrics})
-        # Lightning takes the loggers' x from a metric called `step`: epochs, counted from one
-        self.log_dict({**self._epoch_metrics, "step": float(epoch)})
+        # for callbacks that monitor one of them; the loggers get the row whole, at the epoch and not at the step
+        self.log_dict(self._epoch_metrics, logger=False)
+        for logger in self.trainer.loggers:
+            if hasattr(logger, "log_epoch"):
+                logger.log_epoch(epoch, self.history[-1])
+            else:
+                logger.log_metrics(self._epoch_metrics, step=epoch)
+                logger.save()
+
+    def log(
+        self,
+        name: str,
+        value: Any,
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        *more: Any,
+        **options: Any,
+    ) -> None:
+        """Log as Lightning does, but what is logged for an epoch of training goes into that epoch's row."""
+        if logger is not False and self._current_fx_name is not None and self._in_fit():
+            levels = _FxValidator.check_logging_and_get_default_levels(self._current_fx_name, on_step, on_epoch)
+            on_step, on_epoch = levels
+            if on_epoch and self._in_epoch:
+                self._logged[name] = None
+                logger = on_step
+            elif on_epoch:
+                warnings.warn(
+                    f"{name} isn't in the epoch's row: log before super().on_train_epoch_end()", stacklevel=2
+                )
+        super().log(name, value, prog_bar, logger, on_step, on_epoch, *more, **options)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the epochs' numbers with the weights, and what there is of an epoch that isn't over."""
@@ -224,6 +304,7 @@ class Classifier(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Go on in the middle of an epoch, where the checkpoint was made there."""
+        self._differs = type(self).objective is not Classifier.objective or self.loss is not F.cross_entropy
         self._several = several()
         # other loaders than ours are taken to give every process the same number of images
         self._whole_size = getattr(self.trainer.train_dataloader, "whole_size", None) if self._several else None
@@ -393,3 +474,11 @@ class Classifier(L.LightningModule):
         now = time.perf_counter()
         self._seconds += now - self._clock
         self._clock = now
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, dict):
+        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
+    if isinstance(value, (list, tuple)):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (bool, int, float, str)

@@ -1,4 +1,4 @@
-"""Loss and accuracy over many batches, without a device synchronisation in any of them."""
+"""Loss, accuracy and other metrics over many batches, without a device synchronisation in any of them."""
 
 from collections.abc import Mapping
 from typing import Any, cast
@@ -7,7 +7,7 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torchmetrics import SumMetric
+from torchmetrics import Metric, SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from cnnexp.distributed import several, summed
@@ -19,7 +19,7 @@ _MOST_LOGITS = 1 << 20
 
 
 class LossAndAccuracy(nn.Module):
-    """The mean cross-entropy and the accuracy of everything added since the last ``reset``.
+    """The mean cross-entropy, the accuracy and further metrics of everything added since the last ``reset``.
 
     Logits are kept as they come and reduced a few dozen batches at a time. Where several processes hold a part of
     the batches each, ``compute`` is of all of them, however unequal the parts; the others must call it too.
@@ -31,18 +31,37 @@ class LossAndAccuracy(nn.Module):
         # a sum: torchmetrics' MeanMetric drops its weights where it doesn't look for NaN (1.9)
         self.loss = SumMetric(nan_strategy="disable", sync_on_compute=False)
         self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False, sync_on_compute=False)
+        self.objective = SumMetric(nan_strategy="disable", sync_on_compute=False)
+        self.metrics = nn.ModuleList()
+        self._names: list[str] = []
         self._logits: list[Tensor] = []
         self._labels: list[Tensor] = []
+        self._objectives: list[Tensor] = []
         self._most = max(1, min(_MOST_BATCHES, _MOST_LOGITS // max(1, classes)))
 
-    def add(self, logits: Tensor, labels: Tensor) -> bool:
+    def measure(self, metrics: Mapping[str, Metric]) -> None:
+        """Measure copies of these too, and no others; nothing of them enters a state dict.
+
+        They are given class probabilities, shape (images, classes), and labels, shape (images,).
+        """
+        self._names = list(metrics)
+        self.metrics = nn.ModuleList(metric.clone() for metric in metrics.values())
+        for module in self.metrics.modules():
+            module._non_persistent_buffers_set.update(module._buffers)
+            if isinstance(module, Metric):
+                module.persistent(False)
+
+    def add(self, logits: Tensor, labels: Tensor, objective: Tensor | None = None) -> bool:
         """Take one batch: logits of shape (batch, classes), labels of shape (batch,).
 
+        Where it was trained on something else than cross-entropy, ``objective`` is that, a mean over the batch.
         Returns whether this was one of the few times that the sums were brought up to date.
         """
         buffer = self._logits
         buffer.append(logits.detach())
         self._labels.append(labels)
+        if objective is not None:
+            self._objectives.append(objective.detach() * len(labels))
         if len(buffer) >= self._most or len(buffer) * logits.numel() >= _MOST_LOGITS:
             self._reduce()
             return True
@@ -61,21 +80,36 @@ class LossAndAccuracy(nn.Module):
         labels = torch.cat(self._labels)
         self._logits.clear()
         self._labels.clear()
+        if self._objectives:
+            self.objective.update(torch.stack(self._objectives).float().sum())
+            self._objectives.clear()
         if not len(labels):  # of a last batch smaller than the number of processes, this one got nothing
             return
         self.loss.update(F.cross_entropy(logits, labels, reduction="sum"))
         self.accuracy.update(logits, labels)
+        probabilities = logits.softmax(1) if self._names else logits
+        for metric in self.metrics:
+            cast(Metric, metric).update(probabilities, labels)
 
     def compute(self) -> dict[str, float]:
-        """Return ``{"loss": nats, "accuracy": share of right answers}``; waits for the device."""
+        """Return ``{"loss": nats, "accuracy": share of right answers}`` and all else; waits for the device.
+
+        That is ``objective``, where one was added, and the metrics by their names.
+        """
         self._reduce()
         # true positives and false negatives: the right answers and the wrong ones
-        states = (self.loss.sum_value, self.accuracy.tp, self.accuracy.fn)
+        states = (self.loss.sum_value, self.accuracy.tp, self.accuracy.fn, self.objective.sum_value)
         sums = [cast(Tensor, state).sum() for state in states]
         if not several():  # not every device has double precision
             sums = [value.cpu() for value in sums]
-        loss, right, wrong = summed(torch.stack([value.double() for value in sums]))
-        return {"loss": _shortest(loss / (right + wrong)), "accuracy": _shortest(right / (right + wrong))}
+        loss, right, wrong, objective = summed(torch.stack([value.double() for value in sums]))
+        images = right + wrong
+        numbers = {"loss": loss / images, "accuracy": right / images}
+        if self.objective.update_called:
+            numbers["objective"] = objective / images
+        # of several processes, torchmetrics gathers what each has
+        numbers |= zip(self._names, (cast(Metric, metric).compute() for metric in self.metrics), strict=True)
+        return {name: shortest(value) for name, value in numbers.items()}
 
     def so_far(self) -> dict[str, Any]:
         """Return everything added so far as tensors and lists, to go on from elsewhere to the same last bit.
@@ -85,11 +119,12 @@ class LossAndAccuracy(nn.Module):
         if several():
             self._reduce()
         return {
-            "sums": [_copies(metric.metric_state) for metric in (self.loss, self.accuracy)],
-            "updates": [metric.update_count for metric in (self.loss, self.accuracy)],
+            "sums": [_copies(metric.metric_state) for metric in self._summed],
+            "updates": [metric.update_count for metric in self._summed],
             # as they are: summed in another grouping, the last digits would be others
             "logits": list(self._logits),
             "labels": list(self._labels),
+            "objectives": list(self._objectives),
         }
 
     def go_on_from(self, so_far: Mapping[str, Any]) -> None:
@@ -97,27 +132,33 @@ class LossAndAccuracy(nn.Module):
         self.reset()
         if several() and dist.get_rank() > 0:
             return
-        for metric, sums, updates in zip(
-            (self.loss, self.accuracy), so_far["sums"], so_far["updates"], strict=True
-        ):
+        # what an earlier version saved has no objective
+        for metric, sums, updates in zip(self._summed, so_far["sums"], so_far["updates"], strict=False):
             for name, value in sums.items():
                 setattr(metric, name, value.to(metric.device))
             metric._update_count = updates
         self._logits = list(so_far["logits"])
         self._labels = list(so_far["labels"])
+        self._objectives = list(so_far.get("objectives", []))
 
     def reset(self) -> None:
         """Forget everything added so far."""
         self._logits.clear()
         self._labels.clear()
-        self.loss.reset()
-        self.accuracy.reset()
+        self._objectives.clear()
+        for metric in (*self._summed, *self.metrics):
+            cast(Metric, metric).reset()
+
+    @property
+    def _summed(self) -> tuple[Metric, ...]:
+        """What is added up over processes, and saved within an epoch."""
+        return self.loss, self.accuracy, self.objective
 
 
 def _copies(state: Mapping[str, Any]) -> dict[str, Tensor]:
     return {name: summed(value).clone() for name, value in state.items()}
 
 
-def _shortest(number: Tensor) -> float:
-    # the seven digits that single precision carries, so that every file shows the same 0.9861111
-    return float(f"{number.item():.7g}")
+def shortest(number: Tensor | float) -> float:
+    """Round to the seven digits that single precision carries, so that every file shows the same 0.9861111."""
+    return float(f"{float(number):.7g}")

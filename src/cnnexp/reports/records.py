@@ -13,6 +13,7 @@ from cnnexp.errors import first_line
 from cnnexp.runs import RESULT, leaves, read_result
 
 METRICS = "metrics.csv"
+SEVERAL = ("callbacks", "metrics")
 STATUSES = ("completed", "running", "interrupted", "failed")
 # libyaml's, where PyYAML was built with it, reads a thousand runs in seconds
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -108,14 +109,15 @@ def _yaml(path: Path) -> Any:
 def _read_settings(path: Path) -> dict[str, Any]:
     content = _yaml(path)
     flat = dict(leaves(content))
-    # several files of this group can be chosen, and Hydra doesn't record which
-    flat["callbacks"] = sorted(content.get("callbacks") or []) or None
+    # several files of these groups can be chosen, and Hydra doesn't record which
+    for group in SEVERAL:
+        flat[group] = sorted(content.get(group) or []) or None
     return flat
 
 
 def _read_choices(path: Path) -> dict[str, Any]:
     recorded = _yaml(path)["hydra"]["runtime"]["choices"]
-    return {group: choice for group, choice in recorded.items() if "/" not in group and group != "callbacks"}
+    return {group: choice for group, choice in recorded.items() if "/" not in group and group not in SEVERAL}
 
 
 def _read_typed(path: Path) -> dict[str, str]:

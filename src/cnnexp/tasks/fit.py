@@ -25,7 +25,7 @@ from cnnexp.runs import write_whole
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
 from cnnexp.training.checkpoints import BEST, FOLDER, checkpoint_callbacks
 from cnnexp.training.compilation import Compile
-from cnnexp.training.loggers import Board, CsvLogger, Status, TerminalLogger, flatten
+from cnnexp.training.loggers import COLUMNS, Board, CsvLogger, Status, TerminalLogger, flatten
 from cnnexp.training.resume import checkpoint_to_go_on_from
 from cnnexp.version import __version__
 
@@ -77,7 +77,8 @@ def fit(job: Job) -> None:
         history = list(model.history)
         _raise_unless_finished(history)
         best = best_row(history)
-        job.record(**_numbers(history, best, data))
+        more = _further_numbers(job, best)
+        job.record(**more, **_numbers(history, best, data))
         # once it has trained, Lightning's averaging would have the test take the weights that aren't averaged
         trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
         [test] = trainer.test(
@@ -92,7 +93,7 @@ def fit(job: Job) -> None:
             logger.log_metrics(
                 {
                     f"best/{key}": job.result[key]
-                    for key in ("val_accuracy", "train_accuracy", "generalization_gap")
+                    for key in ("val_accuracy", "train_accuracy", "generalization_gap", *more)
                 }
                 | {f"best/{key}": value for key, value in test.items()},
                 step=len(history),
@@ -112,6 +113,13 @@ def fit(job: Job) -> None:
         end(configured, status)
         ranks.wait_for_others(trainer)
     log.info("\n%s", final_table(job.result, job.folder))
+
+
+def _further_numbers(job: Job, best: Mapping[str, float]) -> dict[str, float]:
+    """Return what the best epoch's row has beyond every run's: metrics, and what a network logged itself."""
+    row = {key: value for key, value in best.items() if key not in COLUMNS and not key.startswith("running_")}
+    # not what result.json says otherwise, such as its status
+    return {key: value for key, value in row.items() if isinstance(job.result.get(key, value), float)}
 
 
 def _numbers(

@@ -19,7 +19,7 @@ def test(job: Job) -> None:
     quiet_lightning()
     loaded = load_for(job)
     # what the command line changes (another data.root, another precision) is in the job's settings
-    loaded.model.train_with(**build_training(job.config))
+    loaded.model.train_with(**build_training(job.config, loaded.model.classes))
     trainer = build_trainer(job.config, job.folder, [StopOnSignal()])
     [numbers] = trainer.test(loaded.model, datamodule=loaded.data, verbose=False)
     job.record(

@@ -13,7 +13,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TextIO
 
-import numpy as np
 from lightning.pytorch.loggers.logger import Logger
 
 from cnnexp.runs import leaves, write_whole
@@ -41,27 +40,32 @@ class _EpochLogger(Logger):
         pass
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        if "learning_rate" in metrics and step is not None:
-            self.log_epoch(int(step), metrics)
+        pass
 
     def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Take an epoch's numbers."""
+        """Take an epoch's numbers: a row of ``Classifier.history``."""
         raise NotImplementedError
 
 
 class CsvLogger(_EpochLogger):
-    """``metrics.csv``: one row an epoch."""
+    """``metrics.csv``: one row an epoch, and after the columns that every run has those of further numbers."""
 
     def __init__(self, path: Path) -> None:
         super().__init__()
         self.path = Path(path)
 
     def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Append a row; what wasn't measured is an empty cell."""
+        """Append a row; what wasn't measured is an empty cell. A number that is new makes a new column."""
         before = self.path.stat().st_size if self.path.exists() else 0
+        with self.path.open(newline="") if before else io.StringIO() as file:
+            reader = csv.DictReader(file)
+            columns = list(reader.fieldnames or ())
+            if not set(row) <= set(columns):
+                self.start_again([*({k: float(v) for k, v in old.items() if v} for old in reader), row])
+                return
         try:
             with self.path.open("a", newline="") as file:
-                self._write(file, [{**row, "epoch": epoch}], header=not before)
+                self._write(file, [row], columns)
         except OSError:  # the disk may have taken a part of the row
             with contextlib.suppress(OSError):
                 os.truncate(self.path, before)
@@ -70,18 +74,16 @@ class CsvLogger(_EpochLogger):
     def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
         """Write the file anew with the epochs that a checkpoint has behind it."""
         text = io.StringIO()
-        self._write(text, history, header=True)
+        columns = list(dict.fromkeys([*COLUMNS, *(key for row in history for key in row)]))
+        csv.writer(text, lineterminator="\n").writerow(columns)
+        self._write(text, history, columns)
         write_whole(self.path, text.getvalue().encode())
 
     @staticmethod
-    def _write(file: TextIO, rows: Sequence[Mapping[str, float]], header: bool) -> None:
-        writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-        if header:
-            writer.writeheader()
+    def _write(file: TextIO, rows: Sequence[Mapping[str, float]], columns: Sequence[str]) -> None:
+        writer = csv.DictWriter(file, columns, lineterminator="\n")
         for row in rows:
-            # Lightning hands over single precision, so seven digits are all there is, and a row that comes from
-            # elsewhere is rounded as Lightning's would be
-            cells = {key: f"{float(np.float32(value)):.7g}" for key, value in row.items()}
+            cells = {key: f"{value:.7g}" for key, value in row.items()}
             writer.writerow({**cells, "epoch": int(row["epoch"])})
 
 
@@ -103,21 +105,17 @@ class TerminalLogger(_EpochLogger):
         log.info("%s   %.1f s", "   ".join(parts), row["seconds"])
 
 
-def named(metrics: Mapping[str, float]) -> dict[str, float]:
-    """Return metrics under the names that every tracker shows them by.
+def named(row: Mapping[str, float]) -> dict[str, float]:
+    """Return an epoch's row under the names that it is shown by.
 
-    Of an epoch's row ``train_loss`` is ``train/loss`` and ``val_accuracy`` is ``val/accuracy``; what else is in it
-    was measured while training: ``train/learning_rate``. Other metrics keep their names, and the epoch, which
-    Lightning adds to each, is left out: it is the x axis.
+    ``train_loss`` is ``train/loss`` and ``val_accuracy`` is ``val/accuracy``; what else is in it was measured
+    while training: ``train/learning_rate``. The epoch is left out: it is the x axis.
     """
-    row = "learning_rate" in metrics
     names = {}
-    for key, value in metrics.items():
+    for key, value in row.items():
         part, _, rest = key.partition("_")
-        if row and part in ("train", "val"):
-            names[f"{part}/{rest}"] = value
-        elif key != "epoch":
-            names[f"train/{key}" if row else key] = value
+        if key != "epoch":
+            names[f"{part}/{rest}" if part in ("train", "val") and rest else f"train/{key}"] = value
     return names
 
 
@@ -145,8 +143,9 @@ class TensorBoardLogger(Board):
     """Training and validation as sibling runs with the same tags, so that they lie on one chart.
 
     ``<folder>/train`` and ``<folder>/val`` hold ``loss`` and ``accuracy`` (train also ``running_loss``,
-    ``running_accuracy``, ``learning_rate`` and ``seconds``); ``<folder>`` itself holds the hyperparameters and
-    the final numbers, which TensorBoard's HParams page puts in one table over all runs.
+    ``running_accuracy``, ``learning_rate`` and ``seconds``) and an epoch's further numbers; ``<folder>`` itself
+    holds the hyperparameters and the final numbers, which TensorBoard's HParams page puts in one table over all
+    runs.
     """
 
     name = None
@@ -204,15 +203,19 @@ class TensorBoardLogger(Board):
         for file in self.folder.rglob("events.out.tfevents.*"):
             file.unlink()
         for row in history:
-            self.log_metrics({key: float(np.float32(row[key])) for key in row}, int(row["epoch"]))
+            self.log_epoch(int(row["epoch"]), row)
+
+    def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
+        """Write an epoch's numbers to the two runs."""
+        for name, value in named(row).items():
+            part, _, tag = name.partition("/")
+            self._writer(part).add_scalar(tag, value, epoch)
+        self.save()
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Write an epoch's row to the two runs, and anything else to the folder's own."""
-        for name, value in named(metrics).items():
-            part, _, tag = name.partition("/")
-            if part in ("train", "val"):
-                self._writer(part).add_scalar(tag, value, step)
-            else:
+        """Write numbers that aren't an epoch's to the folder's own run."""
+        for name, value in metrics.items():
+            if name != "epoch":  # which Lightning adds to those of a step
                 self._writer("").add_scalar(name, value, step)
         self.save()
 
