@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnnexp.inspection.layers import evaluating
+from cnnexp.models.eval_mode import evaluating
 from cnnexp.models.classifier import Classifier
 
 
