@@ -6,6 +6,7 @@ Names are compared as text before anything is imported, because importing runs c
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
 _OPTIMIZER = re.compile(r"torch\.optim\.[A-Z][A-Za-z]*")
+_BUILDER = re.compile(r"torchvision\.models\.([a-z][a-z0-9_]*)")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -97,7 +99,18 @@ def trusted_by_this_job() -> frozenset[str]:
 def _may_call(name: Any, trusted: Collection[str]) -> bool:
     if not isinstance(name, str):
         return False
-    return name in named_in(config_folder()) or name in trusted or _OPTIMIZER.fullmatch(name) is not None
+    known = name in named_in(config_folder()) or name in trusted or _OPTIMIZER.fullmatch(name) is not None
+    return known or _is_torchvision_model(name)
+
+
+def _is_torchvision_model(name: str) -> bool:
+    """Whether torchvision registers a classification model of this name; asked only where it looks so."""
+    builder = _BUILDER.fullmatch(name)
+    if builder is None or find_spec("torchvision") is None:
+        return False
+    from torchvision import models
+
+    return builder[1] in models.list_models(module=models)
 
 
 def _trusted(folders: Iterable[Path], overrides: Sequence[str]) -> frozenset[str]:

@@ -32,7 +32,9 @@ def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] |
     def keep(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
             if not isinstance(output, Tensor):
-                raise CnnexpError(f"the output of {name} is a {type(output).__name__}; name one of the layers in it")
+                raise CnnexpError(
+                    f"the output of {name} is a {type(output).__name__}; name one of the layers in it"
+                )
             outputs[name] = output.detach().clone()
 
         return hook

@@ -32,10 +32,11 @@ def initialise(network: nn.Module, init: Init, activation: Activation) -> None:
 
     Args:
         network: its layers are changed in place.
-        init: "default" leaves torch's own: uniform in ±1 / √inputs, the biases too. "kaiming": normal with standard
-            deviation gain / √inputs (He et al., 2015, arXiv:1502.01852). "xavier": normal with standard deviation
-            gain · √(2 / (inputs + outputs)) (Glorot & Bengio, 2010). "zeros": all weights 0; nothing then tells
-            the units of a hidden layer apart, and they never differ. But for "default", biases begin at 0.
+        init: "default" leaves torch's own: uniform in ±1 / √inputs, the biases too. "kaiming": normal with
+            standard deviation gain / √inputs (He et al., 2015, arXiv:1502.01852). "xavier": normal with standard
+            deviation gain · √(2 / (inputs + outputs)) (Glorot & Bengio, 2010). "zeros": all weights 0; nothing
+            then tells the units of a hidden layer apart, and they never differ. But for "default", biases begin
+            at 0.
         activation: the one between the layers, for the gain. Inputs and outputs of a convolution are those of
             one position: kernel height × width × channels.
     """

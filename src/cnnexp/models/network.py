@@ -23,7 +23,7 @@ class GreyToRGB(nn.Module):
 
 
 class Network(Classifier):
-    """A network that somebody else wrote: any function or class that returns an ``nn.Module`` for a number of classes.
+    """Somebody else's network: any function or class that makes an ``nn.Module`` for a number of classes.
 
     The module takes float images of shape (batch, channels, height, width) and returns logits of shape
     (batch, classes). One blank image is passed through it as it is built, in eval mode. A module that
@@ -62,7 +62,9 @@ class Network(Classifier):
         try:
             self.network = factory(**{classes_argument: classes})
         except (TypeError, ValueError) as error:
-            hint = f"; name the argument for the number of classes: model.classes_argument=…, not {classes_argument}"
+            hint = (
+                f"; name the argument for the number of classes: model.classes_argument=…, not {classes_argument}"
+            )
             hint = hint if classes_argument in str(error) else ""
             raise CnnexpError(f"{name} can't be built for {classes} classes: {first_line(error)}{hint}") from error
         if not isinstance(self.network, nn.Module):
@@ -74,8 +76,9 @@ class Network(Classifier):
             wrong = (other := self._try()) and f"{wrong}; with grey repeated to three channels: {other}"
         if wrong:
             raise CnnexpError(
-                f"{name} takes no images of {show(self.image_shape)}: {wrong}.\nIf it needs larger images, choose other data or data.image_size=…; if {classes_argument} "
-                "isn't its number of classes, name what is: model.classes_argument=…"
+                f"{name} takes no images of {show(self.image_shape)}: {wrong}.\n"
+                f"If it needs larger ones, choose other data, or data.image_size=…; if {classes_argument} isn't its "
+                "number of classes, name what is: model.classes_argument=…"
             )
 
     def forward(self, images: Tensor) -> Tensor:
@@ -90,8 +93,8 @@ class Network(Classifier):
             norm.training = True
         if not isinstance(logits, Tensor):
             raise CnnexpError(
-                f"the network returns a {type(logits).__name__} instead of logits; switch off what it adds to them, "
-                "in torchvision's models by model.network.aux_logits=false"
+                f"the network returns a {type(logits).__name__} instead of logits; switch off what it adds to "
+                "them, in torchvision's models by model.network.aux_logits=false"
             )
         return logits
 
@@ -114,7 +117,7 @@ class Network(Classifier):
         except CnnexpError:
             raise
         except Exception as error:  # whatever somebody's module may raise
-            return first_line(error)
+            return first_line(error).rstrip(".")
         finally:
             for handle in handles:
                 handle.remove()
@@ -124,14 +127,16 @@ class Network(Classifier):
 
 
 def _plain_call(factory: Callable[..., nn.Module]) -> dict[str, Any]:
-    """Return a function and the arguments that are set for it as a checkpoint holds them: {"_target_": name, …}."""
-    function, given, arguments = factory, (), {}
-    if isinstance(factory, partial):
-        function, given, arguments = factory.func, factory.args, factory.keywords
-    if given:
+    """Return a function and the arguments set for it as a checkpoint holds them: {"_target_": name, …}."""
+    call = factory if isinstance(factory, partial) else partial(factory)
+    function = call.func
+    if call.args:
         raise CnnexpError(f"network: give the arguments of {function} by name, so that a checkpoint can hold them")
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    return {"_target_": f"{function.__module__}.{name}", **{key: _plain(key, arguments[key]) for key in arguments}}
+    return {
+        "_target_": f"{function.__module__}.{name}",
+        **{key: _plain(key, value) for key, value in call.keywords.items()},
+    }
 
 
 def _plain(key: str, value: Any) -> Any:
@@ -158,4 +163,6 @@ def _torchvision_model(call: Mapping[str, Any]) -> Callable[..., nn.Module]:
         builder = models.get_model_builder(name)
         if target in (f"torchvision.models.{name}", f"{builder.__module__}.{name}"):
             return partial(builder, **arguments)
-    raise CnnexpError(f"the checkpoint only names its network, {target}; give it too: load_from_checkpoint(…, network=…)")
+    raise CnnexpError(
+        f"the checkpoint only names its network, {target}; give it too: load_from_checkpoint(…, network=…)"
+    )
