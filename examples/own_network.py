@@ -1,12 +1,12 @@
 """A network of one's own: layers and a forward; training, metrics and history come from cnnexp.Classifier.
 
-    python examples/own_network.py
+    python examples/own_network.py [EPOCHS]
 
 98 % of the digits, which come with scikit-learn, after five epochs: seconds on two CPU cores. By the command, in
 examples/: `python -m cnnexp model=own model._target_=own_network.Residual optimizer.lr=0.01 scheduler=onecycle`
 """
 
-import argparse
+import sys
 from functools import partial
 
 import lightning as L
@@ -32,7 +32,7 @@ class Block(nn.Module):
 class Residual(Classifier):
     """A convolution, residual blocks with pooling before each, the mean of each map, one linear layer."""
 
-    def __init__(self, image_shape: list[int], classes: int, width: int = 16, blocks: int = 2) -> None:
+    def __init__(self, image_shape: list[int], classes: int, width: int = 16, blocks: int = 3) -> None:
         super().__init__(image_shape, classes)
         self.save_hyperparameters()
         body = [layer for _ in range(blocks) for layer in (nn.MaxPool2d(2), Block(width))]
@@ -50,12 +50,12 @@ def convolution(in_channels: int, out_channels: int) -> list[nn.Module]:
 
 
 if __name__ == "__main__":
-    arguments = argparse.ArgumentParser()
-    arguments.add_argument("--epochs", type=int, default=5)
     L.seed_everything(0)
     data = ImageDataModule("digits", batch_size=32)
     model = Residual(list(data.image_shape), data.classes)
     model.train_with(optimizer=partial(torch.optim.Adam, lr=0.01), scheduler=onecycle)
-    trainer = L.Trainer(max_epochs=arguments.parse_args().epochs, logger=False, enable_checkpointing=False)
+    trainer = L.Trainer(
+        max_epochs=int(sys.argv[1]) if sys.argv[1:] else 5, logger=False, enable_checkpointing=False
+    )
     trainer.fit(model, data)
     trainer.test(model, data)

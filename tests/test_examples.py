@@ -11,7 +11,7 @@ from PIL import Image
 EXAMPLES = Path(__file__).parents[1] / "examples"
 TYPED = {
     "train_and_draw.py": (["--epochs", "2"], "epoch 2: training", ["curves.png"]),
-    "own_network.py": (["--epochs", "1"], "test_accuracy", []),
+    "own_network.py": (["1"], "test_accuracy", []),
     "look_inside.py": (["RUN", "photo.png"], "photo.png: ", ["mistakes.png", "activations.png"]),
 }
 

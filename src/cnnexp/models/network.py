@@ -77,8 +77,8 @@ class Network(Classifier):
         if wrong:
             raise CnnexpError(
                 f"{name} takes no images of {show(self.image_shape)}: {wrong}.\n"
-                f"If it needs larger ones, choose other data, or data.image_size=…; if {classes_argument} isn't its "
-                "number of classes, name what is: model.classes_argument=…"
+                "If it needs larger ones, choose other data, or data.image_size=…; if its number of classes isn't "
+                f"{classes_argument}, name what is: model.classes_argument=…"
             )
 
     def forward(self, images: Tensor) -> Tensor:
