@@ -176,11 +176,9 @@ def test_a_network_of_ones_own_is_loaded_once_it_is_named(
 def test_a_module_of_ones_own_is_called_once_it_is_named(
     folder: Path, module: str, sprung: Path, cnnexp: Callable[..., int], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (
-        MODULE.format(sprung=str(sprung)).replace("FFNN", "Classifier").replace("class Net(Classifier): pass", "")
-    )
-    net = "from torch import nn\ndef Net(num_classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))\n"
-    (folder / "theirnet.py").write_text(text + net)
+    own = "def Net(num_classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))"
+    text = MODULE.format(sprung=str(sprung)).replace("class Net(FFNN): pass", own)
+    (folder / "theirnet.py").write_text(f"from torch import nn\n{text}")
     named = "model.network._target_=theirnet.Net"
     assert cnnexp("model=network", named, *QUICK[3:]) == 0
     [trained] = (folder / "outputs" / "network-digits").iterdir()
