@@ -22,6 +22,8 @@ NEEDED = {
     "compare": ["task.runs=[a,b]"],
     "export": [RUN],
     "mistakes": [RUN],
+    "network": ["model.network._target_=torchvision.models.resnet18"],
+    "own": ["model._target_=cnnexp.Airbench"],
     "predict": [RUN, "task.images=photos"],
     "report": ["run=somewhere"],
     "test": [RUN],
@@ -78,7 +80,7 @@ def test_each_file_begins_with_a_line_that_says_what_it_is(file: Path):
 
 
 def test_every_argument_of_the_networks_can_be_set_from_the_command_line():
-    for model in ("airbench", "cnn", "ffnn", "vgg16"):
+    for model in ("airbench", "cnn", "ffnn", "network", "vgg16"):
         node = composed(f"model={model}").model
         signature = inspect.signature(get_object(node._target_))
         offered = {key for key in node if not key.startswith("_")}

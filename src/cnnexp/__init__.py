@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from cnnexp.models.classifier import Classifier as Classifier
     from cnnexp.models.cnn import CNN as CNN
     from cnnexp.models.ffnn import FFNN as FFNN
+    from cnnexp.models.network import Network as Network
     from cnnexp.models.vgg16 import VGG16 as VGG16
 
 _HOME = {
@@ -25,12 +26,14 @@ _HOME = {
     "Classifier": "cnnexp.models.classifier",
     "FFNN": "cnnexp.models.ffnn",
     "ImageDataModule": "cnnexp.data.datamodule",
+    "Network": "cnnexp.models.network",
     "VGG16": "cnnexp.models.vgg16",
     "load_run": "cnnexp.job.load",
 }
 
 __all__ = [
-    "CNN", "FFNN", "VGG16", "Airbench", "Classifier", "CnnexpError", "ImageDataModule", "__version__", "load_run",
+    "CNN", "FFNN", "VGG16", "Airbench", "Classifier", "CnnexpError", "ImageDataModule", "Network", "__version__",
+    "load_run",
 ]  # fmt: skip
 
 

@@ -46,6 +46,9 @@ plugins.copy_lightly()
 
 def main() -> None:
     """Run the command that was typed, and exit with its status."""
+    # modules in the working folder are found by `cnnexp` as they are by `python -m cnnexp`
+    if "" not in sys.path and os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
     sys.exit(run(sys.argv[1:]))
 
 

@@ -15,7 +15,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from serving import FileServer, Trap
 
-from cnnexp import FFNN, CnnexpError, ImageDataModule, load_run
+from cnnexp import FFNN, CnnexpError, ImageDataModule, Network, load_run
 from cnnexp.app import run
 from cnnexp.training.checkpoints import WholeCheckpointIO
 
@@ -68,6 +68,18 @@ CALLS = [
     ("data.mirrors", [CALL], r"wants to call data.mirrors[0]._target_=os.mkdir"),
     ("trainer.strategy", CALL, "wants to call trainer.strategy._target_=os.mkdir"),
     ("model._target_", ["os.mkdir"], "wants to call model._target_="),
+    ("model", {"_target_": "cnnexp.Network", "network": CALL}, "wants to call model.network._target_=os.mkdir"),
+    *(
+        ("model.network", {"_target_": name, "_partial_": True}, f"wants to call model.network._target_={name}")
+        for name in (
+            "theirnet.Net",
+            "torchvision.models.get_model",
+            "torchvision.models.os.mkdir",
+            "torchvision.models.Resnet18",
+            "torchvision.models.resnet18.os",
+            "torchvision.models.theirnet",
+        )
+    ),
     ("model._target_", "theirnet.Net", "wants to call model._target_=theirnet.Net"),
     ("scheduler._target_", "cnnexp.runs.write_json", "wants to call scheduler._target_=cnnexp.runs.write_json"),
     ("scheduler._target_", "torch.optim.sys.exit", "wants to call scheduler._target_=torch.optim.sys.exit"),
@@ -161,6 +173,25 @@ def test_a_network_of_ones_own_is_loaded_once_it_is_named(
     assert type(load_run(trained, trusted=["mynet.Net"]).model).__name__ == "Net"
 
 
+def test_a_module_of_ones_own_is_called_once_it_is_named(
+    folder: Path, module: str, sprung: Path, cnnexp: Callable[..., int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = "def Net(num_classes): return nn.Sequential(nn.Flatten(), nn.LazyLinear(num_classes))"
+    text = MODULE.format(sprung=str(sprung)).replace("class Net(FFNN): pass", own)
+    (folder / "theirnet.py").write_text(f"from torch import nn\n{text}")
+    named = "model.network._target_=theirnet.Net"
+    assert cnnexp("model=network", named, *QUICK[3:]) == 0
+    [trained] = (folder / "outputs" / "network-digits").iterdir()
+    sprung.rmdir()
+    del sys.modules["theirnet"]
+    refused("wants to call model.network._target_=theirnet.Net", cnnexp("task=test", f"run={trained}"), capsys)
+    with pytest.raises(CnnexpError, match="only names its network, theirnet.Net"):
+        Network.load_from_checkpoint(trained / "checkpoints" / "best.ckpt")
+    assert not sprung.exists()
+    assert cnnexp("task=test", f"run={trained}", named) == 0
+    assert load_run(trained, trusted=["theirnet.Net"]).model.network[1].out_features == 10
+
+
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a finished sweep; nobody writes to it."""
@@ -181,6 +212,7 @@ def swept(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("task", "model._target_=os.mkdir"),
         ("task", "model._target_=cnnexp.FFNN,theirnet.Net"),
+        ("task", "+model.network._target_=torchvision.models.resnet18,torchvision.models.get_model"),
         ("task", "+callbacks.mine={_target_: os.mkdir, path: sprung}"),
         ("task", "name='${claim_job:.,sprung}'"),
         ("task", "task=test"),

@@ -6,6 +6,7 @@ Names are compared as text before anything is imported, because importing runs c
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ _HARMLESS = re.compile(
     r"|torchmetrics\.(AUROC|Accuracy|AveragePrecision|CalibrationError|CohenKappa|ExactMatch|F1Score|FBetaScore"
     r"|HammingDistance|HingeLoss|JaccardIndex|MatthewsCorrCoef|NegativePredictiveValue|Precision|Recall|Specificity)"
 )
+_BUILDER = re.compile(r"torchvision\.models\.([a-z][a-z0-9_]*)")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -99,7 +101,18 @@ def trusted_by_this_job() -> frozenset[str]:
 def _may_call(name: Any, trusted: Collection[str]) -> bool:
     if not isinstance(name, str):
         return False
-    return name in named_in(config_folder()) or name in trusted or _HARMLESS.fullmatch(name) is not None
+    known = name in named_in(config_folder()) or name in trusted or _HARMLESS.fullmatch(name) is not None
+    return known or _is_torchvision_model(name)
+
+
+def _is_torchvision_model(name: str) -> bool:
+    """Whether torchvision registers a classification model of this name; asked only where it looks so."""
+    builder = _BUILDER.fullmatch(name)
+    if builder is None or find_spec("torchvision") is None:
+        return False
+    from torchvision import models
+
+    return builder[1] in models.list_models(module=models)
 
 
 def _trusted(folders: Iterable[Path], overrides: Sequence[str]) -> frozenset[str]:

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from cnnexp.inspection.layers import evaluating
 from cnnexp.models.classifier import Classifier
+from cnnexp.models.eval_mode import evaluating
 
 
 def multiply_adds(model: Classifier) -> int:

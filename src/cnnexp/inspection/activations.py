@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
-from cnnexp.inspection.layers import choose_layers, evaluating, layers_of
+from cnnexp.inspection.layers import choose_layers, layers_of
+from cnnexp.models.eval_mode import evaluating
 
 
 def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -19,8 +20,8 @@ def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] |
         layers: names as in the state dict, such as "layers.0"; all convolutions when None.
 
     Returns:
-        For each layer its output, (batch, channels, height, width) for a convolution; a copy, so that an in-place
-        ReLU behind the layer doesn't change it.
+        For each layer its output, (batch, channels, height, width) for a convolution: before the activation
+        function after it, with a copy's own memory, so that an in-place one doesn't change it.
 
     Raises:
         CnnexpError: for an unknown name, a network without convolutions, or a layer that is never called itself.
@@ -30,6 +31,10 @@ def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] |
 
     def keep(name: str) -> Any:
         def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
+            if not isinstance(output, Tensor):
+                raise CnnexpError(
+                    f"the output of {name} is a {type(output).__name__}; name one of the layers in it"
+                )
             outputs[name] = output.detach().clone()
 
         return hook
@@ -66,7 +71,8 @@ def convolutions(model: nn.Module) -> list[str]:
 def strongest_channels(activation: Tensor, count: int | None) -> list[int]:
     """Return the channels of the largest mean activation over the image, negative values counted as 0.
 
-    Negative values are 0 after the ReLU. The strongest channel comes first.
+    ReLU stops what lies below 0, and all common activation functions but tanh nearly do. The strongest channel
+    comes first.
 
     Args:
         activation: one image's, shape (channels, height, width) or (features,).

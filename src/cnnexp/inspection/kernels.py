@@ -1,9 +1,12 @@
 """The weights of a network's first layer, in the image's shape."""
 
+from math import prod
+
 from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
 from cnnexp.inspection.layers import named_layers
+from cnnexp.models.shapes import show
 
 
 def first_kernels(model: nn.Module) -> tuple[str, Tensor]:
@@ -13,15 +16,17 @@ def first_kernels(model: nn.Module) -> tuple[str, Tensor]:
     image whose pixels they weigh (``model.image_shape``).
 
     Raises:
-        CnnexpError: where the first layer with weights is of another kind.
+        CnnexpError: where the first layer with weights is of another kind, or doesn't take the pixels themselves.
     """
     for name, layer in named_layers(model).items():
         if isinstance(layer, nn.Conv2d):
             return name, layer.weight.detach().clone()
         if isinstance(layer, nn.Linear):
             shape: tuple[int, ...] = tuple(model.image_shape)  # type: ignore[arg-type]
+            if layer.in_features != prod(shape):
+                raise CnnexpError(f"{name} takes {layer.in_features} numbers, which are no image's {show(shape)}")
             return name, layer.weight.detach().clone().view(-1, *shape)
-        if list(layer.parameters(recurse=False)):
+        if list(layer.parameters(recurse=False)) and not list(layer.children()):
             raise CnnexpError(f"{name} ({type(layer).__name__}) comes before any convolution or linear layer")
     raise CnnexpError(f"{type(model).__name__} has no layer with weights")
 

@@ -1,8 +1,7 @@
-"""A network's layers by name, and eval mode for a while."""
+"""The layers of a network by name and by kind."""
 
 import difflib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from torch import nn
 from torchmetrics import Metric
@@ -28,6 +27,11 @@ def layers_of(model: nn.Module, kind: type[nn.Module] | tuple[type[nn.Module], .
     return [name for name, module in named_layers(model).items() if isinstance(module, kind)]
 
 
+def is_activation(module: nn.Module) -> bool:
+    """Whether a layer is an activation function, such as ReLU: one of those that torch defines together."""
+    return type(module).__module__ == nn.ReLU.__module__ and not isinstance(module, nn.MultiheadAttention)
+
+
 def choose_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module]:
     """Return layers by their names.
 
@@ -44,15 +48,3 @@ def choose_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module
                 f"{type(model).__name__} has no layer {name!r}; {hint}Its layers: {', '.join(leaves)}"
             )
     return {name: known[name] for name in names}
-
-
-@contextmanager
-def evaluating(model: nn.Module) -> Iterator[None]:
-    """Put a network into eval mode for a while; every module gets its own mode back."""
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, mode in modes.items():
-            module.training = mode

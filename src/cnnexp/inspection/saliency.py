@@ -7,7 +7,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnnexp.errors import CnnexpError
-from cnnexp.inspection.layers import choose_layers, evaluating, named_layers
+from cnnexp.inspection.layers import choose_layers, is_activation, named_layers
+from cnnexp.models.eval_mode import evaluating
 
 
 def gradient_times_input(model: nn.Module, image: Tensor, label: int) -> Tensor:
@@ -61,31 +62,49 @@ def grad_cam(model: nn.Module, image: Tensor, label: int, layer: str) -> Tensor:
         # the image requires a gradient, so that there is one even where all weights are frozen
         with evaluating(model), torch.enable_grad():
             logit = model(image.detach().unsqueeze(0).requires_grad_())[0, label]
-            if not kept or kept[0].dim() != 4:
+            if not kept or kept[-1].dim() != 4:
                 raise CnnexpError(
-                    f"the output of {layer} is no map: Grad-CAM needs a convolution's, or a ReLU's after one"
+                    f"the output of {layer} is no map: Grad-CAM needs a convolution's, or one after it"
                 )
-            (gradient,) = torch.autograd.grad(logit, kept[0])
+            (gradient,) = torch.autograd.grad(logit, kept[-1])
     finally:
         handle.remove()
     weights = gradient.mean(dim=(2, 3), keepdim=True)
-    return (weights * kept[0]).sum(1).clamp(min=0).detach()[0]
+    return (weights * kept[-1]).sum(1).clamp(min=0).detach()[0]
 
 
 def last_map(model: nn.Module) -> str | None:
-    """Return the name of the ReLU after the last convolution, or of that convolution where no ReLU follows.
+    """Return the layer whose output Grad-CAM weighs by default; None where no convolution is passed.
 
-    Negative outputs are 0 after that ReLU and have no part in the decision. None where nothing convolves.
+    That is the last convolution an image passes, or what its output becomes before it is pooled further: the
+    activation function after it, or the block that it ends, whose output has the same height and width.
+
+    Args:
+        model: the network, with an ``image_shape``; a blank image is passed through it in eval mode.
     """
-    found: str | None = None
-    rectified = True
-    for name, layer in named_layers(model).items():
-        if isinstance(layer, nn.Linear):
-            rectified = True
-        elif isinstance(layer, nn.Conv2d):
-            found, rectified = name, False
-        elif isinstance(layer, nn.ReLU) and not rectified:
-            found, rectified = name, True
+    passed: list[tuple[str, nn.Module, tuple[int, ...]]] = []
+
+    def note(name: str) -> Any:
+        return lambda module, inputs, output: passed.append((name, module, tuple(getattr(output, "shape", ()))))
+
+    handles = [module.register_forward_hook(note(name)) for name, module in named_layers(model).items()]
+    shape: tuple[int, ...] = tuple(model.image_shape)  # type: ignore[arg-type]
+    try:
+        with evaluating(model), torch.no_grad():
+            model(torch.zeros(1, *shape, device=next(model.parameters()).device))
+    finally:
+        for handle in handles:
+            handle.remove()
+    found, channels, size = None, 0, shape[1:]
+    for name, module, (_, *output) in (call for call in passed if len(call[2]) == 4):
+        if isinstance(module, nn.Conv2d):
+            channels = output[0]
+        elif found is None or not (
+            (is_activation(module) and output[0] == channels)
+            or (list(module.children()) and tuple(output[1:]) == size)
+        ):
+            continue
+        found, size = name, tuple(output[1:])
     return found
 
 

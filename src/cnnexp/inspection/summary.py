@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnexp.inspection import formulas
-from cnnexp.inspection.layers import evaluating, named_layers
+from cnnexp.inspection.layers import named_layers
+from cnnexp.models.eval_mode import evaluating
 from cnnexp.models.shapes import (
     ReceptiveField,
     Shape,
@@ -74,7 +75,8 @@ def summarize(model: nn.Module, image_shape: Sequence[int] | None = None) -> lis
     ]
     tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
     try:
-        with evaluating(model), torch.no_grad():
+        # tensors that a forward pass makes itself are to be where the others are
+        with evaluating(model), torch.no_grad(), torch.device("meta"):
             torch.func.functional_call(model, tensors, (image,))
     finally:
         for handle in handles:
@@ -89,11 +91,13 @@ class _Walk:
     def __init__(self, image: Tensor) -> None:
         self.rows: list[LayerSummary] = []
         self._image = image
-        self._met: set[nn.Module] = set()
-        # the tensors are kept alive: a new one could get the id of one that is gone
+        self._met: set[nn.Module | nn.Parameter] = set()
+        # the tensors themselves are kept, or another one could get the same id
         self._seen: dict[int, tuple[Tensor, ReceptiveField | None]] = {id(image): (image, ReceptiveField())}
 
     def meet(self, name: str, layer: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        if not (inputs and isinstance(inputs[0], Tensor) and isinstance(output, Tensor)):
+            return  # one whose size says nothing; its parameters are counted among the rest
         entered = inputs[0]
         facts: dict[str, Any] = {}
         field = self._seen.get(id(entered), (None, None))[1]
@@ -108,8 +112,9 @@ class _Walk:
             field = ReceptiveField((height, width))
         self._seen[id(output)] = (output, field)
         if layer not in self._met:
-            self._met.add(layer)
-            facts["parameters"] = sum(p.numel() for p in layer.parameters())
+            new = set(layer.parameters()) - self._met
+            self._met |= {layer, *new}
+            facts["parameters"] = sum(p.numel() for p in new)
             formula = _parameters(layer)
             if formula is not None:
                 facts["formula"], facts["computed_parameters"] = formula

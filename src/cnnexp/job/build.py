@@ -164,6 +164,13 @@ def _try_objective(model: Classifier) -> None:
         )
 
 
+def build_parts(config: DictConfig) -> dict[str, Any]:
+    """Return a network's arguments that have a ``_target_`` of their own: a checkpoint holds but their names."""
+    network, _ = _split(config)
+    parts = {key: value for key, value in network.items() if isinstance(value, dict) and "_target_" in value}
+    return instantiate(parts, _convert_="all")
+
+
 def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     """Return the network's settings that its constructor takes, and those that its ``AFTERWARDS`` method does."""
     settings: dict[str, Any] = OmegaConf.to_container(config.model, resolve=True)  # type: ignore[assignment]

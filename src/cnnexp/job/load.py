@@ -11,7 +11,7 @@ from cnnexp.command.recorded import read_record
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.preprocessing import read_data_state
 from cnnexp.errors import CnnexpError, first_line
-from cnnexp.job.build import build_data, build_training
+from cnnexp.job.build import build_data, build_parts, build_training
 from cnnexp.job.job import Job
 from cnnexp.models.classifier import Classifier
 from cnnexp.training.checkpoints import BEST, FOLDER, LAST
@@ -76,8 +76,9 @@ def load_model(settings: DictConfig, path: Path) -> Classifier:
     target = get_object(settings.model._target_)
     if not (isinstance(target, type) and issubclass(target, Classifier)):
         raise CnnexpError(f"model._target_={settings.model._target_} isn't a cnnexp.Classifier")
+    parts = build_parts(settings)
     try:
-        model = target.load_from_checkpoint(path, map_location="cpu", weights_only=True)
+        model = target.load_from_checkpoint(path, map_location="cpu", weights_only=True, **parts)
     # torch and Lightning raise many kinds of errors for a damaged file
     except Exception as error:
         raise CnnexpError(f"{path} can't be loaded as a {target.__name__}: {first_line(error)}") from None

@@ -8,6 +8,7 @@ from annotated_types import Ge, MinLen
 from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
+from cnnexp.models.activations import Activation, Init, activation_layer, initialise
 from cnnexp.models.classifier import Classes, Classifier, Fraction, ImageShape
 from cnnexp.models.ffnn import linear_layers
 from cnnexp.models.shapes import Window, stack_output_shape
@@ -24,7 +25,7 @@ NO_POOLING = (1, (1, 1))
 
 
 class CNN(Classifier):
-    """Convolutions, each with max-pooling and ReLU, then linear layers with ReLU between.
+    """Convolutions, each with max-pooling and ReLU, then linear layers with ReLU between, or another activation.
 
     Unless told otherwise: a 3×3 convolution to 32 channels with padding 1, one to 64 without, max-pooling by 2
     after each, linear layers 600 and 120 wide, then the classes. 1,475,146 parameters for images of
@@ -47,6 +48,8 @@ class CNN(Classifier):
         dropout: share of the activations dropped after each hidden linear layer, or before the only linear one.
         batch_norm: normalise each convolution's output over the batch, before the pooling (Ioffe & Szegedy,
             arXiv:1502.03167); those convolutions have no bias.
+        activation: the function after each convolution and each hidden layer.
+        init: the weights to begin with, see ``cnnexp.models.activations.initialise``.
 
     Raises:
         CnnexpError: for a list of the wrong length, or layers that leave nothing of the image.
@@ -65,6 +68,8 @@ class CNN(Classifier):
         hidden: Sequence[Annotated[int, Ge(1)]] = (600, 120),
         dropout: Fraction = 0.0,
         batch_norm: bool = False,
+        activation: Activation = "relu",
+        init: Init = "default",
     ) -> None:
         super().__init__(image_shape, classes)
         # as lists, whatever sequences came: a checkpoint holds plain values only
@@ -95,12 +100,13 @@ class CNN(Classifier):
                 layers.append(nn.BatchNorm2d(out_channels))
             if side not in NO_POOLING:
                 layers.append(nn.MaxPool2d(side))
-            layers.append(nn.ReLU())
+            layers.append(activation_layer(activation))
             in_channels = out_channels
         features = in_channels * height * width
-        layers += [nn.Flatten(), *linear_layers(features, hidden, classes, dropout)]
+        layers += [nn.Flatten(), *linear_layers(features, hidden, classes, dropout, activation=activation)]
         # kernels stored channels last: a step on two CPU cores takes 10 to 30 % less time
         self.layers = nn.Sequential(*layers).to(memory_format=torch.channels_last)
+        initialise(self.layers, init, activation)
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the logits, shape (batch, classes), of images of shape (batch, *image_shape)."""

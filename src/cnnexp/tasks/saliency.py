@@ -36,7 +36,8 @@ def saliency(
         image: an image file; prepared as the images in training were.
         index: instead, the number of a test image.
         target: the class to ask about instead, by its name or its number.
-        layer: of Grad-CAM; the ReLU after the last convolution when None. A network without convolutions has none.
+        layer: of Grad-CAM; what the last convolution's output becomes before it is pooled, its activation or its
+            block, when None. A network without convolutions has none.
     """
     quiet_lightning()
     loaded, preprocessing = load_trained(job)

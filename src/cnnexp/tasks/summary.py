@@ -46,7 +46,10 @@ def summary(job: Job, scaling: bool | Annotated[Sequence[Annotated[int, Ge(1)]],
     if scaling is not False:
         _scaling(job, SIDES if scaling is True else tuple(scaling), image_shape[0], classes)
         return
-    with torch.device("meta"):
+    try:
+        with torch.device("meta"):
+            model = build_model(job.config, image_shape, classes)
+    except NotImplementedError:  # it computes with tensors as it is built, as torchvision's regnets do
         model = build_model(job.config, image_shape, classes)
     layers = summarize(model)
     write_layers(layers, job.folder / "summary.csv")
