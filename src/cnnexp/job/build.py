@@ -17,6 +17,7 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig, OmegaConf
 
+from cnnexp import contract
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError
 from cnnexp.job import ranks
@@ -79,9 +80,14 @@ def _slurm() -> list[SLURMEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)]
 
 
-def build_data(config: DictConfig) -> ImageDataModule:
-    """Return the data module; nothing is read yet."""
-    return instantiate(config.data, _convert_="all")
+def build_data(config: DictConfig) -> Any:
+    """Return the data module, an ``ImageDataModule`` or what ``cnnexp.contract`` describes; nothing is read yet."""
+    data = instantiate(config.data, _convert_="all")
+    if isinstance(data, ImageDataModule):
+        return data
+    if not isinstance(data, L.LightningDataModule):
+        raise CnnexpError(f"data._target_={config.data._target_} isn't a LightningDataModule")
+    return contract.repeatable(data, config.seed)
 
 
 def build_model(
