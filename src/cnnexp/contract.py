@@ -100,6 +100,24 @@ def can_skip(loader: Any) -> bool:
     return hasattr(loader, "skip")
 
 
+def skip(loader: Any, batches: int) -> None:
+    """Leave out a training loader's first batches, once; raises CnnexpError where it can't do that."""
+    if not can_skip(loader):
+        raise CnnexpError("the checkpoint is of the middle of an epoch, where the data's loader can't go on")
+    loader.skip(batches)
+
+
+def check_built_for(data: Any, model: Any) -> None:
+    """Raise CnnexpError where a data module says that its images or classes are not those of a network."""
+    for what, usual in (("image_shape", "image_shape"), ("classes", "num_classes")):
+        theirs, mine = getattr(data, what, getattr(data, usual, None)), getattr(model, what)
+        if theirs is not None and (tuple(theirs) if what == "image_shape" else theirs) != mine:
+            raise CnnexpError(
+                f"{type(model).__name__} was built for {what}={mine}, the data has {theirs}; "
+                f"build it with {what}={theirs} or give it the data it was built for"
+            )
+
+
 def require_images(data: Any) -> None:
     """Raise CnnexpError for a data module that doesn't hand out single images and labels."""
     if not (hasattr(data, "images") and hasattr(data, "labels")):

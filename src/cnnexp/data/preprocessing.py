@@ -13,7 +13,7 @@ from cnnexp.data.photo import load_photo
 from cnnexp.errors import CnnexpError, first_line
 
 _STATE = {"class_names", "image_shape", "mean", "std"}
-"""What tells a data module's state from the rest of a checkpoint, where Lightning keeps it under its class's name."""
+"""What a data module's state has in it; in a checkpoint Lightning keeps it under the name of the class."""
 
 
 @dataclass(frozen=True)

@@ -81,7 +81,7 @@ def _slurm() -> list[SLURMEnvironment]:
 
 
 def build_data(config: DictConfig) -> Any:
-    """Return the data module, an ``ImageDataModule`` or what ``cnnexp.contract`` describes; nothing is read yet."""
+    """Return the data module, ours or what ``cnnexp.contract`` describes; nothing is read yet."""
     data = instantiate(config.data, _convert_="all")
     if isinstance(data, ImageDataModule):
         return data

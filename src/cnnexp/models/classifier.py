@@ -140,15 +140,7 @@ class Classifier(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse data whose images or classes are not those the network was built for."""
-        data = getattr(self.trainer, "datamodule", None)
-        for what, other in (("image_shape", "image_shape"), ("classes", "num_classes")):
-            theirs = getattr(data, what, getattr(data, other, None))
-            theirs = tuple(theirs) if isinstance(theirs, list) else theirs
-            if theirs is not None and theirs != getattr(self, what):
-                raise CnnexpError(
-                    f"{type(self).__name__} was built for {what}={getattr(self, what)}, the data has {theirs}; "
-                    f"build it with {what}={theirs} or give it the data it was built for"
-                )
+        contract.check_built_for(getattr(self.trainer, "datamodule", None), self)
 
     @classmethod
     def load_from_checkpoint(
@@ -234,7 +226,9 @@ class Classifier(L.LightningModule):
             return
         # Lightning restores its counters, but neither where the data stood nor what we summed up
         if not contract.can_skip(self.trainer.train_dataloader):
-            raise CnnexpError("the checkpoint is of the middle of an epoch, which the data's loader can't go on from")
+            raise CnnexpError(
+                "the checkpoint is of the middle of an epoch, where the data's loader can't go on"
+            )
         cast(Any, self.trainer.train_dataloader).skip(so_far["batches"])
         self._epoch_metrics = dict(so_far["metrics"])
         self.running.go_on_from(so_far["running"])

@@ -118,9 +118,7 @@ def fit(job: Job) -> None:
     log.info("\n%s", final_table(job.result, job.folder))
 
 
-def _numbers(
-    history: Sequence[Mapping[str, float]], best: Mapping[str, float], data: Any
-) -> dict[str, Any]:
+def _numbers(history: Sequence[Mapping[str, float]], best: Mapping[str, float], data: Any) -> dict[str, Any]:
     seconds, images = sum(row["seconds"] for row in history), contract.sizes(data, ("train",))["train"]
     return {
         "epochs": len(history),
