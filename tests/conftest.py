@@ -128,10 +128,10 @@ def every_data_set(_served: Path, folder: Path, monkeypatch: pytest.MonkeyPatch)
 
     An image folder of three classes is in ``images``.
     """
-    from cnnexp.data import sources
+    from cnnexp.data import torchvision_sets
 
     monkeypatch.setenv("CNNEXP_DATA", str(_served))
-    sources._downloaded.cache_clear()
+    torchvision_sets._verified.cache_clear()
     return _served
 
 

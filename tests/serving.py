@@ -75,14 +75,6 @@ def stops_halfway(handler: _Handler, content: bytes) -> None:
     handler.stopped.wait(60)
 
 
-def drips(handler: _Handler, content: bytes) -> None:
-    handler.say(b"", len(content))
-    for number in range(len(content)):
-        handler.wfile.write(content[number : number + 1])
-        if handler.stopped.wait(0.02):
-            return
-
-
 def breaks_off(handler: _Handler, content: bytes) -> None:
     handler.say(content[: len(content) // 2], len(content))
 
@@ -120,7 +112,6 @@ MISBEHAVIOUR = {
     has_it_not: "HTTP status 404",
     says_nothing: "timed out",
     stops_halfway: "timed out",
-    drips: "bytes in",
     breaks_off: "broke off",
     breaks_off_unannounced: "isn't the file that is expected",
     sends_another_file: "isn't the file that is expected",

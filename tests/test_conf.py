@@ -18,7 +18,8 @@ GROUPS = sorted(path for path in CONF.iterdir() if path.is_dir())
 CHOICES = [(group.name, file.stem) for group in GROUPS for file in sorted(group.glob("[!_]*.yaml"))]
 RUN = "run=somewhere"
 NEEDED = {
-    "image_folder": ["data.root=somewhere"],
+    **dict.fromkeys(("arrays", "csv", "image_folder"), ["data.root=somewhere"]),
+    "torchvision": ["data.name=KMNIST"],
     "compare": ["task.runs=[a,b]"],
     "export": [RUN],
     "mistakes": [RUN],
@@ -59,10 +60,16 @@ def test_each_choice_composes_and_binds_to_the_constructors_it_names(group, choi
     found = list(constructors(OmegaConf.to_container(config, resolve=True)))
     assert found
     for path, node in found:
-        signature = inspect.signature(get_object(node["_target_"]))
+        constructor = get_object(node["_target_"])
+        signature = inspect.signature(constructor)
         arguments = {key: value for key, value in node.items() if not key.startswith("_")}
         if path == ".model":
             arguments = {key: value for key, value in arguments.items() if key not in AFTERWARDS}
+        if passes_on := getattr(constructor, "PASSES_ON", None):
+            function = inspect.signature(get_object(node[passes_on]["_target_"]))
+            function.bind(
+                root="", **{key: arguments.pop(key) for key in set(arguments) - set(signature.parameters)}
+            )
         if node.get("_partial_"):
             bound = signature.bind_partial(**arguments)
         else:

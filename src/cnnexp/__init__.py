@@ -12,6 +12,7 @@ from cnnexp.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from cnnexp.data.datamodule import ImageDataModule as ImageDataModule
+    from cnnexp.data.sets import Images as Images
     from cnnexp.job.load import load_run as load_run
     from cnnexp.models.airbench import Airbench as Airbench
     from cnnexp.models.classifier import Classifier as Classifier
@@ -26,14 +27,15 @@ _HOME = {
     "Classifier": "cnnexp.models.classifier",
     "FFNN": "cnnexp.models.ffnn",
     "ImageDataModule": "cnnexp.data.datamodule",
+    "Images": "cnnexp.data.sets",
     "Network": "cnnexp.models.network",
     "VGG16": "cnnexp.models.vgg16",
     "load_run": "cnnexp.job.load",
 }
 
 __all__ = [
-    "CNN", "FFNN", "VGG16", "Airbench", "Classifier", "CnnexpError", "ImageDataModule", "Network", "__version__",
-    "load_run",
+    "CNN", "FFNN", "VGG16", "Airbench", "Classifier", "CnnexpError", "ImageDataModule", "Images", "Network",
+    "__version__", "load_run",
 ]  # fmt: skip
 
 

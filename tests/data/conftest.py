@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from serving import FileServer
 
-from cnnexp.data import sources
+from cnnexp.data import image_files, torchvision_sets
 
 
 @pytest.fixture
@@ -20,8 +20,8 @@ def server(tmp_path: Path) -> Iterator[FileServer]:
 def nothing_in_memory() -> Iterator[None]:
     """What one test loaded must not serve the next."""
     yield
-    sources._image_folder.cache_clear()
-    sources._downloaded.cache_clear()
+    image_files.of_listing.cache_clear()
+    torchvision_sets._verified.cache_clear()
 
 
 @pytest.fixture(autouse=True)

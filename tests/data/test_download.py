@@ -24,15 +24,15 @@ from serving import (
 from torchvision import datasets
 
 from cnnexp import CnnexpError
-from cnnexp.data import sources
-from cnnexp.data.sources import load_source
+from cnnexp.data import torchvision_sets
+from cnnexp.data.sets import load
 
 
 @pytest.fixture(scope="module")
 def processes() -> ForkServerContext:
     """Processes of their own that have torch imported already."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["cnnexp.data.sources", "torchvision.datasets", "pytest"])
+    context.set_forkserver_preload(["cnnexp.data.torchvision_sets", "torchvision.datasets", "pytest"])
     return context
 
 
@@ -48,7 +48,7 @@ def test_idx_files_are_downloaded_once(
     dataset: str, tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     arrays = serve_idx(IDX[dataset], server, monkeypatch)
-    source = load_source(dataset, tmp_path)
+    source = load(dataset, tmp_path)
     assert torch.equal(source.train_images[:, 0], torch.from_numpy(arrays["train-images-idx3-ubyte.gz"]))
     assert torch.equal(source.test_images[:, 0], torch.from_numpy(arrays["t10k-images-idx3-ubyte.gz"]))
     assert source.train_labels.tolist() == [number % 10 for number in range(40)]
@@ -56,9 +56,9 @@ def test_idx_files_are_downloaded_once(
     assert len(source.class_names) == 10
     assert source.class_names[0] == {"mnist": "0", "fashion_mnist": "T-shirt/top"}[dataset]
     asked = len(server.requests)
-    assert load_source(dataset, tmp_path) is source
-    sources._downloaded.cache_clear()
-    assert torch.equal(load_source(dataset, tmp_path).train_images, source.train_images)
+    assert load(dataset, tmp_path) is source
+    torchvision_sets._verified.cache_clear()
+    assert torch.equal(load(dataset, tmp_path).train_images, source.train_images)
     assert len(server.requests) == asked
 
 
@@ -68,15 +68,15 @@ def test_pickled_batches_are_downloaded_once(
 ) -> None:
     cls = PICKLED[dataset]
     batches = serve_pickled(cls, server, monkeypatch)
-    source = load_source(dataset, tmp_path)
+    source = load(dataset, tmp_path)
     train = np.concatenate([batches[name] for name, _ in cls.train_list]).reshape(-1, 3, 32, 32)
     assert torch.equal(source.train_images, torch.from_numpy(train))
     assert torch.equal(source.test_images[0].flatten(), torch.from_numpy(batches[cls.test_list[0][0]][0]))
     assert source.train_labels[:8].tolist() == list(range(8))
     assert source.class_names[3] == "class3"
     asked = len(server.requests)
-    sources._downloaded.cache_clear()
-    load_source(dataset, tmp_path)
+    torchvision_sets._verified.cache_clear()
+    load(dataset, tmp_path)
     assert len(server.requests) == asked
 
 
@@ -89,7 +89,7 @@ def test_mirrors_come_first(
     monkeypatch.setattr(datasets.CIFAR10, "url", f"http://127.0.0.1:{closed_port}/cifar-10-python.tar.gz")
     for dataset in ("mnist", "cifar10"):
         mirrors = [f"http://127.0.0.1:{closed_port}", server.url.rstrip("/")]
-        assert len(load_source(dataset, tmp_path, mirrors=mirrors).train_labels) == 40
+        assert len(load(dataset, tmp_path, mirrors=mirrors).train_labels) == 40
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_without_a_network_the_error_says_what_to_place_where(
     else:
         monkeypatch.setattr(cls, "url", url + cls.filename)
     with pytest.raises(CnnexpError) as error:
-        load_source(dataset, tmp_path / "none")
+        load(dataset, tmp_path / "none")
     text = str(error.value)
     assert f"{tmp_path / 'none'} and could not be downloaded" in text
     assert "Connection refused" in text
@@ -141,10 +141,10 @@ def test_a_file_that_is_not_what_it_should_be_is_refused(
     with pytest.raises(
         CnnexpError, match="404" if damage == "absent" else "isn't the file that is expected"
     ) as error:
-        load_source(dataset, tmp_path)
+        load(dataset, tmp_path)
     assert f"Place {file.name}" in str(error.value)  # and none of those that came through
     file.write_bytes(whole)
-    assert len(load_source(dataset, tmp_path).train_labels) == 40
+    assert len(load(dataset, tmp_path).train_labels) == 40
 
 
 def test_files_placed_by_hand_need_no_network(
@@ -154,34 +154,34 @@ def test_files_placed_by_hand_need_no_network(
     monkeypatch.setattr(datasets.MNIST, "mirrors", [f"http://127.0.0.1:{closed_port}/"])
     (tmp_path / "MNIST").mkdir()
     server.folder.rename(tmp_path / "MNIST" / "raw")
-    assert len(load_source("mnist", tmp_path).train_labels) == 40
+    assert len(load("mnist", tmp_path).train_labels) == 40
 
 
 def test_an_unpacked_file_that_was_cut_off_is_called_damaged(
     tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_idx(datasets.MNIST, server, monkeypatch)
-    load_source("mnist", tmp_path)
-    sources._downloaded.cache_clear()
+    load("mnist", tmp_path)
+    torchvision_sets._verified.cache_clear()
     file = tmp_path / "MNIST" / "raw" / "train-images-idx3-ubyte"
     file.write_bytes(file.read_bytes()[:1000])
     with pytest.raises(CnnexpError, match=r"train-images-idx3-ubyte isn't a whole IDX file(.|\n)*Delete it"):
-        load_source("mnist", tmp_path)
+        load("mnist", tmp_path)
 
 
 def test_a_changed_pickle_is_never_loaded(
     tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch, closed_port: int
 ) -> None:
     serve_pickled(datasets.CIFAR10, server, monkeypatch)
-    load_source("cifar10", tmp_path)
-    sources._downloaded.cache_clear()
+    load("cifar10", tmp_path)
+    torchvision_sets._verified.cache_clear()
     (tmp_path / datasets.CIFAR10.filename).unlink()
     monkeypatch.setattr(datasets.CIFAR10, "url", f"http://127.0.0.1:{closed_port}/cifar-10-python.tar.gz")
     trap = tmp_path / "sprung"
     evil = pickle.dumps(Trap(str(trap)))
     (tmp_path / datasets.CIFAR10.base_folder / "data_batch_1").write_bytes(evil)
     with pytest.raises(CnnexpError):
-        load_source("cifar10", tmp_path)
+        load("cifar10", tmp_path)
     assert not trap.exists()
     pickle.loads(evil)
     assert trap.exists()
@@ -191,12 +191,12 @@ def test_data_that_is_there_is_read_without_writing(
     tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_idx(datasets.MNIST, server, monkeypatch)
-    load_source("mnist", tmp_path)
-    sources._downloaded.cache_clear()
+    load("mnist", tmp_path)
+    torchvision_sets._verified.cache_clear()
     for lock in tmp_path.glob(".*"):
         lock.unlink()
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
-    load_source("mnist", tmp_path)
+    load("mnist", tmp_path)
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
 
 
@@ -232,7 +232,7 @@ def test_a_download_that_is_killed_leaves_nothing_that_is_taken_for_whole(
     process.join()
     stopping.stop()
     assert not [path for path in (tmp_path / "data").rglob("*") if not path.name.startswith(".")]
-    assert len(load_source("cifar10", tmp_path / "data").train_labels) == 40
+    assert len(load("cifar10", tmp_path / "data").train_labels) == 40
 
 
 @pytest.mark.parametrize(("function", "call"), [("fsync", 1), ("replace", 1), ("fsync", 2), ("replace", 2)])
@@ -258,7 +258,7 @@ def test_a_kill_at_any_instant_is_made_good_by_the_next_process(
         if file.is_file() and not file.name.startswith("."):
             original = server.folder / file.name
             assert original.read_bytes() == file.read_bytes()  # an archive, whole: nothing else has its name yet
-    source = load_source(dataset, root)
+    source = load(dataset, root)
     expected = served["train-images-idx3-ubyte.gz"] if dataset in IDX else served["data_batch_1"]
     assert torch.equal(source.train_images[: len(expected)].flatten(), torch.from_numpy(expected).flatten())
     assert not list(root.rglob("*.part"))
@@ -271,7 +271,7 @@ def test_a_mirror_with_a_wrong_file_is_passed_over_for_the_next(
     (tmp_path / "mirror").mkdir()
     mirror = FileServer(shutil.copytree(server.folder, tmp_path / "mirror", dirs_exist_ok=True))
     (mirror.folder / "train-labels-idx1-ubyte.gz").write_bytes(b"another file")
-    source = load_source("mnist", tmp_path, mirrors=[mirror.url])
+    source = load("mnist", tmp_path, mirrors=[mirror.url])
     mirror.stop()
     assert len(source.train_labels) == 40
     assert server.requests == ["/train-labels-idx1-ubyte.gz"]
@@ -281,20 +281,20 @@ def test_pickles_of_an_old_format_are_not_opened(
     tmp_path: Path, server: FileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve_idx(datasets.MNIST, server, monkeypatch)
-    load_source("mnist", tmp_path)
-    sources._downloaded.cache_clear()
+    load("mnist", tmp_path)
+    torchvision_sets._verified.cache_clear()
     processed = tmp_path / "MNIST" / "processed"
     processed.mkdir()
     for name in ("training.pt", "test.pt"):
         torch.save(Trap(str(tmp_path / "sprung")), processed / name)
-    assert len(load_source("mnist", tmp_path).train_labels) == 40
+    assert len(load("mnist", tmp_path).train_labels) == 40
     assert not (tmp_path / "sprung").exists()
     torch.load(processed / "test.pt", weights_only=False)
     assert (tmp_path / "sprung").exists()
 
 
 def test_digits_are_served_like_mnist_and_split_alike_every_time() -> None:
-    source = load_source("digits")
+    source = load("digits")
     assert source.train_images.shape[1:] == (1, 28, 28)
     assert (len(source.train_labels), len(source.test_labels)) == (1438, 359)
     assert source.train_images.max() == 255
@@ -305,4 +305,4 @@ def test_digits_are_served_like_mnist_and_split_alike_every_time() -> None:
 
 def test_an_unknown_data_set_is_answered_with_those_there_are() -> None:
     with pytest.raises(CnnexpError, match="no data set 'mnits'.*mnist"):
-        load_source("mnits")
+        load("mnits")

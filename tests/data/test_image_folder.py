@@ -14,9 +14,10 @@ from PIL import EpsImagePlugin, Image
 from serving import Trap
 
 from cnnexp import CnnexpError
-from cnnexp.data import image_cache, sources
+from cnnexp.data import image_cache, image_files
 from cnnexp.data.image_file import read_image
-from cnnexp.data.sources import Source, load_source
+from cnnexp.data.sets import Images
+from cnnexp.data.sets import load as load_images_of
 
 RED, WHITE = (255, 0, 0), (255, 255, 255)
 
@@ -38,13 +39,13 @@ def make_folder(root: Path, mode: str = "RGB", parts: tuple[str, ...] = ("train"
     return root
 
 
-def load(root: Path, **kwargs: object) -> Source:
-    return load_source("image_folder", root, image_size=8, **kwargs)  # type: ignore[arg-type]
+def load(root: Path, **kwargs: object) -> Images:
+    return load_images_of("image_folder", root, image_size=8, **kwargs)  # type: ignore[arg-type]
 
 
-def reload(root: Path, **kwargs: object) -> Source:
+def reload(root: Path, **kwargs: object) -> Images:
     """As another process would."""
-    sources._image_folder.cache_clear()
+    image_files.of_listing.cache_clear()
     return load(root, **kwargs)
 
 

@@ -12,7 +12,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cnnexp import load_run
 from cnnexp.app import run
-from cnnexp.data.sources import SHAPES, load_source
+from cnnexp.data.sets import SHIPPED, find, load
 
 SHORT = ["trainer.limit_train_batches=4", "trainer.max_epochs=1", "logger=tensorboard"]
 SMALL = {
@@ -82,10 +82,10 @@ def test_summary_needs_no_data_where_the_shape_is_known(cnnexp, folder, capsys):
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tarfile")
-@pytest.mark.parametrize("dataset", SHAPES)
+@pytest.mark.parametrize("dataset", [name for name in SHIPPED if hasattr(find(name), "known_shape")])
 def test_the_known_shapes_are_the_data_sets_own(dataset, every_data_set):
-    source = load_source(dataset, every_data_set)
-    assert SHAPES[dataset] == (tuple(source.train_images.shape[1:]), len(source.class_names))
+    source = load(dataset, every_data_set)
+    assert find(dataset).known_shape == (tuple(source.train_images.shape[1:]), len(source.class_names))
 
 
 def test_scaling_compares_the_three_networks_and_takes_the_settings_of_the_chosen_one(cnnexp, folder, capsys):

@@ -69,7 +69,8 @@ def without_hydra(config: DictConfig) -> DictConfig:
 def settings_of(config: DictConfig) -> DictConfig:
     """Return what a run records of its settings: with data.root absolute."""
     settings = without_hydra(config)
-    settings.data.root = str(Path(settings.data.root).expanduser().absolute())
+    if isinstance(root := settings.data.get("root"), str):  # a data module of one's own may have none
+        settings.data.root = str(Path(root).expanduser().absolute())
     return settings
 
 

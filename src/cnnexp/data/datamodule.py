@@ -1,5 +1,6 @@
 """The data set of a run as one Lightning object: split, batches, and what the network must know of it."""
 
+import inspect
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
@@ -10,14 +11,12 @@ from annotated_types import Ge, Interval
 from torch import Tensor
 
 from cnnexp.data.augment import Augmentation, check_padding, to_float
-from cnnexp.data.image_folder import OnCorrupt
 from cnnexp.data.loader import BatchLoader
-from cnnexp.data.sources import SHAPES, Source, load_source
-from cnnexp.data.split import split
+from cnnexp.data.sets import DataSet, Images, KnownShape, find, load, name_of
+from cnnexp.data.split import hold_out_test, split
 from cnnexp.data.statistics import image_brightness, mean_and_std
 from cnnexp.errors import CnnexpError
 
-Dataset: TypeAlias = Literal["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
 Count: TypeAlias = Annotated[int, Ge(1)]
 PixelCount: TypeAlias = Annotated[int, Ge(0)]
 Part: TypeAlias = Literal["train", "val", "test"]
@@ -30,15 +29,16 @@ class ImageDataModule(L.LightningDataModule):
     ``setup``: the data is read when first needed. It repeats exactly for equal arguments.
 
     Args:
-        dataset: digits comes with scikit-learn; mnist, fashion_mnist, cifar10 and cifar100 are downloaded
-            where they are missing; image_folder reads images of one's own.
-        root: folder of the data; for image_folder, with ``train/<class>/…`` and ``test/<class>/…``, or one
-            folder a class.
+        dataset: a function from a root to ``cnnexp.Images``, or the name of one that comes with cnnexp: digits
+            (of scikit-learn); mnist, fashion_mnist, cifar10, cifar100 and torchvision, which are downloaded
+            where they are missing; image_folder, csv and arrays, which are of one's own.
+        root: folder, or file, of the data.
         batch_size: images a step, over all devices.
         eval_batch_size: images a batch in evaluation.
         train_size: a stratified subset of what validation leaves, as a count or a fraction; smaller ones are
             subsets of larger ones. All of it when None.
-        val_size: the stratified part of the training set that validates, as a count or a fraction.
+        val_size: the stratified part of the training set that validates, as a count or a fraction; nothing is
+            drawn where the data set brings a validation part of its own.
         validation: "split" off the training set by ``val_size``; or "test": validate on the test set and
             train on the whole training set.
         train_eval_size: number of training images in ``train_eval_dataloader``; "val": as many as
@@ -48,21 +48,22 @@ class ImageDataModule(L.LightningDataModule):
         crop_padding: shift training images at random by up to so many pixels; 0 is off.
         horizontal_flip: mirror training images at random; "alternating": each one every other epoch.
         cutout: side of a square that is blanked in training images; 0 is off.
-        image_size: side of an image folder's images in pixels.
-        on_corrupt: what to do about a file of an image folder that can't be read.
-        num_workers: threads that decode an image folder, 0 being one a core; batches need none.
+        num_workers: threads that decode image files, 0 being one a core; batches need none.
         device: where the images lie; auto: on the GPU when training there and they take less than half
             of its free memory.
-        mirrors: base URLs that are tried first where data is downloaded.
         seed: of the split, the order and the augmentation.
+        options: further arguments of the data set's function, such as ``image_size``.
 
     Raises:
         CnnexpError: on first use, when the data isn't there or doesn't allow what was asked for.
     """
 
+    PASSES_ON = "dataset"
+    """The argument that gets ``options``: the command checks them against its signature."""
+
     def __init__(
         self,
-        dataset: Dataset,
+        dataset: str | DataSet,
         root: str = "data",
         batch_size: Count = 128,
         eval_batch_size: Count = 250,
@@ -74,12 +75,10 @@ class ImageDataModule(L.LightningDataModule):
         crop_padding: PixelCount = 0,
         horizontal_flip: bool | Literal["alternating"] = False,
         cutout: PixelCount = 0,
-        image_size: Count = 32,
-        on_corrupt: OnCorrupt = "error",
         num_workers: Annotated[int, Ge(0)] = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
-        mirrors: list[str] | None = None,
         seed: Annotated[int, Ge(0)] = 0,
+        **options: Any,
     ) -> None:
         super().__init__()
         self.dataset = dataset
@@ -94,24 +93,29 @@ class ImageDataModule(L.LightningDataModule):
         self.crop_padding = crop_padding
         self.horizontal_flip = horizontal_flip
         self.cutout = cutout
-        self.image_size = image_size
-        self.on_corrupt = on_corrupt
         self.num_workers = num_workers
         self.device = device
-        self.mirrors = mirrors
         self.seed = seed
+        self.options = options
+        self.name = str(options.get("name") or name_of(dataset))
         self._recorded: dict[str, Any] | None = None
         self._moved: dict[str, tuple[Tensor, Tensor]] = {}
 
     # what the data is
 
     @property
-    def known_shape(self) -> tuple[tuple[int, int, int], int]:
-        """``image_shape`` and ``classes`` as far as they are known without reading the data.
+    def known_shape(self) -> KnownShape | None:
+        """``image_shape`` and ``classes`` where they are known without reading, see ``sets.known_shape``."""
+        function = find(self.dataset)
+        return getattr(getattr(function, "func", function), "known_shape", None)
 
-        Of an image folder only the side is; its channels and classes are made up.
-        """
-        return SHAPES.get(self.dataset, ((3, self.image_size, self.image_size), 2))
+    @property
+    def trial_shape(self) -> KnownShape | None:
+        """The same, to try a network on: of image files the side is known, channels and classes are made up."""
+        function = find(self.dataset)
+        made_up = getattr(getattr(function, "func", function), "made_up_shape", None)
+        sizes = {key: value for key, value in self.options.items() if key == "image_size"}
+        return self.known_shape or (None if made_up is None else made_up(**sizes))
 
     def check(self, device: torch.device) -> None:
         """Raise CnnexpError for what can't be done, whatever is in the images, with training on ``device``."""
@@ -120,7 +124,8 @@ class ImageDataModule(L.LightningDataModule):
                 f"data.device=cuda keeps the images on the GPU, but training runs on the {device.type}; "
                 "type data.device=auto, or train on a GPU"
             )
-        check_padding(self.crop_padding, *self.known_shape[0][1:])
+        if (shape := self.trial_shape) is not None:
+            check_padding(self.crop_padding, *shape[0][1:])
 
     @property
     def image_shape(self) -> tuple[int, int, int]:
@@ -151,23 +156,20 @@ class ImageDataModule(L.LightningDataModule):
     @property
     def sizes(self) -> dict[str, int]:
         """Number of images that train, validate and test."""
-        train, validation = self._indices
-        test = len(self._source.test_labels)
-        return {"train": len(train), "val": len(validation) if self.validation == "split" else test, "test": test}
+        return {part: len(indices) for part, (_, indices) in self._parts.items()}
 
     def labels(self, part: Part) -> Tensor:
         """Return the labels of a part, int64, shape (images,); "val" is the test set where that validates."""
-        every, indices = self._of(part)
-        return every[1] if indices is None else every[1][indices]
+        kept, indices = self._parts[part]
+        return self._source.part(kept)[1][indices]
 
     def images(self, part: Part, positions: Sequence[int]) -> Tensor:
         """Return images of a part as they are kept: uint8, shape (len(positions), *image_shape).
 
         Positions count from 0 in the order of ``labels`` and of the evaluation batches.
         """
-        every, indices = self._of(part)
-        chosen = torch.tensor(positions, dtype=torch.int64)
-        return every[0][chosen if indices is None else indices[chosen]]
+        kept, indices = self._parts[part]
+        return self._source.part(kept)[0][indices[torch.tensor(positions, dtype=torch.int64)]]
 
     pictures = images  # the name until 0.1
 
@@ -181,7 +183,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def __str__(self) -> str:
         # Lightning's own would iterate over every batch
-        return f"{type(self).__name__}({self.dataset!r}, root={self.root!r}, batch_size={self.batch_size})"
+        return f"{type(self).__name__}({self.name!r}, root={self.root!r}, batch_size={self.batch_size})"
 
     def training_images(self, count: int) -> Tensor:
         """Return some of the images trained on as a network is given them, but not augmented.
@@ -192,7 +194,7 @@ class ImageDataModule(L.LightningDataModule):
         Returns:
             Floats on the CPU, shape (count, channels, height, width).
         """
-        images = self._source.train_images[self._indices[0][:count]]
+        images = self._source.train_images[self._parts["train"][1][:count]]
         mean, std = (None if v is None else torch.tensor(v).view(-1, 1, 1) for v in (self.mean, self.std))
         return to_float(images, mean, std)
 
@@ -204,7 +206,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def setup(self, stage: str | None = None) -> None:
         """Read and split the data, if that hasn't happened yet."""
-        _ = self._indices
+        _ = self._parts
 
     def train_dataloader(self) -> BatchLoader:
         """Return the training batches, shuffled anew each epoch and augmented.
@@ -213,26 +215,22 @@ class ImageDataModule(L.LightningDataModule):
         """
         overfitting = getattr(self.trainer, "overfit_batches", 0) > 0
         augmentation = Augmentation() if overfitting else self._augmentation()
-        return self._loader(
-            "train", self._indices[0], self.batch_size, shuffle=not overfitting, augmentation=augmentation
-        )
+        return self._loader("train", self.batch_size, shuffle=not overfitting, augmentation=augmentation)
 
     def val_dataloader(self) -> BatchLoader:
         """Return the validation batches."""
-        if self.validation == "test":
-            return self.test_dataloader()
-        return self._loader("train", self._indices[1], self.eval_batch_size)
+        return self._loader("val", self.eval_batch_size)
 
     def train_eval_dataloader(self) -> BatchLoader:
         """Return training images without augmentation, a stratified part, for measuring on them."""
-        train, count = self._indices[0], self.train_eval_size
+        count = self.train_eval_size
         if isinstance(count, str):
-            count = len(train) if count == "all" else self.sizes["val"]
-        return self._loader("train", train[:count], self.eval_batch_size)
+            count = self.sizes["train" if count == "all" else "val"]
+        return self._loader("train", self.eval_batch_size, count)
 
     def test_dataloader(self) -> BatchLoader:
         """Return the test batches."""
-        return self._loader("test", torch.arange(self.sizes["test"]), self.eval_batch_size)
+        return self._loader("test", self.eval_batch_size)
 
     def predict_dataloader(self) -> BatchLoader:
         """Return the test batches."""
@@ -257,30 +255,38 @@ class ImageDataModule(L.LightningDataModule):
         if list(state_dict["class_names"]) != self.class_names:
             raise CnnexpError(
                 f"the checkpoint's classes ({', '.join(state_dict['class_names'])}) are not those of "
-                f"{self.dataset} ({', '.join(self.class_names)}); give it the data it was trained on"
+                f"{self.name} ({', '.join(self.class_names)}); give it the data it was trained on"
             )
         self._recorded = dict(state_dict)
 
     # helpers
 
     @cached_property
-    def _source(self) -> Source:
-        return load_source(
-            self.dataset, self.root, self.image_size, self.on_corrupt, self.num_workers, self.mirrors
-        )
-
-    def _of(self, part: Part) -> tuple[tuple[Tensor, Tensor], Tensor | None]:
-        """Return the images and labels that a part is taken from, and which of them it is; None: all."""
-        source = self._source
-        if part == "test" or (part == "val" and self.validation == "test"):
-            return (source.test_images, source.test_labels), None
-        return (source.train_images, source.train_labels), self._indices[0 if part == "train" else 1]
+    def _source(self) -> Images:
+        options = dict(self.options)
+        if "num_workers" in inspect.signature(find(self.dataset)).parameters:
+            options.setdefault("num_workers", self.num_workers)
+        return load(self.dataset, self.root, **options)
 
     @cached_property
-    def _indices(self) -> tuple[Tensor, Tensor]:
+    def _parts(self) -> dict[Part, tuple[Part, Tensor]]:
+        """Which part of the source each part is taken from, and which of its images it is."""
         source = self._source
-        val_size = self.val_size if self.validation == "split" else None
-        return split(source.train_labels, val_size, self.train_size, self.seed, source.class_names)
+        pool = torch.arange(len(source.train_labels))
+        if source.test_labels is None:
+            pool, held_out = hold_out_test(source.train_labels, source.class_names)
+            test: tuple[Part, Tensor] = ("train", held_out)
+        else:
+            test = ("test", torch.arange(len(source.test_labels)))
+        own = source.val_labels is not None
+        val_size = self.val_size if self.validation == "split" and not own else None
+        train, drawn = split(source.train_labels[pool], val_size, self.train_size, self.seed, source.class_names)
+        val: tuple[Part, Tensor] = ("train", pool[drawn])
+        if self.validation == "test":
+            val = test
+        elif source.val_labels is not None:
+            val = ("val", torch.arange(len(source.val_labels)))
+        return {"train": ("train", pool[train]), "val": val, "test": test}
 
     @property
     def _mean_and_std(self) -> tuple[list[float] | None, list[float] | None]:
@@ -290,12 +296,12 @@ class ImageDataModule(L.LightningDataModule):
 
     @cached_property
     def _own_mean_and_std(self) -> tuple[list[float], list[float]]:
-        return mean_and_std(self._source.train_counts(self._indices[0]))
+        return mean_and_std(self._source.train_counts(self._parts["train"][1]))
 
     @cached_property
     def _own_brightness(self) -> list[float]:
         # the indices begin with a stratified part; a thousand images are enough to tell what is unlike them
-        return image_brightness(self._source.train_images[self._indices[0][:1000]])
+        return image_brightness(self._source.train_images[self._parts["train"][1][:1000]])
 
     def _augmentation(self) -> Augmentation:
         # blank means the mean, which normalization turns into 0
@@ -303,13 +309,14 @@ class ImageDataModule(L.LightningDataModule):
         fill = torch.tensor(mean).mul(255).round().to(torch.uint8).view(-1, 1, 1)
         return Augmentation(self.crop_padding, self.horizontal_flip, self.cutout, fill.to(self._training_device()))
 
-    def _loader(self, part: str, indices: Tensor, batch_size: int, **kwargs: Any) -> BatchLoader:
-        images, labels = self._place(part)
+    def _loader(self, part: Part, batch_size: int, count: int | None = None, **kwargs: Any) -> BatchLoader:
+        kept, indices = self._parts[part]
+        images, labels = self._place(kept)
         trainer = self.trainer
         return BatchLoader(
             images,
             labels,
-            indices,
+            indices[:count],
             batch_size,
             mean=self.mean,
             std=self.std,
@@ -331,10 +338,7 @@ class ImageDataModule(L.LightningDataModule):
         """Return a part's images and labels, on the device where they are to lie."""
         source, device = self._source, self._training_device()
         self.check(device)
-        if part == "train":
-            images, labels = source.train_images, source.train_labels
-        else:
-            images, labels = source.test_images, source.test_labels
+        images, labels = source.part(part)
         if device.type != "cuda" or self.device == "cpu":
             return images, labels
         key = f"{part} {device}"

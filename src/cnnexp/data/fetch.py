@@ -9,14 +9,14 @@ import shutil
 import sys
 import tarfile
 import time
-from collections.abc import Generator, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
-from urllib.error import HTTPError, URLError
-from urllib.request import Request, urlopen
+from urllib.request import urlopen
 
 from cnnexp.errors import CnnexpError
+from cnnexp.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -24,8 +24,7 @@ ROUNDS = 3
 """How often a place is asked that has failed in a way that may pass: silence, a busy server, a broken line."""
 
 _CHUNK = 1 << 18  # bytes
-_SLOWEST = 1024  # bytes a second; a server that drips would never meet a time-out of the socket
-_LARGEST = 1 << 28  # bytes; CIFAR's archives, the largest, have 170 million
+_LARGEST = 1 << 34  # bytes; Food101, the largest of those with a published sum, has 5 GB
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -44,7 +43,7 @@ def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pa
         urls: the places, in the order to try them in.
         target: path of the file.
         md5: the sum that is published with it.
-        timeout: seconds without an answer, or at less than a kilobyte a second, after which a place is left.
+        timeout: seconds without an answer after which a place is left.
         pause: seconds before the second round over the places that may recover; twice that before the third.
 
     Raises:
@@ -58,8 +57,8 @@ def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pa
         recovering = []
         for url in urls:
             try:
-                with whole(target, md5) as file, closing(_chunks(url, timeout)) as chunks:
-                    file.writelines(chunks)
+                with whole(target, md5) as file:
+                    _download(url, file, timeout)
                 return
             except (Unavailable, WrongContent) as error:
                 log.warning("not downloaded from %s: %s", url, error)
@@ -131,46 +130,61 @@ def unpack_tar(archive: Path, folder: Path, expected: Mapping[str, str]) -> None
         raise WrongContent(f"{archive.name} has no {sorted(missing)[0]}")
 
 
-def _chunks(url: str, timeout: float) -> Generator[bytes, None, None]:
-    """Yield what a place sends, as it comes; whatever it does wrong raises Unavailable."""
-    from tqdm import tqdm
+class _Limited:
+    """A file to write no more than so much to."""
 
-    import cnnexp
+    def __init__(self, file: IO[bytes]) -> None:
+        self.file = file
+        self.flush = file.flush
+        self.received = 0
+
+    def write(self, chunk: bytes) -> None:
+        self.received += len(chunk)
+        if self.received > _LARGEST:
+            raise Unavailable(f"sent more than the {_LARGEST >> 20} MB that are plausible", again=False)
+        self.file.write(chunk)
+
+
+def _download(url: str, file: IO[bytes], timeout: float) -> None:
+    """Write what a place sends; whatever it does wrong raises Unavailable."""
+    import pooch
+    import requests
+    from urllib3.exceptions import HTTPError
 
     try:
-        request = Request(url, headers={"User-Agent": f"cnnexp/{cnnexp.__version__}"})
-        with urlopen(request, timeout=timeout) as response:
-            announced = response.headers.get("Content-Length")
-            size = int(announced) if announced else None
-            received = noted = 0
-            since = time.monotonic()
-            with tqdm(
-                total=size, desc=Path(url).name, unit="B", unit_scale=True, disable=not sys.stderr.isatty()
-            ) as bar:
-                # read1, because read waits for all that was asked for, however slowly it comes
-                while chunk := response.read1(_CHUNK):
-                    received += len(chunk)
-                    if received > _LARGEST:
-                        raise Unavailable(
-                            f"sent more than the {_LARGEST >> 20} MB that are plausible", again=False
-                        )
-                    yield chunk
-                    bar.update(len(chunk))
-                    elapsed = time.monotonic() - since
-                    if elapsed > timeout:
-                        if received - noted < _SLOWEST * elapsed:
-                            raise Unavailable(f"sent {received - noted} bytes in {elapsed:.1f} s", again=True)
-                        noted, since = received, time.monotonic()
-            if size is not None and received < size:
-                raise Unavailable(f"broke off after {received} of {size} bytes", again=True)
-    # what is said is ours: a stranger's server mustn't write to the terminal
-    except HTTPError as error:
-        with error:
-            meaning = http.client.responses.get(error.code, "unknown")
-            raise Unavailable(f"HTTP status {error.code}, {meaning}", error.code in _BUSY) from None
-    except http.client.HTTPException as error:
-        raise Unavailable(f"its answer isn't HTTP ({type(error).__name__})", again=True) from None
-    except (OSError, ValueError) as error:
-        reason = error.reason if isinstance(error, URLError) else error
-        again = isinstance(reason, (TimeoutError, ConnectionResetError))
-        raise Unavailable(str(reason) or type(reason).__name__, again) from None
+        if url.startswith("file:"):
+            with urlopen(url) as response:
+                shutil.copyfileobj(response, file, _CHUNK)
+            return
+        # as it lies there: a server may otherwise unpack a .gz on the way
+        headers = {"User-Agent": f"cnnexp/{__version__}", "Accept-Encoding": "identity"}
+        download = pooch.HTTPDownloader(sys.stderr.isatty(), _CHUNK, headers=headers, timeout=timeout)
+        download(url, _Limited(file), None)
+    except (requests.RequestException, HTTPError, ValueError) as error:
+        raise _failure(error) from None
+    except OSError as error:
+        if url.startswith("file:") and error.errno is None:  # urllib's own, of a file that isn't there
+            raise Unavailable(str(getattr(error, "reason", error)), again=False) from None
+        raise
+
+
+def _failure(error: Exception) -> Unavailable:
+    """Return what a place did wrong, in our words: a stranger's server mustn't write to the terminal."""
+    response = getattr(error, "response", None)
+    if response is not None:
+        code = response.status_code
+        return Unavailable(f"HTTP status {code}, {http.client.responses.get(code, 'unknown')}", code in _BUSY)
+    cause: BaseException = error
+    while (inner := cause.__cause__ or cause.__context__ or getattr(cause, "reason", None)) is not None:
+        if not isinstance(inner, BaseException):
+            break
+        cause = inner
+    if isinstance(cause, TimeoutError) or "timed out" in str(error).lower():
+        return Unavailable("timed out", again=True)
+    if isinstance(cause, http.client.IncompleteRead):
+        return Unavailable("broke off before its end", again=True)
+    if isinstance(cause, http.client.HTTPException):
+        return Unavailable(f"its answer isn't HTTP ({type(cause).__name__})", again=True)
+    if isinstance(cause, OSError) and cause.strerror:
+        return Unavailable(cause.strerror, isinstance(cause, ConnectionResetError))
+    return Unavailable(type(cause).__name__, again=False)

@@ -53,7 +53,14 @@ def read_image(path: Path, size: int | tuple[int, int]) -> np.ndarray:
         # JPEG decodes at 1/2, 1/4 or 1/8 of the size in a fraction of the time; not below twice what is needed
         image.draft(None, (2 * width, 2 * height))
         upright = ImageOps.exif_transpose(image)
-    return np.asarray(ImageOps.fit(_as_rgb(upright), (width, height)))
+    return fitted(upright, height, width)
+
+
+def fitted(image: "Image", height: int, width: int) -> np.ndarray:
+    """Return an image as uint8 of shape (height, width, 3), resized, and cropped to the middle."""
+    from PIL import ImageOps
+
+    return np.asarray(ImageOps.fit(_as_rgb(image), (width, height)))
 
 
 def is_grey(pixels: np.ndarray) -> bool:

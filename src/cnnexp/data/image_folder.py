@@ -25,10 +25,11 @@ class Listing:
     Args:
         root: the folder.
         files: path relative to the root, size in bytes and time of change in nanoseconds; the training
-            images, then the test images.
+            images, then the validation images where there are some of its own, then the test images.
         labels: class of each file.
-        test_from: number of training images.
-        class_names: the folders' names, sorted.
+        test_from: number of the first test image.
+        class_names: the name of each label.
+        val_from: number of the first validation image, ``test_from`` where there are none.
     """
 
     root: Path
@@ -36,6 +37,7 @@ class Listing:
     labels: tuple[int, ...]
     test_from: int
     class_names: tuple[str, ...]
+    val_from: int
 
 
 def list_images(root: Path) -> Listing:
@@ -79,7 +81,7 @@ def _list_images(root: Path) -> Listing:
         order = torch.cat(held_out).tolist()
         files, labels = [files[i] for i in order], [labels[i] for i in order]
         test_from = len(held_out[0])
-    return Listing(root, tuple(_with_stat(root, files)), tuple(labels), test_from, tuple(names))
+    return Listing(root, tuple(with_stat(root, files)), tuple(labels), test_from, tuple(names), test_from)
 
 
 def _subfolders(folder: Path) -> list[str]:
@@ -131,7 +133,13 @@ def _files_under(folder: str, extensions: frozenset[str]) -> list[str]:
     return sorted(found)
 
 
-def _with_stat(root: Path, files: list[str]) -> Iterator[tuple[str, int, int]]:
+def with_stat(root: Path, files: list[str]) -> Iterator[tuple[str, int, int]]:
+    """Yield each file's path as given, its size in bytes and its time of change in nanoseconds.
+
+    Raises:
+        OSError: for a file that isn't there.
+        CnnexpError: for what isn't a file.
+    """
     for file in files:
         stat = os.stat(os.path.join(root, file))
         if not S_ISREG(stat.st_mode):  # a pipe, for example, which would be waited on for ever

@@ -12,8 +12,8 @@ from cnnexp.data.augment import to_float
 from cnnexp.data.photo import load_photo
 from cnnexp.errors import CnnexpError, first_line
 
-_STATE = "ImageDataModule"
-"""Where Lightning keeps the data module's state in a checkpoint: under its class's name."""
+_STATE = {"class_names", "image_shape", "mean", "std"}
+"""What a data module's state has in it; in a checkpoint Lightning keeps it under the name of the class."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Preprocessing:
 
 
 def read_data_state(path: str | Path) -> dict[str, Any]:
-    """Return what an ``ImageDataModule`` recorded in a checkpoint, for ``ImageDataModule.load_state_dict``.
+    """Return what a data module recorded in a checkpoint, for ``ImageDataModule.load_state_dict``.
 
     Raises:
         CnnexpError: as ``Preprocessing.of_checkpoint``.
@@ -78,9 +78,10 @@ def read_data_state(path: str | Path) -> dict[str, Any]:
     # torch raises nearly anything for a file that isn't what it expects
     except Exception as error:
         raise CnnexpError(f"{path} can't be read as a checkpoint: {first_line(error)}") from None
-    state = checkpoint.get(_STATE)
-    if state is None:
-        raise CnnexpError(
-            f"{path} doesn't say how its images were prepared: it was trained without an ImageDataModule"
-        )
-    return state
+    for state in checkpoint.values() if isinstance(checkpoint, dict) else ():
+        if isinstance(state, dict) and state.keys() >= _STATE:
+            return state
+    raise CnnexpError(
+        f"{path} doesn't say how its images were prepared: it was trained without an ImageDataModule, or another "
+        "data module whose state_dict has class_names, image_shape, mean and std"
+    )

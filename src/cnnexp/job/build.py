@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torchmetrics import Metric
 
+from cnnexp import contract
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.job import ranks
@@ -81,9 +82,14 @@ def _slurm() -> list[SLURMEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)]
 
 
-def build_data(config: DictConfig) -> ImageDataModule:
-    """Return the data module; nothing is read yet."""
-    return instantiate(config.data, _convert_="all")
+def build_data(config: DictConfig) -> Any:
+    """Return the data module, ours or what ``cnnexp.contract`` describes; nothing is read yet."""
+    data = instantiate(config.data, _convert_="all")
+    if isinstance(data, ImageDataModule):
+        return data
+    if not isinstance(data, L.LightningDataModule):
+        raise CnnexpError(f"data._target_={config.data._target_} isn't a LightningDataModule")
+    return contract.repeatable(data, config.seed)
 
 
 def build_model(

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import torch
 
+from cnnexp.contract import require_images
+from cnnexp.data.sets import name_of
 from cnnexp.errors import CnnexpError
 from cnnexp.job.load import LoadedRun
 from cnnexp.reports.records import sweep_runs
@@ -62,6 +64,8 @@ def require_same_test(runs: Sequence[LoadedRun], class_names: Sequence[Sequence[
                 f"the runs' classes differ: {shown(first.folder)} knows {_listed(theirs)}, "
                 f"{shown(second.folder)} {_listed(others)}; compare runs on the same data"
             )
+        for run in (first, second):
+            require_images(run.data)
         if not _same_images(first, second):
             raise CnnexpError(
                 f"the runs' test images differ: {first.data} for {shown(first.folder)}, {second.data} for "
@@ -74,7 +78,8 @@ def _same_images(first: LoadedRun, second: LoadedRun) -> bool:
     if not torch.equal(a.labels("test"), b.labels("test")):
         return False
     if a.image_shape != b.image_shape:
-        return a.dataset == b.dataset == "image_folder" and Path(a.root).resolve() == Path(b.root).resolve()
+        same = name_of(a.dataset) == name_of(b.dataset) and "image_size" in a.options
+        return same and Path(a.root).resolve() == Path(b.root).resolve()
     count = a.sizes["test"]
     parts = [range(start, min(start + _TOGETHER, count)) for start in range(0, count, _TOGETHER)]
     return all(torch.equal(a.images("test", part), b.images("test", part)) for part in parts)

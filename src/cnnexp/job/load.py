@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from hydra.utils import get_object
+from lightning.pytorch.utilities.model_helpers import is_overridden
 from omegaconf import DictConfig
 
 from cnnexp.command.recorded import read_record
-from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.preprocessing import read_data_state
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.job.build import build_data, build_parts, build_training
@@ -25,7 +26,7 @@ class LoadedRun:
     settings: DictConfig
     checkpoint: Path
     model: Classifier
-    data: ImageDataModule
+    data: Any
 
 
 def load_run(run: str | Path, checkpoint: str = "best", trusted: Collection[str] = ()) -> LoadedRun:
@@ -56,7 +57,8 @@ def load_for(job: Job) -> LoadedRun:
     """
     loaded = load_run(job.config.run, job.config.checkpoint)
     data = build_data(job.config)
-    data.load_state_dict(read_data_state(loaded.checkpoint))
+    if is_overridden("load_state_dict", data):
+        data.load_state_dict(read_data_state(loaded.checkpoint))
     return replace(loaded, settings=job.config, data=data)
 
 

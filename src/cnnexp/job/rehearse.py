@@ -34,10 +34,13 @@ def rehearse(config: DictConfig) -> "L.Trainer":
     trainer = build_trainer(trial, Path.cwd())
     _check_length(trainer)
     data = build_data(config)
-    data.check(trainer.strategy.root_device)
+    if hasattr(data, "check"):
+        data.check(trainer.strategy.root_device)
+    if (shape := getattr(data, "trial_shape", None)) is None:
+        return trainer
     try:
         with torch.device("meta"):  # no memory and no time, whatever the size
-            build_model(config, *data.known_shape)
+            build_model(config, *shape)
     except CnnexpError:
         raise
     except Exception as error:  # an own network may not support the meta device

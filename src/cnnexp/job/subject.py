@@ -6,6 +6,7 @@ from typing import cast
 import torch
 from torch import Tensor
 
+from cnnexp.contract import require_images
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.errors import CnnexpError
 from cnnexp.job.build import build_data, build_model
@@ -56,6 +57,7 @@ def choose_image(job: Job, preprocessing: Preprocessing, image: str | None, inde
         pixels = preprocessing.load(image)
         return Subject(pixels, preprocessing(pixels[None]), image, None)
     data = build_data(job.config)
+    require_images(data)
     if data.image_shape != preprocessing.image_shape:
         raise CnnexpError(
             f"the network takes images of {preprocessing.image_shape}, the data's are {data.image_shape}; "

@@ -18,6 +18,7 @@ from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
 
+from cnnexp import contract
 from cnnexp.distributed import several, share_buffers, summed
 from cnnexp.errors import CnnexpError
 from cnnexp.models.losses import CrossEntropy
@@ -156,14 +157,7 @@ class Classifier(L.LightningModule):
 
     def setup(self, stage: str) -> None:
         """Refuse data whose images or classes are not those the network was built for."""
-        data = getattr(self.trainer, "datamodule", None)
-        for what in ("image_shape", "classes"):
-            theirs = getattr(data, what, None)
-            if theirs is not None and theirs != getattr(self, what):
-                raise CnnexpError(
-                    f"{type(self).__name__} was built for {what}={getattr(self, what)}, the data has {theirs}; "
-                    f"build it with {what}={theirs} or give it the data it was built for"
-                )
+        contract.check_built_for(getattr(self.trainer, "datamodule", None), self)
         if stage == "fit" and self.trainer.checkpoint_callbacks:
             try:
                 self.check_hyperparameters()
@@ -312,6 +306,8 @@ class Classifier(L.LightningModule):
         if so_far is None:
             return
         # Lightning restores its counters, but neither where the data stood nor what we summed up
+        if not contract.can_skip(self.trainer.train_dataloader):
+            raise CnnexpError("the checkpoint is of the middle of an epoch, where the data's loader can't go on")
         cast(Any, self.trainer.train_dataloader).skip(so_far["batches"])
         self._epoch_metrics = dict(so_far["metrics"])
         self.running.go_on_from(so_far["running"])
@@ -332,11 +328,12 @@ class Classifier(L.LightningModule):
         share_buffers(self)
         if self._in_fit():
             self._stop_clock()
-            make = getattr(getattr(self.trainer, "datamodule", None), "train_eval_dataloader", None)
-            if make is not None:
+            most = sum(self.trainer.num_val_batches)
+            clean = contract.clean_batches(getattr(self.trainer, "datamodule", None), most)
+            if clean is not None:
                 self.clean.reset()
                 with self.trainer.precision_plugin.val_step_context():
-                    for batch in make():
+                    for batch in clean:
                         images, labels = self.transfer_batch_to_device(batch, self.device, 0)
                         # not self(…): FSDP gathers the weights only in its wrapper
                         self.clean.add(cast(Any, self.trainer.model)(images), labels)

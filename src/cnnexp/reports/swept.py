@@ -108,7 +108,15 @@ def _typed_differently(runs: Iterable[RunRecord]) -> list[str]:
     return [key for key, several in values.items() if len(several) > 1]
 
 
+def _is_known(run: RunRecord) -> bool:
+    """Whether a run's data are the same wherever they lie."""
+    by_name = run.settings.get("data.dataset")  # as records have it that are older than 0.2
+    function = str(run.settings.get("data.dataset._target_", ""))
+    known = ("cnnexp.data.digits.", "cnnexp.data.torchvision_sets.")
+    return function.startswith(known) or (by_name is not None and by_name != "image_folder")
+
+
 def _never(key: str, runs: Iterable[RunRecord]) -> bool:
-    if key == "data.root":  # it makes another data set where images are read from a folder, and only there
-        return not any(run.settings.get("data.dataset") == "image_folder" for run in runs)
+    if key == "data.root":  # images of one's own are the data set itself; elsewhere it is where a known one lies
+        return all(_is_known(run) for run in runs)
     return key in _NEVER or key.startswith(("logger.", "task.")) or key.endswith("_partial_")

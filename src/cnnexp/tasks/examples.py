@@ -5,6 +5,7 @@ from typing import Literal
 
 import torch
 
+from cnnexp.contract import require_images
 from cnnexp.job.build import build_data
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
@@ -25,6 +26,7 @@ def examples(job: Job, part: Literal["train", "val", "test"] = "train") -> None:
         part: which images.
     """
     data = build_data(job.config)
+    require_images(data)
     labels = data.labels(part)
     first = [int((labels == label).nonzero()[0]) for label in range(data.classes)]
     title = f"one image of each class of {job.choices['data']} ({part})"

@@ -10,13 +10,14 @@ from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers.logger import Logger
 from omegaconf import OmegaConf
 
-from cnnexp.data.datamodule import ImageDataModule
+from cnnexp import contract
 from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
 from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
 from cnnexp.job.job import Job
 from cnnexp.job.loggers import begin, build_loggers, end
+from cnnexp.models.classifier import Classifier
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
@@ -45,11 +46,12 @@ def fit(job: Job) -> None:
     data = build_data(config)
     data.prepare_data()
     data.setup("fit")
-    model = build_model(config, data.image_shape, data.classes)
+    contract.check_processes(data, trainer.world_size, config.trainer.get("use_distributed_sampler", True))
+    model = build_model(config, contract.image_shape(data), contract.classes(data))
     device = str(trainer.strategy.root_device)
     job.record(parameters=model.parameter_count, device=device, processes=trainer.world_size)
     where = device if trainer.world_size == 1 else f"{device}, {trainer.world_size} processes"
-    _announce(job, data, model.parameter_count, where)
+    _announce(job, data, model, where)
 
     checkpoint, behind = None, None
     if config.resume is not None:
@@ -81,13 +83,15 @@ def fit(job: Job) -> None:
         job.record(**more, **_numbers(history, best, data))
         # once it has trained, Lightning's averaging would have the test take the weights that aren't averaged
         trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
-        [test] = trainer.test(
-            model,
-            datamodule=data,
-            ckpt_path=str(job.folder / FOLDER / BEST),
-            weights_only=True,
-            verbose=False,
-        )
+        test: Mapping[str, float] = {}
+        if contract.has_test(data):
+            [test] = trainer.test(
+                model,
+                datamodule=data,
+                ckpt_path=str(job.folder / FOLDER / BEST),
+                weights_only=True,
+                verbose=False,
+            )
         job.record(**test)
         for logger in configured:
             logger.log_metrics(
@@ -122,17 +126,15 @@ def _further_numbers(job: Job, best: Mapping[str, float]) -> dict[str, float]:
     return {key: value for key, value in row.items() if isinstance(job.result.get(key, value), float)}
 
 
-def _numbers(
-    history: Sequence[Mapping[str, float]], best: Mapping[str, float], data: ImageDataModule
-) -> dict[str, Any]:
-    seconds = sum(row["seconds"] for row in history)
+def _numbers(history: Sequence[Mapping[str, float]], best: Mapping[str, float], data: Any) -> dict[str, Any]:
+    seconds, images = sum(row["seconds"] for row in history), contract.sizes(data, ("train",))["train"]
     return {
         "epochs": len(history),
         "best_epoch": int(best["epoch"]),
         **{key: best[key] for key in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")},
         "generalization_gap": best["train_accuracy"] - best["val_accuracy"],
         "train_seconds": seconds,
-        "samples_per_second": data.sizes["train"] * len(history) / seconds,
+        "samples_per_second": None if images is None else images * len(history) / seconds,
     }
 
 
@@ -140,23 +142,24 @@ def _hyperparameters(job: Job) -> dict[str, Any]:
     groups = ("model", "data", "optimizer", "scheduler", "trainer")
     settings = job.settings
     flat = flatten({key: settings[key] for key in (*groups, "seed")})
-    for repeated in ("data.seed", "data.dataset", "data.root"):
-        flat.pop(repeated, None)
-    return {**{group: job.choices[group] for group in groups}, **flat}
+    repeated = ("data.seed", "data.dataset", "data.root")
+    kept = {key: value for key, value in flat.items() if not key.startswith(repeated)}
+    return {**{group: job.choices[group] for group in groups}, **kept}
 
 
-def _announce(job: Job, data: ImageDataModule, parameters: int, device: str) -> None:
-    channels, height, width = data.image_shape
+def _announce(job: Job, data: Any, model: Classifier, device: str) -> None:
+    called = {"train": "training", "val": "validation", "test": "test"}
+    sizes = contract.sizes(data, ("train", "val"))  # the test's data module may not be set up yet
+    told = ", ".join(f"{'?' if size is None else size} {called[part]}" for part, size in sizes.items())
     log.info(
         "cnnexp %s: %s on %s, seed %d, on %s",
         __version__, job.choices["model"], job.choices["data"], job.config.seed, device,
     )  # fmt: skip
     log.info(
-        "%d training, %d validation and %d test images of %d×%d×%d in %d classes; %d parameters",
-        *data.sizes.values(), channels, height, width, data.classes,
-        parameters,
+        "%s images of %d×%d×%d in %d classes; %d parameters",
+        " and ".join(told.rsplit(", ", 1)), *model.image_shape, model.classes, model.parameter_count,
     )  # fmt: skip
-    if data.validation == "test":
+    if getattr(data, "validation", None) == "test":
         log.warning("validating on the test set: the best epoch is chosen by the very images it is tested on")
 
 

@@ -10,9 +10,9 @@ from annotated_types import Ge, MinLen
 from hydra.utils import get_class
 from omegaconf import OmegaConf
 
+from cnnexp import contract
 from cnnexp.command.recorded import read_record
 from cnnexp.data.preprocessing import Preprocessing
-from cnnexp.data.sources import SHAPES
 from cnnexp.errors import CnnexpError
 from cnnexp.inspection.scaling import SIDES, parameters_by_size
 from cnnexp.inspection.summary import summarize
@@ -65,16 +65,18 @@ def summary(job: Job, scaling: bool | Annotated[Sequence[Annotated[int, Ge(1)]],
 def _shape(job: Job) -> tuple[tuple[int, int, int], int]:
     """Return (channels, height, width) and the number of classes, without reading the data where that can be."""
     config = job.config
-    if config.data.dataset in SHAPES:
-        return SHAPES[config.data.dataset]
+    data = build_data(config)
+    if (known := getattr(data, "known_shape", None)) is not None:
+        return known
     if config.run is not None and read_record(Path(config.run))[0].data == config.data:
         try:
-            known = Preprocessing.of_checkpoint(checkpoint_path(Path(config.run), config.checkpoint))
-            return known.image_shape, len(known.class_names)
+            recorded = Preprocessing.of_checkpoint(checkpoint_path(Path(config.run), config.checkpoint))
+            return recorded.image_shape, len(recorded.class_names)
         except CnnexpError:  # a run that didn't come as far as a checkpoint
             pass
-    data = build_data(config)
-    return data.image_shape, data.classes
+    data.prepare_data()
+    data.setup("fit")
+    return contract.image_shape(data), contract.classes(data)
 
 
 def _scaling(job: Job, sides: Sequence[int], channels: int, classes: int) -> None:

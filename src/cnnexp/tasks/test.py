@@ -2,6 +2,8 @@
 
 import logging
 
+from cnnexp.contract import has_test
+from cnnexp.errors import CnnexpError
 from cnnexp.job.build import build_trainer, build_training, quiet_lightning
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
@@ -18,6 +20,8 @@ def test(job: Job) -> None:
     """
     quiet_lightning()
     loaded = load_for(job)
+    if not has_test(loaded.data):
+        raise CnnexpError(f"{type(loaded.data).__name__} has no test_dataloader, and so nothing to test on")
     # what the command line changes (another data.root, another precision) is in the job's settings
     loaded.model.train_with(**build_training(job.config, loaded.model.classes))
     trainer = build_trainer(job.config, job.folder, [StopOnSignal()])

@@ -3,13 +3,14 @@
 import signal
 import sys
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
 from tqdm import tqdm
 
+from cnnexp.contract import can_skip
 from cnnexp.distributed import AGREE_EVERY, highest, several
 from cnnexp.interrupts import Interrupted, stop_signals
 from cnnexp.seeds import mix
@@ -67,6 +68,20 @@ class SeedSteps(L.Callback):
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
+        self._begun = False
+
+    def on_train_start(self, *args: Any) -> None:
+        """Take note that the next epoch is this process's first."""
+        self._begun = False
+
+    def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Make the order of a torch DataLoader, which it draws as its iteration begins, one of seed and epoch."""
+        if can_skip(trainer.train_dataloader):  # ours draws by itself
+            return
+        torch.default_generator.manual_seed(mix(self.seed, trainer.current_epoch))
+        if not self._begun:  # Lightning began this iteration before, and begins each of the others after this hook
+            iter(cast(Any, trainer.fit_loop)._data_fetcher)
+        self._begun = True
 
     def on_train_batch_start(
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int

@@ -11,6 +11,7 @@ from annotated_types import Ge, Gt
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from cnnexp.contract import can_skip
 from cnnexp.distributed import AGREE_EVERY, highest
 from cnnexp.errors import CnnexpError
 
@@ -60,7 +61,12 @@ class WholeCheckpointIO(TorchCheckpointIO):
 
 
 def save_last(trainer: L.Trainer) -> None:
-    """Save ``last.ckpt`` in the run's folder, at the current batch."""
+    """Save ``last.ckpt`` in the run's folder, at the current batch.
+
+    Not where the training loader can't go on from there: the checkpoint of the last whole epoch stays.
+    """
+    if not can_skip(trainer.train_dataloader):
+        return
     trainer.save_checkpoint(Path(trainer.default_root_dir) / FOLDER / LAST)
 
 

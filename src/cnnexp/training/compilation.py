@@ -4,7 +4,7 @@ import logging
 import shutil
 import time
 from collections.abc import Sequence
-from typing import Literal, TypeAlias, cast
+from typing import Any, Literal, TypeAlias, cast
 
 import lightning as L
 import torch
@@ -43,12 +43,13 @@ class Compile(L.Callback):
         data = getattr(trainer, "datamodule", None)
         averages = {name: buffer.clone() for name, buffer in pl_module.named_buffers()}
         if data is not None:
-            for size in data.train_dataloader().batch_sizes:
+            for size in _sizes(data.train_dataloader()):
                 self._step(trainer, pl_module, size, shape)
             pl_module.eval()
             with torch.no_grad(), trainer.precision_plugin.val_step_context():
-                loaders = (data.val_dataloader(), data.train_eval_dataloader(), data.test_dataloader())
-                for size in {size: None for loader in loaders for size in loader.batch_sizes}:
+                names = ("val_dataloader", "train_eval_dataloader", "test_dataloader")
+                loaders = [getattr(data, name)() for name in names if hasattr(type(data), name)]
+                for size in {size: None for loader in loaders for size in _sizes(loader)}:
                     pl_module(self._blank(pl_module, size, shape))
             pl_module.train()
         with torch.no_grad():
@@ -68,3 +69,8 @@ class Compile(L.Callback):
     @staticmethod
     def _blank(module: L.LightningModule, size: int, shape: Sequence[int]) -> torch.Tensor:
         return torch.zeros(size, *shape, device=module.device)
+
+
+def _sizes(loader: Any) -> Sequence[int]:
+    """Return the sizes of a loader's batches as far as it knows them, see ``cnnexp.contract``."""
+    return getattr(loader, "batch_sizes", ())
