@@ -8,8 +8,8 @@ import lightning as L
 import pytest
 
 from cnnexp import CNN
-from cnnexp.job import job
 from cnnexp.models.classifier import Classifier
+from cnnexp.sweeps import jobs
 
 SMALL = ["model.channels=[4]", "model.hidden=[8]", "trainer.limit_train_batches=2"]
 
@@ -34,8 +34,8 @@ def test_twenty_jobs_leave_nothing_behind(cnnexp, folder, monkeypatch):
         counts.append(Counter(type(thing) for thing in gc.get_objects()))
         memory.append(resident())
 
-    run_job = job.run_job
-    monkeypatch.setattr(job, "run_job", watched)
+    run_job = jobs.run_job_of_sweep
+    monkeypatch.setattr(jobs, "run_job_of_sweep", watched)
     assert cnnexp(*SMALL, "trainer.max_epochs=1", "-m", "seed=range(20)") == 0
     for kind in (L.Trainer, CNN):
         assert counts[-1][kind] <= counts[4][kind]

@@ -28,11 +28,15 @@ def run_job_of_sweep(config: DictConfig) -> float | None:
     folder = hydra.runtime.output_dir
     name = folder.rpartition("/")[2]
     _quiet_terminal()
-    if whole is not None:
-        log.info("%s", whole.announce(name, hydra.job.num + 1))
+
+    def begin() -> None:
+        if whole is not None:
+            log.info("%s", whole.announce(name, hydra.job.num + 1))
+        _check(config)
+
     result = None
     try:
-        result = run_job(config, first=lambda: _check(config))
+        result = run_job(config, first=begin)
     except Exception as error:
         with contextlib.suppress(OSError):
             log.error("failed: %s", error)
