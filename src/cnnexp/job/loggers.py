@@ -19,6 +19,8 @@ from cnnexp.training.loggers import Board, Status
 for _name, _value in {
     "COMET_START_ONLINE": "false",  # Lightning's own online=False would write nothing at all
     "COMET_LOGGING_CONSOLE": "ERROR",
+    "COMET_ERROR_TRACKING_ENABLE": "false",  # to the makers of the package, over the network
+    "WANDB_ERROR_REPORTING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }.items():
