@@ -264,16 +264,15 @@ class Classifier(L.LightningModule):
         **options: Any,
     ) -> None:
         """Log as Lightning does, but what is logged for an epoch of training goes into that epoch's row."""
-        if logger is not False and self._current_fx_name is not None and self._in_fit():
-            levels = _FxValidator.check_logging_and_get_default_levels(self._current_fx_name, on_step, on_epoch)
-            on_step, on_epoch = levels
-            if on_epoch and self._in_epoch:
+        hook = self._current_fx_name
+        if logger is not False and hook is not None and self.trainer.state.fn == "fit":
+            on_step, on_epoch = _FxValidator.check_logging_and_get_default_levels(hook, on_step, on_epoch)
+            # Lightning wants a name logged alike in the sanity check before training and after it
+            if on_epoch and (self._in_epoch or self.trainer.sanity_checking):
                 self._logged[name] = None
                 logger = on_step
-            elif on_epoch:
-                warnings.warn(
-                    f"{name} isn't in the epoch's row: log before super().on_train_epoch_end()", stacklevel=2
-                )
+            elif on_epoch and hook == "on_train_epoch_end":
+                warnings.warn(f"{name} isn't in the epoch's row: log it before super().{hook}()", stacklevel=2)
         super().log(name, value, prog_bar, logger, on_step, on_epoch, *more, **options)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -298,6 +297,7 @@ class Classifier(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Go on in the middle of an epoch, where the checkpoint was made there."""
+        self._logged.clear()
         self._differs = type(self).objective is not Classifier.objective or self.loss is not F.cross_entropy
         self._several = several()
         # other loaders than ours are taken to give every process the same number of images
