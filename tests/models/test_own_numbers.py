@@ -13,6 +13,7 @@ from torch import nn
 from torchmetrics import F1Score, Metric
 
 from cnnexp import FFNN, Classifier, CnnexpError
+from cnnexp.models.hyperparameters import check_hyperparameters
 from cnnexp.training.loggers import CsvLogger
 
 
@@ -149,10 +150,10 @@ class Hoarding(Forgetful):
 
 def test_a_network_whose_checkpoints_could_not_be_loaded_is_told_so(tmp_path):
     with pytest.raises(CnnexpError, match=r"lack image_shape, classes.*save_hyperparameters\(\) in Forgetful"):
-        Forgetful(SHAPE, CLASSES).check_hyperparameters()
+        check_hyperparameters(Forgetful(SHAPE, CLASSES))
     with pytest.raises(CnnexpError, match=r'hold layers, a range.*ignore=\["layers"\]'):
-        Hoarding(SHAPE, CLASSES, range(2)).check_hyperparameters()
-    Hoarding(SHAPE, CLASSES).check_hyperparameters()
+        check_hyperparameters(Hoarding(SHAPE, CLASSES, range(2)))
+    check_hyperparameters(Hoarding(SHAPE, CLASSES))
     run = L.Trainer(
         max_epochs=1, accelerator="cpu", logger=False, default_root_dir=tmp_path, enable_progress_bar=False,
         enable_model_summary=False, log_every_n_steps=1,

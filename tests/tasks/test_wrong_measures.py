@@ -5,7 +5,7 @@ import pytest
 FORGETFUL = """
 from cnnexp import Classifier
 class Forgetful(Classifier):
-    def __init__(self, image_shape, classes, **of_the_cnn):
+    def __init__(self, image_shape, classes):
         super().__init__(image_shape, classes)
 """
 
@@ -29,11 +29,13 @@ class Forgetful(Classifier):
             "model.loss=other model.loss._target_=torch.nn.CrossEntropyLoss model.loss.reduction=none",
             "must return one number, the mean over the batch, not [10] numbers",
         ),
-        ("model._target_=forgetful.Forgetful", "call self.save_hyperparameters() in Forgetful.__init__"),
+        ("--config-dir conf model=forgetful", "call self.save_hyperparameters() in Forgetful.__init__"),
     ],
 )
 def test_what_can_not_be_measured_or_saved_is_refused(typed, said, cnnexp, folder, capsys, monkeypatch):
     (folder / "forgetful.py").write_text(FORGETFUL)
+    (folder / "conf" / "model").mkdir(parents=True)
+    (folder / "conf" / "model" / "forgetful.yaml").write_text("_target_: forgetful.Forgetful\n")
     monkeypatch.syspath_prepend(str(folder))
     assert cnnexp(*typed.split()) == 2
     error = capsys.readouterr().err
