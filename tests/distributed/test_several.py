@@ -29,6 +29,7 @@ UNEVEN = [
     "data.train_eval_size=40", "data.crop_padding=2", "data.horizontal_flip=true",
     "trainer.gradient_clip_val=1", "trainer.accumulate_grad_batches=2",
     "scheduler=plateau", "scheduler.patience=0", "callbacks=[ema,early_stopping]", "callbacks.ema.decay=0.5",
+    "model.loss=focal", "metrics=[f1,top5]",
 ]  # fmt: skip
 TWO = ["trainer=ddp", "trainer.devices=2"]
 EPOCHS = 4

@@ -21,6 +21,7 @@ SETTINGS = {
     "cnn onecycle, everything on": [*CNN, *EVERYTHING, "scheduler=onecycle", "optimizer=adamw"],
     "cnn plateau, bf16": [*CNN, "scheduler=plateau", "scheduler.patience=0", "trainer.precision=bf16-mixed"],
     "ffnn step": [*SMALL, "model=ffnn", "model.hidden=[16]", "scheduler=step", "scheduler.every=1"],
+    "ffnn focal, metrics": [*SMALL, "model=ffnn", "model.hidden=[16]", "model.loss=focal", "metrics=[f1,top5]"],
     "ffnn clipped, sgd": [
         *SMALL, "model=ffnn", "model.hidden=[16]", "optimizer=sgd", "trainer.gradient_clip_val=1",
     ],

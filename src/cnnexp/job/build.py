@@ -25,6 +25,7 @@ from cnnexp.errors import CnnexpError, first_line
 from cnnexp.job import ranks
 from cnnexp.job.optimization import build_optimization
 from cnnexp.models.classifier import Classifier
+from cnnexp.models.hyperparameters import check_hyperparameters
 from cnnexp.reports.tables import shown
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
@@ -106,7 +107,7 @@ def build_model(
     model = make(image_shape=tuple(image_shape), classes=classes)
     if not isinstance(model, Classifier):
         raise CnnexpError(f"model._target_={config.model._target_} isn't a cnnexp.Classifier")
-    model.check_hyperparameters()
+    check_hyperparameters(model)
     training = build_training(config, classes)
     model.train_with(optimizer=optimizer, scheduler=scheduler if scheduled else None, **training)
     _try_objective(model)

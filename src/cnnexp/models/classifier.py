@@ -1,19 +1,16 @@
 """The LightningModule that every network here is: what it is trained on, and what is measured."""
 
-import inspect
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 
-import lightning as L
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
-from lightning.pytorch.plugins.precision import FSDPPrecision, MixedPrecision, Precision
+from lightning.pytorch.plugins.precision import FSDPPrecision
 from lightning.pytorch.trainer.connectors.logger_connector.fx_validator import _FxValidator
-from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
@@ -21,8 +18,10 @@ from torchmetrics import Metric
 from cnnexp import contract
 from cnnexp.distributed import several, share_buffers, summed
 from cnnexp.errors import CnnexpError
+from cnnexp.models.hyperparameters import check_hyperparameters
 from cnnexp.models.losses import CrossEntropy
 from cnnexp.models.metrics import LossAndAccuracy, shortest
+from cnnexp.models.optimized import Optimized, OptimizerFactory, SchedulerFactory
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 from cnnexp.version import __version__
 
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
 ImageShape: TypeAlias = Annotated[Sequence[Annotated[int, Ge(1)]], Len(3, 3)]
 Classes: TypeAlias = Annotated[int, Ge(2)]
 Fraction: TypeAlias = Annotated[float, Interval(ge=0, lt=1)]
-OptimizerFactory: TypeAlias = Callable[..., torch.optim.Optimizer]
-SchedulerFactory: TypeAlias = Callable[..., dict[str, Any]]
 Loss: TypeAlias = Callable[[Tensor, Tensor], Tensor]
 
 Batch: TypeAlias = tuple[Tensor, Tensor]
@@ -44,7 +41,7 @@ _LIGHTNING_NOTES = frozenset({"_current_fx_name"})
 """Attributes that Lightning writes dozens of times a step; see ``Classifier.__setattr__``."""
 
 
-class Classifier(L.LightningModule):
+class Classifier(Optimized):
     """A network from images to class scores, with its loss, its optimizer and its metrics.
 
     A subclass builds its layers in ``__init__``, which takes ``image_shape``, ``classes`` and arguments of its
@@ -160,31 +157,9 @@ class Classifier(L.LightningModule):
         contract.check_built_for(getattr(self.trainer, "datamodule", None), self)
         if stage == "fit" and self.trainer.checkpoint_callbacks:
             try:
-                self.check_hyperparameters()
+                check_hyperparameters(self)
             except CnnexpError as error:
                 warnings.warn(str(error), stacklevel=2)
-
-    def check_hyperparameters(self) -> None:
-        """Raise CnnexpError where a checkpoint wouldn't hold what it takes to build the network again.
-
-        The command refuses such a network. A Trainer of one's own that makes checkpoints warns: they can still be
-        loaded, by ``load_from_checkpoint(path, …)`` with the constructor's arguments.
-        """
-        name = type(self).__name__
-        parameters = inspect.signature(type(self)).parameters.values()
-        needed = [p.name for p in parameters if p.default is p.empty and p.kind is p.POSITIONAL_OR_KEYWORD]
-        missing = [argument for argument in needed if argument not in self.hparams]
-        if missing:
-            raise CnnexpError(
-                f"{name}'s checkpoints would lack {', '.join(missing)}, so nothing could load them; call "
-                f"self.save_hyperparameters() in {name}.__init__, right after super().__init__(…)"
-            )
-        for argument, value in self.hparams.items():
-            if not _is_plain(value):
-                raise CnnexpError(
-                    f"{name}'s checkpoints can't hold {argument}, a {type(value).__name__}: only numbers, texts, "
-                    f'lists and dicts; call self.save_hyperparameters(ignore=["{argument}"])'
-                )
 
     @classmethod
     def load_from_checkpoint(
@@ -264,16 +239,15 @@ class Classifier(L.LightningModule):
         **options: Any,
     ) -> None:
         """Log as Lightning does, but what is logged for an epoch of training goes into that epoch's row."""
-        if logger is not False and self._current_fx_name is not None and self._in_fit():
-            levels = _FxValidator.check_logging_and_get_default_levels(self._current_fx_name, on_step, on_epoch)
-            on_step, on_epoch = levels
-            if on_epoch and self._in_epoch:
+        hook = self._current_fx_name
+        if logger is not False and hook is not None and self.trainer.state.fn == "fit":
+            on_step, on_epoch = _FxValidator.check_logging_and_get_default_levels(hook, on_step, on_epoch)
+            # Lightning wants a name logged alike in the sanity check before training and after it
+            if on_epoch and (self._in_epoch or self.trainer.sanity_checking):
                 self._logged[name] = None
                 logger = on_step
-            elif on_epoch:
-                warnings.warn(
-                    f"{name} isn't in the epoch's row: log before super().on_train_epoch_end()", stacklevel=2
-                )
+            elif on_epoch and hook == "on_train_epoch_end":
+                warnings.warn(f"{name} isn't in the epoch's row: log it before super().{hook}()", stacklevel=2)
         super().log(name, value, prog_bar, logger, on_step, on_epoch, *more, **options)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -298,6 +272,7 @@ class Classifier(L.LightningModule):
 
     def on_train_start(self) -> None:
         """Go on in the middle of an epoch, where the checkpoint was made there."""
+        self._logged.clear()
         self._differs = type(self).objective is not Classifier.objective or self.loss is not F.cross_entropy
         self._several = several()
         # other loaders than ours are taken to give every process the same number of images
@@ -385,59 +360,6 @@ class Classifier(L.LightningModule):
         """Return the class probabilities of a batch, shape (batch, classes)."""
         return self(batch[0]).softmax(dim=1)
 
-    # optimization
-
-    def configure_optimizers(self) -> Any:
-        """Build the optimizer and, with the run's length known, its schedule."""
-        optimizer = self._optimizer(self.parameters())
-        if self._scheduler is None:
-            return optimizer
-        if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
-            raise CnnexpError("a learning-rate schedule needs to know its end: set trainer.max_epochs")
-        steps = int(self.trainer.estimated_stepping_batches)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": self._scheduler(
-                optimizer,
-                epochs=self.trainer.max_epochs,
-                steps_per_epoch=max(1, steps // self.trainer.max_epochs),
-            ),
-        }
-
-    def configure_gradient_clipping(
-        self,
-        optimizer: torch.optim.Optimizer,
-        gradient_clip_val: float | None = None,
-        gradient_clip_algorithm: str | None = None,
-    ) -> None:
-        """Clip the gradients as the Trainer was told to, with fused optimizers and bfloat16 too."""
-        precision = self.trainer.precision_plugin
-        # Lightning refuses that pair because float16's gradients are scaled when they are clipped; bfloat16's
-        # are not, and plain clipping is right
-        if not gradient_clip_val:
-            return
-        if isinstance(precision, MixedPrecision) and precision.scaler is None:
-            kind = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
-            Precision.clip_gradients(precision, optimizer, gradient_clip_val, kind)
-            return
-        if isinstance(precision, MixedPrecision) and getattr(optimizer, "_step_supports_amp_scaling", False):
-            raise CnnexpError(
-                "float16 gradients can't be clipped for a fused optimizer; type optimizer.fused=false, or "
-                "trainer.precision=bf16-mixed"
-            )
-        if isinstance(precision, FSDPPrecision) and gradient_clip_algorithm in (None, "norm"):
-            # each process holds a part of every gradient: the norm is of all parts together
-            cast(Any, self.trainer.model).clip_grad_norm_(gradient_clip_val)
-            return
-        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Step a schedule, but leave a plateau schedule alone."""
-        # that one was stepped with validation, before the epoch's checkpoint: Lightning's own turn comes
-        # after the checkpoint, which would then hold a plateau that lags an epoch behind
-        if not isinstance(scheduler, ReduceLROnPlateau):
-            super().lr_scheduler_step(scheduler, metric)
-
     # helpers
 
     def _batches_done(self) -> int:
@@ -471,11 +393,3 @@ class Classifier(L.LightningModule):
         now = time.perf_counter()
         self._seconds += now - self._clock
         self._clock = now
-
-
-def _is_plain(value: Any) -> bool:
-    if isinstance(value, dict):
-        return all(map(_is_plain, value)) and all(map(_is_plain, value.values()))
-    if isinstance(value, (list, tuple)):
-        return all(map(_is_plain, value))
-    return value is None or type(value) in (bool, int, float, str)

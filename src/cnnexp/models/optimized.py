@@ -1,0 +1,73 @@
+"""What a network does with its optimizer and its schedule."""
+
+from collections.abc import Callable
+from typing import Any, TypeAlias, cast
+
+import lightning as L
+import torch
+from lightning.pytorch.plugins.precision import FSDPPrecision, MixedPrecision, Precision
+from lightning.pytorch.utilities import GradClipAlgorithmType
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+
+from cnnexp.errors import CnnexpError
+
+OptimizerFactory: TypeAlias = Callable[..., torch.optim.Optimizer]
+SchedulerFactory: TypeAlias = Callable[..., dict[str, Any]]
+
+
+class Optimized(L.LightningModule):
+    """A LightningModule whose optimizer and schedule come as functions, see ``Classifier.train_with``."""
+
+    _optimizer: OptimizerFactory
+    _scheduler: SchedulerFactory | None
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer and, with the run's length known, its schedule."""
+        optimizer = self._optimizer(self.parameters())
+        if self._scheduler is None:
+            return optimizer
+        if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
+            raise CnnexpError("a learning-rate schedule needs to know its end: set trainer.max_epochs")
+        steps = int(self.trainer.estimated_stepping_batches)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": self._scheduler(
+                optimizer,
+                epochs=self.trainer.max_epochs,
+                steps_per_epoch=max(1, steps // self.trainer.max_epochs),
+            ),
+        }
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip the gradients as the Trainer was told to, with fused optimizers and bfloat16 too."""
+        precision = self.trainer.precision_plugin
+        # Lightning refuses that pair because float16's gradients are scaled when they are clipped; bfloat16's
+        # are not, and plain clipping is right
+        if not gradient_clip_val:
+            return
+        if isinstance(precision, MixedPrecision) and precision.scaler is None:
+            kind = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
+            Precision.clip_gradients(precision, optimizer, gradient_clip_val, kind)
+            return
+        if isinstance(precision, MixedPrecision) and getattr(optimizer, "_step_supports_amp_scaling", False):
+            raise CnnexpError(
+                "float16 gradients can't be clipped for a fused optimizer; type optimizer.fused=false, or "
+                "trainer.precision=bf16-mixed"
+            )
+        if isinstance(precision, FSDPPrecision) and gradient_clip_algorithm in (None, "norm"):
+            # each process holds a part of every gradient: the norm is of all parts together
+            cast(Any, self.trainer.model).clip_grad_norm_(gradient_clip_val)
+            return
+        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        """Step a schedule, but leave a plateau schedule alone."""
+        # that one was stepped with validation, before the epoch's checkpoint: Lightning's own turn comes
+        # after the checkpoint, which would then hold a plateau that lags an epoch behind
+        if not isinstance(scheduler, ReduceLROnPlateau):
+            super().lr_scheduler_step(scheduler, metric)
