@@ -35,7 +35,7 @@ def test_help_lists_what_there_is(process):
     page = process("--help").stdout
     for word in (
         "fit, kernels",
-        "airbench, cnn, ffnn, vgg16",
+        "airbench, cnn, ffnn, network, own, vgg16",
         "image_folder",
         "notebook_cnn_mnist",
         "tensorboard",
