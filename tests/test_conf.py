@@ -30,7 +30,7 @@ NEEDED = {
     "test": [RUN],
 }
 TRACKERS = {"comet": "comet_ml", "mlflow": "mlflow", "wandb": "wandb"}
-AT_RUN_TIME = {"image_shape", "classes"}
+AT_RUN_TIME = {"image_shape", "classes", "task"}
 GIVEN_BY_OTHERS = {"self", "optimizer", "scheduler", "metrics"}
 AFTERWARDS = set(inspect.signature(Classifier.train_with).parameters) - GIVEN_BY_OTHERS
 
