@@ -18,7 +18,9 @@ GROUPS = sorted(path for path in CONF.iterdir() if path.is_dir())
 CHOICES = [(group.name, file.stem) for group in GROUPS for file in sorted(group.glob("[!_]*.yaml"))]
 RUN = "run=somewhere"
 NEEDED = {
-    **dict.fromkeys(("arrays", "csv", "image_folder"), ["data.root=somewhere"]),
+    "arrays": ["data.root=somewhere"],
+    "csv": ["data.root=somewhere"],
+    "image_folder": ["data.root=somewhere"],
     "torchvision": ["data.name=KMNIST"],
     "compare": ["task.runs=[a,b]"],
     "export": [RUN],

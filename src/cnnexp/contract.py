@@ -1,4 +1,4 @@
-"""What is asked of a LightningDataModule: by the command, and by ``Classifier``. ``ImageDataModule`` has all of it.
+"""What the command and ``Classifier`` ask of a LightningDataModule. ``ImageDataModule`` has all of it.
 
 Required:
 
@@ -10,16 +10,16 @@ Optional, and what is lost without it:
 
 - ``image_shape``, (channels, height, width): it is taken from the first training batch, which is loaded for that.
 - ``class_names``: classes are called by their numbers.
-- ``sizes``, the number of images of ``train``, ``val`` and ``test``: they are the lengths of the loaders' data sets,
-  and unknown where these have none.
+- ``sizes``, the number of images of ``train``, ``val`` and ``test``: they are the lengths of the loaders' data
+  sets, and unknown where these have none.
 - ``train_eval_dataloader``, training images without augmentation: the clean training numbers are measured on
   batches of ``train_dataloader``, as many as validate, in eval mode. They are augmented if those are.
 - ``test_dataloader``: there are no test numbers; they are null.
-- ``state_dict`` with ``class_names``, ``image_shape``, ``mean`` and ``std`` (of [0, 1] images, None where nothing is
-  subtracted), and ``load_state_dict``: the tasks that prepare images themselves (predict, export, activations,
-  saliency, mistakes, compare) refuse the run, because nobody knows how its network wants its images.
-- ``images(part, positions)`` and ``labels(part)``, see ``ImageDataModule``: the tasks that show or compare the data
-  set's images (examples, mistakes, compare, activations) refuse.
+- ``state_dict`` with ``class_names``, ``image_shape``, ``mean`` and ``std`` (of [0, 1] images, None where nothing
+  is subtracted): the tasks that prepare images themselves (predict, export, activations, saliency, mistakes,
+  compare) refuse the run, because nobody knows how its network wants its images.
+- ``images(part, positions)`` and ``labels(part)``, see ``ImageDataModule``: the tasks that show or compare the
+  data set's images (examples, mistakes, compare, activations) refuse.
 - ``skip(batches)`` of a training loader, which leaves out the first batches of the next epoch: a run that is
   interrupted within an epoch goes on from the last whole one, and ``callbacks=[save_every]`` saves nothing within.
 - ``whole_size(number)`` of a training loader, the size of a batch over all processes: each process is taken to
@@ -165,8 +165,8 @@ def _first_batch(data: Any) -> Any:
     except StopIteration:
         raise CnnexpError(f"{type(data).__name__}'s train_dataloader is empty") from None
     raise CnnexpError(
-        f"{type(data).__name__}'s batches must be (images, labels): floats of shape (batch, channels, height, width), "
-        "and int64 of shape (batch,)"
+        f"{type(data).__name__}'s batches must be (images, labels): floats of shape "
+        "(batch, channels, height, width), and int64 of shape (batch,)"
     )
 
 

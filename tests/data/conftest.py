@@ -22,6 +22,7 @@ def nothing_in_memory() -> Iterator[None]:
     yield
     image_files.of_listing.cache_clear()
     torchvision_sets._verified.cache_clear()
+    torchvision_sets._own.cache_clear()
 
 
 @pytest.fixture(autouse=True)

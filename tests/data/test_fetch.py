@@ -25,7 +25,7 @@ CONTENT = bytes(range(256)) * 40
 
 def get(target: Path, *places: FileServer | str) -> None:
     urls = [f"{place.url}file" if isinstance(place, FileServer) else place for place in places]
-    fetch(urls, target, md5(CONTENT), timeout=0.2, pause=0.0)
+    fetch(urls, target, md5(CONTENT), timeout=0.4, pause=0.0)
 
 
 @pytest.fixture

@@ -170,6 +170,10 @@ def _download(url: str, file: IO[bytes], timeout: float) -> None:
 
 def _failure(error: Exception) -> Unavailable:
     """Return what a place did wrong, in our words: a stranger's server mustn't write to the terminal."""
+    from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
+
+    if isinstance(error, (InvalidSchema, InvalidURL, MissingSchema)):
+        return Unavailable("unknown url type", again=False)
     response = getattr(error, "response", None)
     if response is not None:
         code = response.status_code

@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from annotated_types import Ge
 
+from cnnexp.contract import class_names, require_images
 from cnnexp.evaluation.intervals import wilson_interval
 from cnnexp.evaluation.mistakes import (
     accuracy_per_class,
@@ -39,7 +40,8 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
     """
     quiet_lightning()
     loaded = load_for(job)
-    names = loaded.data.class_names
+    require_images(loaded.data)
+    names = class_names(loaded.data)
     predictions = predict_test(build_trainer(job.config, job.folder), loaded.model, loaded.data)
     matrix = confusion_matrix(predictions)
     rows = accuracy_per_class(matrix, names)
