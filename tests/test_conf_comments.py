@@ -8,8 +8,7 @@ import pytest
 from cnnexp.command.resolvers import config_folder
 
 CONF = config_folder()
-LEFT_OUT = {"experiment", "data", "model"}
-FILES = [file for file in sorted(CONF.rglob("*.yaml")) if file.relative_to(CONF).parts[0] not in LEFT_OUT]
+FILES = [file for file in sorted(CONF.rglob("*.yaml")) if file.parent.name != "experiment"]
 KEY = re.compile(r"( *)([\w./@]+):(.*)")
 
 
@@ -27,7 +26,7 @@ def settings(text: str) -> Iterator[str]:
         key, value = found[2], found[3].strip()
         if key == "defaults" or value == "|":
             skipped_below = indentation
-        elif value and not (key.startswith("_") and key != "_partial_"):
+        elif value and not value.startswith("{_target_:") and not (key.startswith("_") and key != "_partial_"):
             yield line.strip()
 
 

@@ -12,18 +12,27 @@ import zipfile
 from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import yaml
 
-# Comet leaves the socket open by which it looks for the machine's address, where there is no network
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
-)
+pytestmark = [
+    # Comet leaves the socket open by which it looks for the machine's address, where there is no network
+    pytest.mark.filterwarnings(
+        "ignore:Exception ignored in. <socket.socket:pytest.PytestUnraisableExceptionWarning"
+    ),
+    pytest.mark.filterwarnings("ignore:The ``noload`` loader strategy:DeprecationWarning"),  # MLflow's queries
+]
 QUICK = ["model=ffnn", "model.hidden=[8]", "trainer.limit_train_batches=3", "data.batch_size=64"]
-NEEDS = 'pip install "cnnexp[test-trackers]"'
 STORE = "sqlite:///outputs/mlflow.db"
+
+
+def needs(package: str) -> None:
+    """Skip a test where a package isn't installed, without importing it: that is left to the command."""
+    if find_spec(package) is None:
+        pytest.skip('pip install "cnnexp[test-trackers]"')
 
 
 @dataclass
@@ -116,7 +125,9 @@ READERS = {"wandb": read_wandb, "mlflow": read_mlflow, "comet": read_comet}
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A store of MLflow's with its tables, which take seconds to make, and nothing in them."""
-    mlflow = pytest.importorskip("mlflow", reason=NEEDS)
+    needs("mlflow")
+    import mlflow
+
     file = tmp_path_factory.mktemp("store") / "mlflow.db"
     mlflow.MlflowClient(f"sqlite:///{file}")
     return file
@@ -147,7 +158,7 @@ def assert_same_curves(tracked: Tracked, run: Path, epochs: int) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("tracker", READERS)
 def test_a_run_is_tracked_and_a_resumed_one_from_its_first_epoch(tracker, cnnexp, folder, request):
-    pytest.importorskip({"comet": "comet_ml"}.get(tracker, tracker), reason=NEEDS)
+    needs({"comet": "comet_ml"}.get(tracker, tracker))
     if tracker == "mlflow":
         request.getfixturevalue("store")
     assert cnnexp(*QUICK, f"logger={tracker}", "trainer.max_epochs=2", "optimizer.lr=0.02") == 0
@@ -174,7 +185,7 @@ def test_a_run_is_tracked_and_a_resumed_one_from_its_first_epoch(tracker, cnnexp
 
 @pytest.mark.slow
 def test_each_job_of_a_sweep_is_a_run_of_several_trackers_at_once(cnnexp, folder, store):
-    pytest.importorskip("wandb", reason=NEEDS)
+    needs("wandb")
     arguments = ["trainer.max_epochs=1", "logger=[tensorboard,wandb,mlflow]", "name=study"]
     assert cnnexp(*QUICK, *arguments, "-m", "seed=0,1") == 0
     jobs = sorted(folder.glob("outputs/sweeps/study/*/seed-*"))
@@ -224,7 +235,7 @@ def test_a_tracker_that_is_not_installed(choice, package, sweep, cnnexp, folder,
 
 
 def test_a_store_that_is_none(cnnexp, folder, capsys):
-    pytest.importorskip("mlflow", reason=NEEDS)
+    needs("mlflow")
     (folder / "notes.txt").write_text("no database\n" * 100)
     arguments = ["logger=mlflow", "logger.mlflow.tracking_uri=sqlite:///notes.txt"]
     assert cnnexp(*QUICK, *arguments, "trainer.max_epochs=1") == 2

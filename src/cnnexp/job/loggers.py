@@ -15,16 +15,15 @@ from omegaconf import DictConfig
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.training.loggers import Board, Status
 
-# read by the trackers' packages when they are imported, which is when their logger is built
-for _name, _value in {
+_ENVIRONMENT = {
     "COMET_START_ONLINE": "false",  # Lightning's own online=False would write nothing at all
     "COMET_LOGGING_CONSOLE": "ERROR",
     "COMET_ERROR_TRACKING_ENABLE": "false",  # to the makers of the package, over the network
     "WANDB_ERROR_REPORTING": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
-}.items():
-    os.environ.setdefault(_name, _value)
+}
+"""What the trackers' packages read as they are imported, unless the user has set it."""
 
 
 def build_loggers(nodes: DictConfig, folder: Path) -> list[Logger]:
@@ -34,6 +33,7 @@ def build_loggers(nodes: DictConfig, folder: Path) -> list[Logger]:
     them null. A run is called by its folder and the one above it, ``cnn-digits/2026-01-31_12-00-00``; a job of a
     sweep by one folder more, ``adhoc/2026-01-31_12-00-00/seed-0``.
     """
+    os.environ.update({name: value for name, value in _ENVIRONMENT.items() if name not in os.environ})
     in_sweep = (folder.parent / "multirun.yaml").is_file()
     parts = folder.absolute().parts[-3 if in_sweep else -2 :]
     title, sweep = "/".join(parts), "/".join(parts[:-1]) if in_sweep else None
