@@ -105,10 +105,14 @@ def test_label_smoothing_changes_what_is_trained_on():
     assert loss.item() == pytest.approx(-(spread * logits.log_softmax(1)).sum(1).mean().item(), rel=1e-6)
 
 
-def test_clean_training_numbers_need_a_loader_for_them():
-    run = trainer()
-    run.fit(network(), Images())
-    assert not numbers(run.callback_metrics, "train")
+def test_clean_training_numbers_are_of_training_batches_where_there_is_no_loader_for_them():
+    run, model, data = trainer(), network(), Images()
+    run.fit(model, data)
+    as_many = zip(data.train_dataloader(), data.val_dataloader(), strict=False)
+    images, labels = (torch.cat(parts) for parts in zip(*(batch for batch, _ in as_many), strict=True))
+    with torch.no_grad():
+        expected = F.cross_entropy(model.eval()(images), labels).item()
+    assert numbers(run.callback_metrics, "train")["train_loss"] == pytest.approx(expected, rel=1e-5)
     assert set(numbers(run.callback_metrics, "running")) == {"running_loss", "running_accuracy"}
 
 
