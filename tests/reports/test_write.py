@@ -8,11 +8,10 @@ from matplotlib.colors import to_hex
 from run_folders import FITTING, OVERFITTING, make_run
 
 from cnnexp.reports import page
-from cnnexp.reports.against import draw_against
+from cnnexp.reports.against import draw_against, draw_heat_maps
 from cnnexp.reports.curves import TRAIN, VAL
 from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.grid import MOST_PANELS, draw_grid
-from cnnexp.reports.heat_maps import draw_heat_maps
 from cnnexp.reports.records import read_runs, sweep_runs
 from cnnexp.reports.study import study
 from cnnexp.reports.write import write_report

@@ -1,16 +1,18 @@
-"""The generalization gap and the accuracies against what is swept."""
+"""Numbers against what is swept: the generalization gap and the accuracies, as lines and over two settings."""
 
+import math
 import statistics
 from collections import defaultdict
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure, plain
 from cnnexp.reports.study import Configuration, Study
-from cnnexp.reports.swept import hashable, short_names, shortened, shown_value, sort_key
+from cnnexp.reports.swept import hashable, in_words, is_number, short_names, shown_value, sort_key
 
 TEST = "#3a7d44"
 SERIES = ("#1f6fb4", "#d1495b", "#3a7d44", "#b5790a", "#7b4fa3", "#20808d")
@@ -32,7 +34,7 @@ def draw_against(study: Study) -> Figure | None:
     """
     names = short_names(study.swept)
     measured = [c for c in study.by_settings if c.mean("generalization_gap") is not None]
-    values = {key: setting_values(measured, key) for key in study.swept}
+    values = {key: _values(measured, key) for key in study.swept}
     swept = [key for key in study.swept if 2 <= len(values[key]) <= MOST_VALUES][:MOST_SETTINGS]
     if not swept:
         return None
@@ -41,67 +43,116 @@ def draw_against(study: Study) -> Figure | None:
     grid = figure.subplots(len(swept), 2, squeeze=False)
     for key, (left, right) in zip(swept, grid, strict=True):
         others = [other for other in study.swept if other != key]
-        place = {hashable(value): number for number, value in enumerate(values[key])}
-        if _are_numbers(values[key]):
-            place = {hashable(value): value for value in values[key]}
-        # no line is drawn between names
-        unordered = any(isinstance(value, (str, bool)) for value in values[key])
-        lines = _lines(measured, others, names)
+        lines: dict[str, list[Configuration]] = defaultdict(list)
+        for configuration in measured:
+            given = {other: configuration.values[other] for other in others if other in configuration.values}
+            lines[in_words(given, names)].append(configuration)
         if len(lines) > len(SERIES):
             lines = {f"mean over {', '.join(names[other] for other in others)}": measured}
         gaps = [
             ("generalization_gap", label, colour, configurations)
             for colour, (label, configurations) in zip(SERIES, lines.items(), strict=False)
         ]
-        accuracies = [(*series, measured) for series in ACCURACIES]
-        for axes, panel, bars in ((left, gaps, len(lines) > 1 or not others), (right, accuracies, not others)):
-            _scale(axes, values[key], key)
-            for number, (what, label, colour, configurations) in enumerate(panel):
-                side = _side(number, len(panel)) if unordered else None
-                points = _points(configurations, key, place, what)
-                _draw_line(axes, points, label, colour, bars, side)
-            if axes.get_legend_handles_labels()[1]:
-                axes.legend(fontsize=7)
+        _draw_panel(left, key, values[key], gaps, bars=len(lines) > 1 or not others)
+        _draw_panel(right, key, values[key], [(*series, measured) for series in ACCURACIES], bars=not others)
         left.axhline(0, color=FAINT, linewidth=0.8)
         label_axes(left, names[key], "generalization gap, points")
         label_axes(right, names[key], "accuracy, %" + (" (mean over the others)" if others else ""))
     return figure
 
 
-def setting_values(configurations: Sequence[Configuration], key: str) -> list[Any]:
+def draw_heat_maps(study: Study) -> Figure | None:
+    """Draw gap and validation accuracy, their means in cells, over two swept settings; None unless two are swept.
+
+    The settings may have at most 30 values each.
+    """
+    if len(study.swept) != 2 or all(c.mean("generalization_gap") is None for c in study.configurations):
+        return None
+    values = {key: _values(study.configurations, key) for key in study.swept}
+    across, down = sorted(study.swept, key=lambda key: -len(values[key]))
+    columns, rows = _numbered(values[across]), _numbered(values[down])
+    if len(rows) < 2 or len(columns) > MOST_VALUES:
+        return None
+    names = short_names(study.swept)
+    figure = new_figure(min(16.0, max(8.0, 2.6 + 1.3 * len(columns))), 1.8 + 0.4 * len(rows))
+    left, right = figure.subplots(1, 2)
+    for axes, number, title, colours in (
+        (left, "generalization_gap", "generalization gap, points", "Reds"),
+        (right, "val_accuracy", "validation accuracy, %", "Blues"),
+    ):
+        cells = np.full((len(rows), len(columns)), np.nan)
+        for c in study.configurations:
+            mean = c.mean(number)
+            if mean is not None and c.values.keys() == values.keys():
+                cells[rows[hashable(c.values[down])], columns[hashable(c.values[across])]] = 100 * mean
+        image = axes.imshow(cells, cmap=colours, aspect="auto")
+        if len(columns) <= 12:
+            for (y, x), value in np.ndenumerate(cells):
+                colour = "white" if math.isfinite(value) and image.norm(value) > 0.6 else "black"
+                text = f"{value:.1f}" if math.isfinite(value) else "–"
+                axes.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
+        axes.set_title(title, fontsize=10)
+        _name_ticks(axes, across, values[across], fontsize=8)
+        axes.set_yticks(range(len(rows)), [tick_label(down, value) for value in values[down]], fontsize=8)
+        axes.set_xlabel(names[across], fontsize=9)
+        axes.set_ylabel(names[down], fontsize=9)
+        figure.colorbar(image, ax=axes)
+    return figure
+
+
+def _values(configurations: Sequence[Configuration], key: str) -> list[Any]:
     """Return the values of a swept setting, each once, in order."""
     known = {hashable(c.values[key]): c.values[key] for c in configurations if key in c.values}
     return sorted(known.values(), key=sort_key)
 
 
-def _are_numbers(values: Sequence[Any]) -> bool:
-    return all(isinstance(value, (int, float)) and not isinstance(value, bool) for value in values)
+def _numbered(values: Sequence[Any]) -> dict[Hashable, int]:
+    return {hashable(value): number for number, value in enumerate(values)}
 
 
-def _scale(axes: Any, values: Sequence[Any], key: str) -> None:
-    """Set a horizontal axis up for a setting's values."""
-    if not _are_numbers(values):
-        labels = [tick_label(key, value) for value in values]
-        axes.set_xticks(range(len(values)), labels, **slanted(labels))
+def _draw_panel(
+    axes: Any, key: str, values: Sequence[Any], panel: Sequence[tuple[str, str, str, Sequence[Configuration]]],
+    bars: bool,
+) -> None:  # fmt: skip
+    """Draw lines (what, label, colour, configurations) of means with their error bars against a setting."""
+    place = _scale(axes, values, key)
+    # no line is drawn between names: their dots stand side by side
+    unordered = any(isinstance(value, (str, bool)) for value in values)
+    for number, (what, label, colour, configurations) in enumerate(panel):
+        points = _points(configurations, key, place, what)
+        if not points:
+            continue
+        x, mean, std = np.array(points).T
+        if unordered and len(panel) > 1:
+            x = x + 0.36 * (number / (len(panel) - 1) - 0.5)
+        axes.errorbar(
+            x, mean, yerr=std if bars and std.any() else None, marker="o", markersize=4, linewidth=1.2,
+            linestyle="" if unordered else "-", capsize=3, color=colour, label=plain(label, 50) or None,
+        )  # fmt: skip
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(fontsize=7)
+
+
+def _scale(axes: Any, values: Sequence[Any], key: str) -> Mapping[Hashable, float]:
+    """Set a horizontal axis up for a setting's values, and return where each of them stands."""
+    if not all(map(is_number, values)):
+        _name_ticks(axes, key, values)
         axes.set_xlim(-0.5, len(values) - 0.5)
-        return
+        return _numbered(values)
     if min(values) > 0 and max(values) >= 10 * min(values):
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
     if len(values) <= 8:
         axes.set_xticks(values)
         axes.xaxis.set_major_formatter("{x:g}")
+    return {value: value for value in values}
 
 
-def _lines(
-    configurations: Sequence[Configuration], others: Sequence[str], names: Mapping[str, str]
-) -> dict[str, list[Configuration]]:
-    lines: dict[str, list[Configuration]] = defaultdict(list)
-    for configuration in configurations:
-        values = {key: configuration.values[key] for key in others if key in configuration.values}
-        label = ", ".join(f"{names[key]}={shown_value(key, value)}" for key, value in values.items())
-        lines[label].append(configuration)
-    return lines
+def _name_ticks(axes: Any, key: str, values: Sequence[Any], **style: Any) -> None:
+    labels = [tick_label(key, value) for value in values]
+    if sum(map(len, labels)) > 40:  # they wouldn't fit side by side
+        style |= {"rotation": 30, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(values)), labels, **style)
 
 
 def _points(
@@ -120,40 +171,6 @@ def _points(
     )
 
 
-def _draw_line(
-    axes: Any,
-    points: Sequence[tuple[float, float, float]],
-    label: str,
-    colour: str,
-    bars: bool,
-    side: float | None,
-) -> None:
-    """Draw means with their error bars; given a ``side``, as single dots moved by so much, for names."""
-    if not points:
-        return
-    x, mean, std = zip(*points, strict=True)
-    axes.errorbar(
-        [place + (side or 0.0) for place in x], mean, yerr=std if bars and any(std) else None, marker="o",
-        markersize=4, linewidth=1.2, linestyle="-" if side is None else "", capsize=3, color=colour,
-        label=plain(shortened(label, 50)) or None,
-    )  # fmt: skip
-
-
-def _side(number: int, count: int) -> float:
-    return 0.0 if count == 1 else 0.36 * (number / (count - 1) - 0.5)
-
-
 def tick_label(key: str, value: Any, longest: int = 22) -> str:
     """Return a setting's value, short enough for an axis."""
-    text = f"{value:.3g}" if isinstance(value, float) else shown_value(key, value)
-    return plain(shortened(text, longest))
-
-
-def plain(text: str) -> str:
-    """Return a text that matplotlib takes literally, not as mathematics."""
-    return text.replace("$", r"\$")
-
-
-def slanted(labels: Sequence[str]) -> dict[str, Any]:
-    """Return how to turn labels that wouldn't fit side by side."""
-    return {"rotation": 30, "ha": "right", "rotation_mode": "anchor"} if sum(map(len, labels)) > 40 else {}
+    return plain(f"{value:.3g}" if isinstance(value, float) else shown_value(key, value), longest)

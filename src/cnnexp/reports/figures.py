@@ -10,6 +10,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
+from cnnexp.reports.swept import shortened
+
 TRAIN, VAL, FAINT = "#1f6fb4", "#d1495b", "#8a8f98"
 
 
@@ -22,6 +24,11 @@ def new_figure(
     if title:
         figure.suptitle(title, fontsize=10.5)
     return figure
+
+
+def plain(text: str, longest: int | None = None) -> str:
+    """Return a text, cut to so many characters, that matplotlib takes literally, not as mathematics."""
+    return (text if longest is None else shortened(text, longest)).replace("$", r"\$")
 
 
 def label_axes(axes: Axes, x: str, y: str = "", size: float = 9.0) -> None:

@@ -5,7 +5,7 @@ from statistics import fmean
 
 from cnnexp.reports.leaderboard import shown_statistic
 from cnnexp.reports.study import Configuration, Study
-from cnnexp.reports.swept import short_names, shown_value
+from cnnexp.reports.swept import is_number, short_names, shown_value
 
 MOST = 8
 """Overfitting configurations that have a sentence each; the leaderboard has them all."""
@@ -72,13 +72,12 @@ def _told(configuration: Configuration) -> str:
 
 
 def _trends(study: Study) -> list[str]:
-    names = short_names(study.swept)
     lines = []
-    for key in study.swept:
+    for key, name in short_names(study.swept).items():
         gaps: dict[float, list[float]] = defaultdict(list)
         for configuration in study.configurations:
             value, gap = configuration.values.get(key), configuration.mean("generalization_gap")
-            if gap is not None and isinstance(value, (int, float)) and not isinstance(value, bool):
+            if gap is not None and is_number(value):
                 gaps[value].append(100 * gap)
         if len(gaps) < 2:
             continue
@@ -86,7 +85,7 @@ def _trends(study: Study) -> list[str]:
         start, end = fmean(gaps[first]), fmean(gaps[last])
         average = ", on average over the rest" if len(study.swept) > 1 else ""
         lines.append(
-            f"From {names[key]}={shown_value(key, first)} to {shown_value(key, last)} the gap goes "
+            f"From {name}={shown_value(key, first)} to {shown_value(key, last)} the gap goes "
             f"from {start:.1f} to {end:.1f} points{average}."
         )
     return lines

@@ -66,23 +66,24 @@ def shown_statistic(statistic: Statistic | None, percent: bool = False, digits: 
 def columns(study: Study) -> list[Column]:
     """Return the leaderboard's columns: the swept settings, those that are always there, a user's own numbers."""
     names = short_names(study.swept)
-    first = [Column(key, names[key], text=True) for key in study.swept] or [Column("", "configuration", text=True)]
+    first = [Column(key, name, text=True) for key, name in names.items()] or [
+        Column("", "configuration", text=True)
+    ]
     own = [Column(key, key.replace("_", " "), digits=4) for key in study.own_numbers]
     return [*first, *COLUMNS, *own]
 
 
 def row(study: Study, configuration: Configuration) -> list[str]:
     """Return a configuration's cells, in the order of `columns`."""
-    cells = [_cell(column, study, configuration) for column in columns(study)]
+    cells = [_cell(column, configuration) for column in columns(study)]
     if not configuration.values:  # nothing is swept, or its settings can't be read
         cells[0] = configuration.label
     return cells
 
 
-def _cell(column: Column, study: Study, configuration: Configuration) -> str:
-    if column.key in study.swept:
-        values = configuration.values
-        return shown_value(column.key, values[column.key]) if column.key in values else "–"
+def _cell(column: Column, configuration: Configuration) -> str:
+    if column.key in configuration.values:
+        return shown_value(column.key, configuration.values[column.key])
     if column.key == "runs":
         done, all_of_them = configuration.completed, len(configuration.runs)
         return str(done) if done == all_of_them else f"{done}/{all_of_them}"
@@ -137,12 +138,13 @@ def csv_text(study: Study) -> str:
     rows = []
     for run in study.runs:
         settings, result = run.record.settings, run.record.result
+        recorded = {**settings, **result}
         rows.append({
             "folder": run.name, "status": run.record.status, "verdict": run.verdict.word,
-            **{key: result.get(key, settings.get(key)) for key in ("model", "data")},
+            "model": recorded.get("model"), "data": recorded.get("data"),
             **{key: shown_value(key, settings[key]) if key in settings else None for key in swept},
-            "seed": run.record.seed, **run.numbers,
+            "seed": recorded.get("seed"), **run.numbers,
             **{key: result.get(key) for key in ("device", "config_hash", "git_commit")},
-            "error": (run.record.error or "").partition("\n")[0],
+            "error": run.record.error_line,
         })  # fmt: skip
     return as_csv(rows)

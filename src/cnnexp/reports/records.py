@@ -43,9 +43,9 @@ class RunRecord:
     typed: Mapping[str, str] = field(default_factory=dict)
 
     @property
-    def seed(self) -> int | None:
-        """The seed, None where it wasn't recorded."""
-        return self.result.get("seed", self.settings.get("seed"))
+    def error_line(self) -> str:
+        """The first line of the error, empty where there is none."""
+        return (self.error or "").partition("\n")[0]
 
 
 def is_run(folder: Path) -> bool:
@@ -86,8 +86,7 @@ def read_run(folder: Path) -> RunRecord:
         error = "; ".join(problems) or f"no {RESULT}: the job died before it wrote one, or is about to begin"
     else:
         status, error = result["status"], result.get("error")
-    error = None if error is None else str(error)
-    return RunRecord(folder, status, error, result or {}, history, {**settings, **choices}, typed)
+    return RunRecord(folder, status, error and str(error), result or {}, history, {**settings, **choices}, typed)
 
 
 def read_runs(folders: Iterable[Path]) -> list[RunRecord]:

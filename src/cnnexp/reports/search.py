@@ -6,17 +6,17 @@ import os
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from cnnexp.errors import CnnexpError
-from cnnexp.reports.against import plain, tick_label
-from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
-from cnnexp.reports.swept import short_names, shortened, shown_value
+from cnnexp.reports.against import tick_label
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure, plain
+from cnnexp.reports.swept import in_words, short_names
 from cnnexp.runs import read_json
 
 SEARCH = "search.json"
@@ -33,6 +33,11 @@ class Trial:
     value: float | None
     params: Mapping[str, Any]
     folder: str | None
+
+    @property
+    def percent(self) -> float:
+        """The validation accuracy in per cent."""
+        return 100 * (self.value or 0.0)
 
 
 @dataclass(frozen=True)
@@ -62,13 +67,7 @@ class Search:
     def best(self) -> Trial | None:
         """The best trial so far, the first of equals."""
         best = max if self.direction == "maximize" else min
-        return best(self.completed, key=lambda trial: trial.value or 0.0, default=None)
-
-    @property
-    def best_so_far(self) -> list[float]:
-        """The best value after each of the completed trials."""
-        best = max if self.direction == "maximize" else min
-        return list(accumulate((trial.value or 0.0 for trial in self.completed), best))
+        return best(self.completed, key=lambda trial: trial.percent, default=None)
 
 
 def quiet_optuna() -> Any:
@@ -84,7 +83,7 @@ def quiet_optuna() -> Any:
 
 
 def described(study: Any, name: str, n_trials: int) -> dict[str, Any]:
-    """Return an ``optuna.Study`` as the content of search.json, which `read_search` reads."""
+    """Return an ``optuna.Study`` as the content of search.json, which `reported` reads."""
     from optuna.distributions import distribution_to_json
 
     trials = study.trials
@@ -96,16 +95,21 @@ def described(study: Any, name: str, n_trials: int) -> dict[str, Any]:
     return asdict(Search(name, study.direction.name.lower(), n_trials, kinds, noted))
 
 
-def read_search(folder: Path) -> Search | None:
-    """Return the search that a folder's search.json describes; None where there is none, or it is damaged."""
+def reported(folder: Path) -> tuple[list[str], Figure | None]:
+    """Return the search that a folder's search.json describes in sentences, and as a figure if it has a result.
+
+    There are no sentences where the folder is no search's, or the file is damaged.
+    """
     try:
         noted = read_json(folder / SEARCH) or {}
-        return Search(**{**noted, "trials": [Trial(**trial) for trial in noted["trials"]]})
+        search = Search(**{**noted, "trials": [Trial(**trial) for trial in noted["trials"]]})
     except (CnnexpError, TypeError, KeyError):
-        return None
+        return [], None
+    shares = _importances(search)
+    return _told(search, shares), _draw(search, shares) if search.completed else None
 
 
-def importances(search: Search) -> dict[str, float]:
+def _importances(search: Search) -> dict[str, float]:
     """Return each parameter's share in a random forest's decrease of the values' variance, the largest first.
 
     The mean decrease in impurity of Breiman, Random Forests, Machine Learning 45, 2001, as Optuna computes it.
@@ -126,8 +130,8 @@ def importances(search: Search) -> dict[str, float]:
         # Optuna 2 calls it experimental; later versions have it unchanged
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         for trial in completed:
-            numbers = {"value": trial.value, "params": dict(trial.params), "distributions": dict(distributions)}
-            study.add_trial(optuna.trial.create_trial(**numbers))
+            known = {"value": trial.value, "params": dict(trial.params), "distributions": distributions}
+            study.add_trial(optuna.trial.create_trial(**known))
     evaluator = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(seed=0)
     try:
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
@@ -135,29 +139,24 @@ def importances(search: Search) -> dict[str, float]:
         return {}
 
 
-def told(search: Search, shares: Mapping[str, float]) -> list[str]:
+def _told(search: Search, shares: Mapping[str, float]) -> list[str]:
     """Return the search in sentences: how far it is, the best so far, what mattered."""
     names = short_names(list(search.distributions))
     states = [trial.state for trial in search.trials]
     over = len(states) - states.count("RUNNING") - states.count("WAITING")
     failed = f", {states.count('FAIL')} failed" if "FAIL" in states else ""
     lines = [f"Study {search.study}: {over} of {search.n_trials} trials done{failed}."]
-    best = search.best
-    if best is not None and best.value is not None:
-        settings = ", ".join(f"{names[key]}={shown_value(key, value)}" for key, value in best.params.items())
-        lines.append(
-            f"Best so far: trial {best.number}, {100 * best.value:.2f} % validation accuracy, {settings}."
-        )
+    if best := search.best:
+        settings = in_words(best.params, names)
+        lines.append(f"Best so far: trial {best.number}, {best.percent:.2f} % validation accuracy, {settings}.")
     if shares:
         parts = ", ".join(f"{names[key]} {100 * share:.0f} %" for key, share in shares.items())
         lines.append(f"Importance (a random forest's, over {len(search.completed)} trials): {parts}.")
     return lines
 
 
-def draw_search(search: Search, shares: Mapping[str, float]) -> Figure | None:
+def _draw(search: Search, shares: Mapping[str, float]) -> Figure:
     """Draw each trial's validation accuracy in order, the importances, and the accuracy against each parameter."""
-    if not search.completed:
-        return None
     keys = list(search.distributions)[:MOST_SETTINGS]
     names = short_names(list(search.distributions))
     rows = -(-len(keys) // 3)
@@ -167,7 +166,7 @@ def draw_search(search: Search, shares: Mapping[str, float]) -> Figure | None:
     history, bars = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2])
     _draw_history(history, search)
     if shares:
-        labels = [plain(shortened(names[key], 22)) for key in shares]
+        labels = [plain(names[key], 22) for key in shares]
         drawn = bars.barh(labels, [100 * share for share in shares.values()], color=TRAIN)
         bars.bar_label(drawn, fmt="%.0f", fontsize=8, padding=2)
         bars.invert_yaxis()
@@ -185,10 +184,10 @@ def draw_search(search: Search, shares: Mapping[str, float]) -> Figure | None:
 
 
 def _draw_history(axes: Any, search: Search) -> None:
-    numbers = [trial.number for trial in search.completed]
-    axes.scatter(numbers, [100 * (t.value or 0.0) for t in search.completed], s=18, color=VAL, label="trial")
-    best = [100 * value for value in search.best_so_far]
-    axes.step(numbers, best, where="post", color=TRAIN, linewidth=1.4, label="best so far")
+    numbers, found = zip(*((trial.number, trial.percent) for trial in search.completed), strict=True)
+    axes.scatter(numbers, found, s=18, color=VAL, label="trial")
+    best = np.maximum if search.direction == "maximize" else np.minimum
+    axes.step(numbers, best.accumulate(found), where="post", color=TRAIN, linewidth=1.4, label="best so far")
     failed = [trial.number for trial in search.trials if trial.state == "FAIL"]
     if failed:
         bottom = axes.get_ylim()[0]
@@ -213,6 +212,6 @@ def _draw_against(axes: Any, search: Search, key: str) -> None:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
     axes.scatter(
-        values, [100 * (trial.value or 0.0) for trial in trials], c=range(len(trials)), cmap="Blues",
+        values, [trial.percent for trial in trials], c=range(len(trials)), cmap="Blues",
         vmin=-len(trials), s=22, edgecolors=FAINT, linewidths=0.4,
     )  # fmt: skip

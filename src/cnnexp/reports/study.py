@@ -3,13 +3,13 @@
 import math
 import os
 import statistics
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from cnnexp.reports.records import RunRecord
-from cnnexp.reports.swept import hashable, short_names, shown_value, sort_key, swept_settings
+from cnnexp.reports.swept import hashable, in_words, is_number, short_names, sort_key, swept_settings
 from cnnexp.reports.verdicts import NEEDED, Rule, Verdict, best_row, judge
 
 NUMBERS = (
@@ -95,8 +95,7 @@ class Configuration:
     @property
     def overfits_since(self) -> int | None:
         """The epoch from which on the overfitting runs overfit: the lower median."""
-        since = [run.verdict.since for run in self.overfitting if run.verdict.since is not None]
-        return statistics.median_low(since) if since else None
+        return _since(self.overfitting)
 
     @property
     def verdict(self) -> str:
@@ -104,13 +103,18 @@ class Configuration:
         # the most frequent word, the gravest of equally frequent ones
         words = sorted((run.word for run in self.counted), key=_GRAVEST_FIRST.index)
         word = statistics.mode(words)
-        since = [run.verdict.since for run in self.counted if run.word == word and run.verdict.since is not None]
-        text = f"{word} from {statistics.median_low(since)}" if since else word
+        since = _since([run for run in self.counted if run.word == word])
+        text = word if since is None else f"{word} from {since}"
         return text if words.count(word) == len(words) else f"{text} ({words.count(word)} of {len(words)})"
 
     def mean(self, key: str) -> float | None:
         """Return a number's mean, None where no run has it."""
         return self.numbers[key].mean if key in self.numbers else None
+
+
+def _since(runs: Sequence[Judged]) -> int | None:
+    known = [run.verdict.since for run in runs if run.verdict.since is not None]
+    return statistics.median_low(known) if known else None
 
 
 def _place(configuration: Configuration) -> tuple[float, float]:
@@ -123,7 +127,7 @@ def _place(configuration: Configuration) -> tuple[float, float]:
 class Study:
     """All runs, and the configurations among them: highest validation accuracy first, then lowest validation loss.
 
-    ``swept`` are the keys of the settings that differ; ``own_numbers`` are the names of `own_numbers`.
+    ``swept`` are the keys of the settings that differ; ``own_numbers`` are the names of a user's own numbers.
     """
 
     swept: Sequence[str]
@@ -144,26 +148,27 @@ class Study:
 def study(records: Sequence[RunRecord], rule: Rule = Rule()) -> Study:  # noqa: B008  (frozen)
     """Judge runs and group them by everything but their seeds."""
     swept = swept_settings(records)
-    above = _folder_above([record.folder for record in records])
-    names = short_names(swept)
-    own = own_numbers(records)
-    groups: dict[Any, list[Judged]] = {}
+    parents = {record.folder.absolute().parent for record in records}
+    above = os.path.commonpath(parents) if parents else ""
+    own = _own_numbers(records)
+    groups: dict[Any, list[Judged]] = defaultdict(list)
     runs = []
     for record in records:
         verdict = judge(record.history, rule)
         name = record.folder.absolute().relative_to(above).as_posix()
-        run = Judged(record, name, _numbers(record, verdict, own), verdict)
-        runs.append(run)
-        values = {key: record.settings[key] for key in swept if key in record.settings}
+        runs.append(Judged(record, name, _numbers(record, verdict, own), verdict))
         # a run whose settings can't be read stands alone
         alone = "" if record.settings else str(record.folder)
-        groups.setdefault((hashable(values), alone), []).append(run)
-    configurations = [_configuration(members, swept, names) for members in groups.values()]
-    configurations.sort(key=_place)
+        groups[hashable(_values(record, swept)), alone].append(runs[-1])
+    configurations = sorted((_configuration(members, swept) for members in groups.values()), key=_place)
     return Study(swept, own, runs, configurations, rule)
 
 
-def own_numbers(records: Sequence[RunRecord]) -> list[str]:
+def _values(record: RunRecord, swept: Sequence[str]) -> dict[str, Any]:
+    return {key: record.settings[key] for key in swept if key in record.settings}
+
+
+def _own_numbers(records: Sequence[RunRecord]) -> list[str]:
     """Return the names of the numbers that a user's own metrics have added, in the order they were met.
 
     They are the train_, val_ and test_ numbers of result.json, and the columns of metrics.csv, beyond those that
@@ -173,20 +178,15 @@ def own_numbers(records: Sequence[RunRecord]) -> list[str]:
     for record in records:
         names |= dict.fromkeys(key for row in record.history for key in row)
         measured = [key for key in record.result if key.startswith(("train_", "val_", "test_"))]
-        names |= dict.fromkeys(key for key in measured if _is_number(record.result[key]))
+        names |= dict.fromkeys(key for key in measured if _is_known(record.result[key]))
     return [key for key in names if key not in _NOT_OWN]
 
 
-def _folder_above(folders: Sequence[Path]) -> Path:
-    parents = {folder.absolute().parent for folder in folders}
-    return Path(os.path.commonpath(parents)) if parents else Path.cwd()
-
-
-def _configuration(runs: Sequence[Judged], swept: Sequence[str], names: Mapping[str, str]) -> Configuration:
+def _configuration(runs: Sequence[Judged], swept: Sequence[str]) -> Configuration:
     record = runs[0].record
-    values = {key: record.settings[key] for key in swept if key in record.settings}
+    values = _values(record, swept)
     if values:
-        label = ", ".join(f"{names[key]}={shown_value(key, value)}" for key, value in values.items())
+        label = in_words(values, short_names(swept))
     elif record.settings:
         label = f"{record.settings.get('model', '?')} on {record.settings.get('data', '?')}"
     else:
@@ -210,13 +210,12 @@ def _numbers(record: RunRecord, verdict: Verdict, own: Sequence[str]) -> dict[st
         numbers["generalization_gap"] = best["train_accuracy"] - best["val_accuracy"]
         numbers["best_epoch"], numbers["epochs"] = best["epoch"], record.history[-1].get("epoch")
         numbers["train_seconds"] = sum(row.get("seconds", 0.0) for row in record.history)
-    numbers |= {key: record.result[key] for key in (*NUMBERS, *own) if _is_number(record.result.get(key))}
-    numbers["overfits_since"] = verdict.since if verdict.word == "overfits" else None
-    numbers["val_loss_turned"] = verdict.turned
-    numbers["val_loss_rise"], numbers["final_gap"] = verdict.rise, verdict.gap
+    numbers |= {key: record.result[key] for key in (*NUMBERS, *own) if _is_known(record.result.get(key))}
+    since = verdict.since if verdict.word == "overfits" else None
+    numbers |= zip(FROM_CURVES, (since, verdict.turned, verdict.rise, verdict.gap), strict=True)
     # the mean of a loss that is no number says nothing
-    return {key: value if _is_number(value) else None for key, value in numbers.items()}
+    return {key: value if _is_known(value) else None for key, value in numbers.items()}
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+def _is_known(value: Any) -> bool:
+    return is_number(value) and math.isfinite(value)

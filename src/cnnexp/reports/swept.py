@@ -20,23 +20,32 @@ def swept_settings(runs: Sequence[RunRecord]) -> list[str]:
     A config group counts under its name (``model``, ``optimizer``); settings that differ only because another
     choice brings other defaults don't count. Seeds are repetitions and don't count either.
     """
-    typed = _typed_differently(runs)
-    choices = {key: _values(runs, key) for key in ("experiment", *_groups(runs))}
-    chosen = [key for key, values in choices.items() if len(values) > 1]
-    keys = dict.fromkeys(key for run in runs for key in run.settings)
-    found = []
-    for key in [*typed, *sorted(set(keys) - set(typed))]:
-        if key not in keys or _never(key, runs):
-            continue
-        if key in typed or (key not in _ONLY_IF_TYPED and _differs(runs, key, chosen)):
-            found.append(key)
-    return found
+    typings, settings = [run.typed for run in runs], [run.settings for run in runs]
+    typed = [key for key in dict.fromkeys(key for one in typings for key in one) if _differs(typings, key)]
+    keys = {key for one in settings for key in one}
+    # a config group's name, such as model, also begins other keys: model.dropout
+    groups = {key.partition(".")[0] for key in keys if "." in key} & keys
+    chosen = {group for group in ("experiment", *groups) if _differs(settings, group)}
+
+    def counts(key: str) -> bool:
+        explained_by = chosen & {"experiment", key.partition(".")[0]} - {key}
+        return key not in _ONLY_IF_TYPED and _differs(settings, key, sorted(explained_by))
+
+    candidates = [
+        key for key in [*typed, *sorted(keys.difference(typed))] if key in keys and not _never(key, runs)
+    ]
+    return [key for key in candidates if key in typed or counts(key)]
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:
     """Return for each dotted key its last part, or the whole where that would be ambiguous."""
     last = [key.rpartition(".")[2] for key in keys]
     return {key: name if last.count(name) == 1 else key for key, name in zip(keys, last, strict=True)}
+
+
+def in_words(values: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """Return settings as they would be typed, under their short names."""
+    return ", ".join(f"{names[key]}={shown_value(key, value)}" for key, value in values.items())
 
 
 def shown_value(key: str, value: Any) -> str:
@@ -57,6 +66,11 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
+def is_number(value: Any) -> bool:
+    """Return whether a value is a number: True is none."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
 def hashable(value: Any) -> Hashable:
     """Return a value as something that can be a key: lists as tuples, 1 and 1.0 as the same, True as itself."""
     if isinstance(value, (list, tuple)):
@@ -70,42 +84,21 @@ def sort_key(value: Any) -> tuple[Any, ...]:
     """Return what to sort mixed values by: numbers, then lists of numbers, then texts; null (often: all) last."""
     if value is None:
         return (3,)
-    if isinstance(value, (int, float)) and not isinstance(value, bool):
+    if is_number(value):
         return (0, value)
     if isinstance(value, (list, tuple)):
         return (1, [sort_key(item) for item in value])
     return (2, str(value))
 
 
-def _groups(runs: Iterable[RunRecord]) -> list[str]:
-    # a config group's name, such as model, also begins other keys: model.dropout
-    names = dict.fromkeys(key for run in runs for key in run.settings if "." not in key)
-    above = {key.partition(".")[0] for run in runs for key in run.settings if "." in key}
-    return [name for name in names if name in above]
-
-
-def _values(runs: Iterable[RunRecord], key: str) -> set[Hashable]:
-    return {hashable(run.settings[key]) for run in runs if key in run.settings}
-
-
-def _differs(runs: Sequence[RunRecord], key: str, chosen: Sequence[str]) -> bool:
-    """Return whether a setting differs between runs whose choices give it the same default."""
-    above = key.partition(".")[0]
-    explains = [group for group in chosen if group != key and group in ("experiment", above)]
+def _differs(runs: Iterable[Mapping[str, Any]], key: str, explained_by: Sequence[str] = ()) -> bool:
+    """Return whether a setting differs between runs that agree in the choices that explain its default."""
     values: dict[Hashable, set[Hashable]] = defaultdict(set)
-    for run in runs:
-        if key in run.settings:
-            context = tuple(hashable(run.settings.get(group)) for group in explains)
-            values[context].add(hashable(run.settings[key]))
+    for settings in runs:
+        if key in settings:
+            context = tuple(hashable(settings.get(group)) for group in explained_by)
+            values[context].add(hashable(settings[key]))
     return any(len(several) > 1 for several in values.values())
-
-
-def _typed_differently(runs: Iterable[RunRecord]) -> list[str]:
-    values: dict[str, set[str]] = defaultdict(set)
-    for run in runs:
-        for key, value in run.typed.items():
-            values[key].add(value)
-    return [key for key, several in values.items() if len(several) > 1]
 
 
 def _is_known(run: RunRecord) -> bool:

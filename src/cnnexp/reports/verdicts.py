@@ -1,11 +1,12 @@
 """The verdict on a run: whether it underfits, fits or overfits, and from which epoch on."""
 
 import math
-import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from typing import Literal
+
+import numpy as np
 
 Word = Literal["overfits", "underfits", "fits", "diverges", "unknown"]
 
@@ -94,12 +95,11 @@ def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdic
         return Verdict("unknown", "unknown: no epoch was both trained and validated")
     gap = rows[-1]["train_accuracy"] - rows[-1]["val_accuracy"]
     losses = [row["val_loss"] for row in rows]
-    lowest = min(range(len(rows)), key=losses.__getitem__)
+    lowest = losses.index(min(losses))
     rise = losses[-1] / losses[lowest] - 1 if losses[lowest] > 0 else 0.0
     points = f"the gap is {100 * gap:.1f} points"
     if _turned(rows, lowest, rule):
-        turned = int(rows[lowest]["epoch"])
-        since = int(rows[lowest + 1]["epoch"])
+        turned, since = (int(row["epoch"]) for row in rows[lowest : lowest + 2])
         text = (
             f"overfits from epoch {since}: validation loss ends {100 * rise:.0f} % above its lowest "
             f"(epoch {turned}) while training loss falls; {points}"
@@ -113,7 +113,7 @@ def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdic
         return Verdict("overfits", text, since, None, rise, gap)
     accuracy = f"training accuracy is {100 * rows[-1]['train_accuracy']:.1f} %"
     word: Word = "underfits" if rows[-1]["train_accuracy"] < rule.fitted else "fits"
-    return Verdict(word, f"{word}: {accuracy}, {points}", None, None, rise, gap)
+    return Verdict(word, f"{word}: {accuracy}, {points}", rise=rise, gap=gap)
 
 
 def _large_gap(row: Mapping[str, float], rule: Rule) -> bool:
@@ -143,5 +143,4 @@ def _noise(losses: Sequence[float], lowest: int) -> float:
     if len(losses) < LEAST_FOR_NOISE:
         return 0.0
     end = losses[min(lowest, len(losses) - LEAST_FOR_NOISE) :]
-    differences = [abs(a - 2 * b + c) for a, b, c in zip(end, end[1:], end[2:], strict=False)]
-    return statistics.median(differences) / (0.6745 * math.sqrt(6))
+    return float(np.median(np.abs(np.diff(end, 2)))) / (0.6745 * math.sqrt(6))

@@ -4,21 +4,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from cnnexp.reports.against import draw_against
+from cnnexp.reports.against import draw_against, draw_heat_maps
 from cnnexp.reports.figures import png
 from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.grid import draw_grid
-from cnnexp.reports.heat_maps import draw_heat_maps
 from cnnexp.reports.leaderboard import csv_text, terminal_width, text_table
 from cnnexp.reports.page import html_page
 from cnnexp.reports.records import read_runs
-from cnnexp.reports.search import draw_search, importances, read_search, told
+from cnnexp.reports.search import reported
 from cnnexp.reports.study import Study, study
 from cnnexp.reports.tables import shown
 from cnnexp.runs import write_whole
-
-HTML, CSV = "report.html", "report.csv"
-FIGURES = ("search.png", "curves.png", "accuracy.png", "gap.png", "heatmap.png")
 
 
 @dataclass(frozen=True)
@@ -42,7 +38,7 @@ class Report:
         lines += [f"  {line}" for line in (*findings(self.study), *self.search)]
         failed = [run for run in self.study.runs if run.record.status in ("failed", "unreadable")]
         for run in failed[:10]:
-            lines.append(f"  {run.record.status}: {run.name}: {(run.record.error or '').partition(chr(10))[0]}")
+            lines.append(f"  {run.record.status}: {run.name}: {run.record.error_line}")
         if len(failed) > 10:
             lines.append(f"  … and {len(failed) - 10} more")
         page, *others = self.files
@@ -63,22 +59,20 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
         OSError: where ``destination`` can't be written to.
     """
     result = study(read_runs(folders))
-    search = read_search(destination)
-    shares = importances(search) if search is not None else {}
-    sentences = told(search, shares) if search is not None else []
-    drawn = (
-        draw_search(search, shares) if search is not None else None,
-        draw_grid(result, "loss"),
-        draw_grid(result, "accuracy"),
-        draw_against(result),
-        draw_heat_maps(result),
-    )
-    figures = {name: png(figure) for name, figure in zip(FIGURES, drawn, strict=True) if figure is not None}
+    sentences, search_figure = reported(destination)
+    drawn = {
+        "search.png": search_figure,
+        "curves.png": draw_grid(result, "loss"),
+        "accuracy.png": draw_grid(result, "accuracy"),
+        "gap.png": draw_against(result),
+        "heatmap.png": draw_heat_maps(result),
+    }
+    figures = {name: png(figure) for name, figure in drawn.items() if figure is not None}
     page = html_page(result, figures, title, sentences)
-    files = {HTML: page.encode(), CSV: csv_text(result).encode(), **figures}
+    files = {"report.html": page.encode(), "report.csv": csv_text(result).encode(), **figures}
     for name, content in files.items():
         write_whole(destination / name, content)
-    for name in set(FIGURES) - set(figures):  # left by an earlier report
+    for name in drawn.keys() - figures.keys():  # left by an earlier report
         (destination / name).unlink(missing_ok=True)
     table = text_table(result, terminal_width())
     return Report(result, [destination / name for name in files], table, sentences)
