@@ -6,9 +6,9 @@ import pytest
 from run_folders import FITTING, OVERFITTING, history, make_run
 
 from cnnexp.reports.leaderboard import csv_text, text_table
-from cnnexp.reports.page import html_page
 from cnnexp.reports.records import read_run, read_runs, sweep_runs
 from cnnexp.reports.study import study
+from cnnexp.reports.write import html_page
 
 
 def studied(folder, *runs):

@@ -7,7 +7,7 @@ import pytest
 from matplotlib.colors import to_hex
 from run_folders import FITTING, OVERFITTING, make_run
 
-from cnnexp.reports import page
+from cnnexp.reports import write
 from cnnexp.reports.against import draw_against, draw_heat_maps
 from cnnexp.reports.curves import TRAIN, VAL
 from cnnexp.reports.findings import findings, headline
@@ -157,7 +157,7 @@ def test_the_page_needs_nothing_else_and_escapes_everything(tmp_path):
 
 
 def test_a_page_has_so_many_rows_and_says_where_the_others_are(tmp_path, monkeypatch):
-    monkeypatch.setattr(page, "MOST_ROWS", 3)
+    monkeypatch.setattr(write, "MOST_ROWS", 3)
     sweep(tmp_path, SIZES)
     make_run(tmp_path / "failed", ["data.train_size=2"], [], "failed", error="RuntimeError: no")
     write_report(sweep_runs(tmp_path), tmp_path, "many")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from cnnexp.models.shapes import show
 from cnnexp.reports.figures import new_figure
-from cnnexp.reports.mosaic import LABEL, limit_of, show_image, show_mosaic
+from cnnexp.reports.gallery import LABEL, limit_of, show_image, show_mosaic
 
 BLOCK, SIDE, HEAD = 5.0, 1.6, 0.24  # inches: a network's mosaic, the image's column, a row's title
 SHORTEST = 3.0  # inches, for the image and the caption below it
@@ -24,18 +24,13 @@ def draw_activations(
     title: str,
     caption: str = "",
 ) -> Figure:
-    """Draw layers below each other, networks side by side, and the image to their left.
+    """Draw layers below each other, networks side by side, and the image to their left with its caption.
 
     The colours of a row and network run from minus to plus the value that 99.5 % of the layer's outputs stay
     within; it stands in the row's title. Channels carry their numbers. A layer of single units is drawn as bars.
 
-    Args:
-        image: uint8, shape (channels, height, width).
-        networks: by what to call it, each network's outputs: for each layer, shape (channels, height, width) or
-            (features,).
-        channels: which channels to show of each layer, the same in all networks.
-        title: above everything.
-        caption: below the image.
+    ``image`` is uint8, shape (channels, height, width); ``networks`` has by name and layer each network's outputs,
+    shape (channels, height, width) or (features,); ``channels`` says which to show of each layer.
     """
     first = next(iter(networks.values()))
     heights = [_height(output, len(channels[layer])) for layer, output in first.items()]

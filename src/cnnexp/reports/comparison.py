@@ -7,27 +7,21 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from cnnexp.reports.figures import TRAIN, draw_intervals, new_figure
-from cnnexp.reports.tables import in_columns, interval
+from cnnexp.reports.tables import INTERVAL, in_columns
 
 ALPHA = 0.05
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]], batch_size: int) -> str:
     """Return a line a run; ``rows`` as ``compare_runs`` returns them."""
-    titles = (
-        "", "model", "accuracy", "95 % interval", "loss", "parameters", "multiply-adds", "s an epoch",
-        "s per 1,000",
-    )  # fmt: skip
-    table = [
-        (
-            row["run"], row["model"], f"{row['test_accuracy']:.2%}", interval(row), f"{row['test_loss']:.4f}",
-            f"{row['parameters']:,}", f"{row['multiply_adds']:,}", f"{row['seconds_per_epoch']:.3g}",
-            f"{row['seconds_per_thousand']:.3g}",
-        )
-        for row in rows
-    ]  # fmt: skip
+    columns = {
+        "": "{run}", "model": "{model}", "accuracy": "{test_accuracy:.2%}", "95 % interval": INTERVAL,
+        "loss": "{test_loss:.4f}", "parameters": "{parameters:,}", "multiply-adds": "{multiply_adds:,}",
+        "s an epoch": "{seconds_per_epoch:.3g}", "s per 1,000": "{seconds_per_thousand:.3g}",
+    }  # fmt: skip
+    cells = [[text.format_map(row) for text in columns.values()] for row in rows]
     return "\n".join([
-        in_columns([titles, *table], "llrrrrrrr"),
+        in_columns([list(columns), *cells], "llrrrrrrr"),
         *(f"{row['run']}: {row['folder']}" for row in rows),
         f"s an epoch: the training pass, median of the epochs, as recorded on {_devices(rows)}; s per 1,000: "
         f"images, forward pass in batches of {batch_size}, measured now on {rows[0]['device']}",

@@ -7,8 +7,7 @@ from cnnexp.reports.leaderboard import shown_statistic
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import is_number, short_names, shown_value
 
-MOST = 8
-"""Overfitting configurations that have a sentence each; the leaderboard has them all."""
+MOST = 8  # overfitting configurations that have a sentence each; the leaderboard has them all
 
 
 def headline(study: Study) -> str:
@@ -58,8 +57,9 @@ def _percent(configuration: Configuration, key: str, digits: int) -> str:
 def _told(configuration: Configuration) -> str:
     overfitting, counted = len(configuration.overfitting), len(configuration.counted)
     runs = f" in {overfitting} of {counted} runs" if counted > 1 else ""
-    since = sorted(run.verdict.since for run in configuration.overfitting if run.verdict.since is not None)
-    epochs = f"epoch {since[0]}" if since[0] == since[-1] else f"epochs {since[0]}–{since[-1]}"
+    since = [run.verdict.since for run in configuration.overfitting if run.verdict.since is not None]
+    first, last = min(since), max(since)
+    epochs = f"epoch {first}" if first == last else f"epochs {first}–{last}"
     text = (
         f"{configuration.label}: overfits from {epochs}{runs}; gap "
         f"{_percent(configuration, 'generalization_gap', 1)} points at the best epoch, "

@@ -1,11 +1,11 @@
 """Curves of many runs as small multiples: a panel a configuration, its seeds in it."""
 
 import math
-import statistics
 import textwrap
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -44,7 +44,7 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
             axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
         axes.set_ylabel("cross-entropy (nats)" if metric == "loss" else metric, fontsize=8)
-    first = grid.flat[0]
+    first = grid.flat[0]  # all share its scales
     first.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     if metric == "accuracy":
         first.yaxis.set_major_formatter(PercentFormatter(1.0))
@@ -88,9 +88,9 @@ def _legend(figure: Figure) -> None:
 def _chosen(configurations: Sequence[Configuration]) -> list[Configuration]:
     if len(configurations) <= MOST_PANELS:
         return list(configurations)
-    by_gap = sorted(range(len(configurations)), key=lambda i: configurations[i].mean("generalization_gap") or 0.0)
-    step = (len(by_gap) - 1) / (MOST_PANELS - 1)
-    return [configurations[i] for i in sorted(by_gap[round(step * k)] for k in range(MOST_PANELS))]
+    by_gap = np.argsort([c.mean("generalization_gap") or 0.0 for c in configurations], kind="stable")
+    evenly = np.linspace(0, len(by_gap) - 1, MOST_PANELS).round().astype(int)
+    return [configurations[i] for i in sorted(by_gap[evenly])]
 
 
 def _columns(study: Study, panels: Sequence[Configuration]) -> int:
@@ -106,12 +106,11 @@ def _columns(study: Study, panels: Sequence[Configuration]) -> int:
 def _top(panels: Sequence[Configuration]) -> float:
     """Return the upper end of the loss axis: all there is, unless a few points tower above the others."""
     rows = [row for configuration in panels for run in configuration.counted for row in run.record.history]
-    losses = [row.get(key, math.nan) for row in rows for key in ("train_loss", "val_loss")]
-    values = [loss for loss in losses if math.isfinite(loss)]
-    if len(values) < 2:
-        return 1.05 * max(values, default=1.0) or 1.0
-    usual = statistics.quantiles(values, n=20)[-1]
-    return 1.05 * min(max(values), 2 * usual) or 1.0
+    losses = np.array([row.get(key, math.nan) for row in rows for key in ("train_loss", "val_loss")])
+    values = losses[np.isfinite(losses)]
+    if not len(values):
+        return 1.05
+    return 1.05 * min(values.max(), 2 * np.quantile(values, 0.95, method="weibull")) or 1.0
 
 
 def _title(configuration: Configuration, width: int = 32) -> str:

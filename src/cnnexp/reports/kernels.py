@@ -7,22 +7,15 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cnnexp.reports.figures import new_figure
-from cnnexp.reports.mosaic import LABEL, limit_of, show_mosaic
+from cnnexp.reports.gallery import LABEL, limit_of, show_mosaic
 
 
 def draw_kernels(before: Tensor, after: Tensor, chosen: Sequence[int], title: str) -> Figure:
-    """Draw kernels before training, after it, and what training has added, in the scale of those after it.
+    """Draw the chosen kernels, shape (kernels, channels, height, width), and what training has added to them.
 
-    The scale stands above: the value that 99.5 % of the weights stay within.
-
-    Kernels of one channel are red above 0 and blue below; those of three are in colour, with 0 as mid-grey; of
-    those of any other number each channel is drawn by itself.
-
-    Args:
-        before: shape (kernels, channels, height, width).
-        after: the same shape.
-        chosen: the numbers of the kernels to show.
-        title: above everything.
+    The scale stands above: the value that 99.5 % of the weights stay within (those after training, for what was
+    added). Kernels of one channel are red above 0 and blue below; those of three are in colour, with 0 as
+    mid-grey; of those of any other number each channel is drawn by itself.
     """
     height, width = after.shape[2:]
     before, after = before[list(chosen)], after[list(chosen)]

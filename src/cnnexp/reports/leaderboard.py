@@ -1,6 +1,5 @@
 """The leaderboard: one line a configuration, as a table for the terminal; and all numbers of all runs as CSV."""
 
-import shutil
 from dataclasses import dataclass
 
 from cnnexp.reports.study import Configuration, Statistic, Study
@@ -13,21 +12,13 @@ LONGEST_CELL = 28
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the leaderboard: where its values come from, and how they are shown.
+    """A column of the leaderboard: where its values come from, and how they are shown."""
 
-    Attributes:
-        key: of a swept setting or of ``Configuration.numbers``; or "runs", "verdict", "" (the configuration).
-        title: above it.
-        percent: whether fractions are shown in per cent.
-        digits: after the decimal point.
-        text: whether it is aligned to the left.
-    """
-
-    key: str
+    key: str  # of a swept setting or of ``Configuration.numbers``; or "runs", "verdict", "" (the configuration)
     title: str
-    percent: bool = False
-    digits: int = 0
-    text: bool = False
+    percent: bool = False  # whether fractions are shown in per cent
+    digits: int = 0  # after the decimal point
+    text: bool = False  # whether it is aligned to the left
 
 
 COLUMNS = (
@@ -65,10 +56,8 @@ def shown_statistic(statistic: Statistic | None, percent: bool = False, digits: 
 
 def columns(study: Study) -> list[Column]:
     """Return the leaderboard's columns: the swept settings, those that are always there, a user's own numbers."""
-    names = short_names(study.swept)
-    first = [Column(key, name, text=True) for key, name in names.items()] or [
-        Column("", "configuration", text=True)
-    ]
+    swept = short_names(study.swept) or {"": "configuration"}
+    first = [Column(key, name, text=True) for key, name in swept.items()]
     own = [Column(key, key.replace("_", " "), digits=4) for key in study.own_numbers]
     return [*first, *COLUMNS, *own]
 
@@ -96,18 +85,8 @@ def _cell(column: Column, configuration: Configuration) -> str:
     return text
 
 
-def terminal_width() -> int | None:
-    """Return how many characters a line may have; None where the output goes to a file or another program."""
-    return shutil.get_terminal_size(fallback=(0, 0)).columns or None
-
-
 def text_table(study: Study, width: int | None = None) -> str:
-    """Return the leaderboard as text; a narrow width leaves out the least important columns.
-
-    Args:
-        study: what to show; its first 60 configurations are.
-        width: characters a line; None for all columns.
-    """
+    """Return the first 60 configurations as text; a narrow width leaves out the least important columns."""
     some = [row(study, configuration) for configuration in study.configurations[:MOST_ROWS]]
     kept = {
         column: [column.title, *(shortened(cell, LONGEST_CELL) for cell in cells)]
@@ -123,8 +102,9 @@ def text_table(study: Study, width: int | None = None) -> str:
         lines = _lines(kept)
     if width is not None:
         lines = [shortened(line, width) for line in lines]
-    left = len(study.configurations) - len(some)
-    return "\n".join([*lines, *([f"… and {left} more configurations in report.csv"] if left else [])])
+    if len(study.configurations) > MOST_ROWS:
+        lines.append(f"… and {len(study.configurations) - MOST_ROWS} more configurations in report.csv")
+    return "\n".join(lines)
 
 
 def _lines(cells: dict[Column, list[str]]) -> list[str]:

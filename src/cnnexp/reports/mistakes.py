@@ -10,19 +10,14 @@ from torch import Tensor
 from cnnexp.evaluation.mistakes import Calibration, rates
 from cnnexp.reports.figures import FAINT, TRAIN, VAL, draw_intervals, new_figure
 
-MOST_LABELLED = 25
-"""Classes up to which every cell and every row has its text."""
+MOST_LABELLED = 25  # classes up to which every cell and every row has its text
 
 
 def draw_confusion(matrix: Tensor, class_names: Sequence[str], title: str) -> Figure:
     """Draw a confusion matrix: counts, and shares of the true class; what is right in blue, mistakes in red.
 
     Blue goes from 0 to 1, red up to the largest share of mistakes, so that they show where most is right.
-
-    Args:
-        matrix: int64, shape (classes, classes), rows the true classes.
-        class_names: the name of each label.
-        title: of the figure.
+    ``matrix`` is int64, shape (classes, classes), rows the true classes.
     """
     classes = len(class_names)
     share = rates(matrix).numpy()
@@ -75,12 +70,9 @@ def draw_calibration(measured: Calibration, title: str) -> Figure:
 
 
 def draw_class_accuracy(rows: Sequence[dict], overall: float, title: str) -> Figure:
-    """Draw each class's accuracy with its 95 % Wilson interval, the lowest on top.
+    """Draw each class's accuracy with its 95 % Wilson interval, the lowest on top, and the accuracy over all.
 
-    Args:
-        rows: as ``accuracy_per_class`` returns them.
-        overall: the accuracy over all classes.
-        title: of the figure.
+    ``rows`` are as ``accuracy_per_class`` returns them.
     """
     rows = sorted((row for row in rows if row["images"]), key=lambda row: -row["accuracy"])
     figure = new_figure(6.0, max(2.6, 0.9 + (0.28 if len(rows) <= 40 else 0.13) * len(rows)), title)

@@ -3,7 +3,7 @@
 import csv
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,26 +21,15 @@ _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 @dataclass(frozen=True)
 class RunRecord:
-    """One run, as far as its folder can be read.
-
-    Attributes:
-        folder: where it lies.
-        status: completed, running, interrupted, failed, or unreadable.
-        error: what went wrong, for a failed run and for an unreadable one.
-        result: the content of result.json; empty where there is none.
-        history: the rows of metrics.csv as numbers, without the cells that are empty.
-        settings: all settings with dotted keys, and the choice of each config group under the group's name;
-            empty where they weren't recorded.
-        typed: what the command line set, as typed.
-    """
+    """One run, as far as its folder can be read; what isn't there is empty."""
 
     folder: Path
-    status: str
-    error: str | None = None
-    result: Mapping[str, Any] = field(default_factory=dict)
-    history: Sequence[Mapping[str, float]] = ()
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    typed: Mapping[str, str] = field(default_factory=dict)
+    status: str  # completed, running, interrupted, failed, or unreadable
+    error: str | None  # what went wrong, for a failed run and for an unreadable one
+    result: Mapping[str, Any]  # the content of result.json
+    history: Sequence[Mapping[str, float]]  # the rows of metrics.csv as numbers, without the cells that are empty
+    settings: Mapping[str, Any]  # with dotted keys, and the choice of each config group under the group's name
+    typed: Mapping[str, str]  # what the command line set, as typed
 
     @property
     def error_line(self) -> str:
@@ -68,10 +57,10 @@ def read_run(folder: Path) -> RunRecord:
         try:
             return read(path)
         except FileNotFoundError:
-            return otherwise
+            pass
         except Exception as error:  # a report on a thousand runs must not end at one damaged file
             problems.append(f"{path.name}: {first_line(error)}")
-            return otherwise
+        return otherwise
 
     result = attempt(lambda path: read_result(path.parent), folder / RESULT, None)
     history = attempt(_read_history, folder / METRICS, [])

@@ -8,32 +8,22 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from cnnexp.reports.figures import new_figure
-from cnnexp.reports.mosaic import SIGNED, show_image
+from cnnexp.reports.gallery import SIGNED, show_image
 
 
 @dataclass(frozen=True)
 class Saliency:
-    """The maps for one class.
-
-    Args:
-        title: the class and its probability.
-        attribution: gradient × input, shape (height, width).
-        heat: Grad-CAM at the image's size; None for a network without convolutions.
-    """
+    """The maps for one class: ``title`` says which, and its probability."""
 
     title: str
-    attribution: Tensor
-    heat: Tensor | None
+    attribution: Tensor  # gradient × input, shape (height, width)
+    heat: Tensor | None  # Grad-CAM at the image's size; None for a network without convolutions
 
 
 def draw_saliency(image: Tensor, classes: Sequence[Saliency], title: str, heat_title: str) -> Figure:
     """Draw a row for each class: the image, gradient × input, and Grad-CAM over the image.
 
-    Args:
-        image: uint8, shape (channels, height, width).
-        classes: one row each.
-        title: above everything.
-        heat_title: above the Grad-CAM maps.
+    ``image`` is uint8, shape (channels, height, width).
     """
     columns = 3 if classes[0].heat is not None else 2
     figure = new_figure(3.0 * columns + 0.4, 2.75 * len(classes) + 0.6, title)

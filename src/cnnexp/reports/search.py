@@ -42,21 +42,13 @@ class Trial:
 
 @dataclass(frozen=True)
 class Search:
-    """A search, as search.json describes it in the folder of its runs.
+    """A search, as search.json describes it in the folder of its runs."""
 
-    Attributes:
-        study: its name.
-        direction: maximize or minimize.
-        n_trials: how many trials it is to have.
-        distributions: what each parameter may be, as Optuna writes it in JSON.
-        trials: those that have begun, in their order.
-    """
-
-    study: str
-    direction: str
-    n_trials: int
-    distributions: Mapping[str, str]
-    trials: Sequence[Trial]
+    study: str  # its name
+    direction: str  # maximize or minimize
+    n_trials: int  # how many trials it is to have
+    distributions: Mapping[str, str]  # what each parameter may be, as Optuna writes it in JSON
+    trials: Sequence[Trial]  # those that have begun, in their order
 
     @property
     def completed(self) -> list[Trial]:

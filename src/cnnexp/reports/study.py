@@ -6,6 +6,7 @@ import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from cnnexp.reports.records import RunRecord
@@ -32,7 +33,7 @@ _GRAVEST_FIRST = (
 
 @dataclass(frozen=True)
 class Statistic:
-    """A number over several runs: mean, and sample standard deviation (None for one run)."""
+    """A number over ``count`` runs: mean, and sample standard deviation (None for one run)."""
 
     mean: float
     std: float | None
@@ -66,21 +67,27 @@ class Judged:
 
 @dataclass(frozen=True)
 class Configuration:
-    """Runs that differ in nothing but their seeds.
+    """Runs that differ in nothing but their seeds."""
 
-    Attributes:
-        values: of the swept settings; a setting that its network, say, doesn't have is missing.
-        label: the same in words.
-        runs: all of them.
-        counted: the runs that ``numbers`` are over: the completed ones, or all where none is.
-        numbers: mean and standard deviation; a number that no run has is missing.
-    """
-
-    values: Mapping[str, Any]
-    label: str
+    values: Mapping[str, Any]  # of the swept settings; a setting that its network, say, doesn't have is missing
+    label: str  # the same in words
     runs: Sequence[Judged]
-    counted: Sequence[Judged]
-    numbers: Mapping[str, Statistic]
+
+    @property
+    def counted(self) -> Sequence[Judged]:
+        """The runs that ``numbers`` are over: the completed ones, or all where none is."""
+        return [run for run in self.runs if run.completed] or self.runs
+
+    @cached_property
+    def numbers(self) -> Mapping[str, Statistic]:
+        """Mean and standard deviation of each number; one that no run has is missing."""
+        numbers = {}
+        for key in self.runs[0].numbers:
+            known = [value for run in self.counted if (value := run.numbers[key]) is not None]
+            if known:
+                std = statistics.stdev(known) if len(known) > 1 else None
+                numbers[key] = Statistic(statistics.fmean(known), std, len(known))
+        return numbers
 
     @property
     def completed(self) -> int:
@@ -191,14 +198,7 @@ def _configuration(runs: Sequence[Judged], swept: Sequence[str]) -> Configuratio
         label = f"{record.settings.get('model', '?')} on {record.settings.get('data', '?')}"
     else:
         label = runs[0].name
-    counted = [run for run in runs if run.completed] or list(runs)
-    numbers = {}
-    for key in runs[0].numbers:
-        known = [value for run in counted if (value := run.numbers[key]) is not None]
-        if known:
-            std = statistics.stdev(known) if len(known) > 1 else None
-            numbers[key] = Statistic(statistics.fmean(known), std, len(known))
-    return Configuration(values, label, runs, counted, numbers)
+    return Configuration(values, label, runs)
 
 
 def _numbers(record: RunRecord, verdict: Verdict, own: Sequence[str]) -> dict[str, float | None]:

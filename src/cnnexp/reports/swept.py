@@ -7,9 +7,8 @@ from typing import Any
 from cnnexp.reports.records import RunRecord
 from cnnexp.runs import ELSEWHERE
 
-REPLICATES = ("seed", "data.seed")
-"""Settings that make a repetition, not another configuration."""
-_NEVER = {*REPLICATES, *(key for key in ELSEWHERE if "." not in key)}
+# a seed makes a repetition, not another configuration
+_NEVER = {"seed", "data.seed", *(key for key in ELSEWHERE if "." not in key)}
 # not another experiment, unless that was the question
 _ONLY_IF_TYPED = {"trainer", *ELSEWHERE}
 
@@ -31,10 +30,8 @@ def swept_settings(runs: Sequence[RunRecord]) -> list[str]:
         explained_by = chosen & {"experiment", key.partition(".")[0]} - {key}
         return key not in _ONLY_IF_TYPED and _differs(settings, key, sorted(explained_by))
 
-    candidates = [
-        key for key in [*typed, *sorted(keys.difference(typed))] if key in keys and not _never(key, runs)
-    ]
-    return [key for key in candidates if key in typed or counts(key)]
+    possible = {key for key in keys if not _never(key, runs)}
+    return [key for key in typed if key in possible] + sorted(filter(counts, possible.difference(typed)))
 
 
 def short_names(keys: Sequence[str]) -> dict[str, str]:

@@ -6,37 +6,29 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+INTERVAL = "{low:.2%} to {high:7.2%}"  # how the bounds of an accuracy's interval are shown
+
 
 def in_columns(rows: Sequence[Sequence[str]], align: str, rule: bool = False, gap: int = 2) -> str:
-    """Return rows as lines of text whose cells stand below each other.
+    """Return rows of equally many cells, a header among them, as lines of text with the columns ``gap`` apart.
 
-    Args:
-        rows: of equally many cells; a header, if there is one, is the first.
-        align: one letter a column, l (left) or r (right).
-        rule: whether a line is drawn below the first row.
-        gap: spaces between two columns.
+    ``align`` has one letter a column, l (left) or r (right); ``rule`` draws a line below the first row.
     """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        (" " * gap)
-        .join(
-            cell.ljust(width) if side == "l" else cell.rjust(width)
-            for cell, width, side in zip(row, widths, align, strict=True)
-        )
-        .rstrip()
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        places = zip(row, widths, align, strict=True)
+        cells = [cell.ljust(width) if side == "l" else cell.rjust(width) for cell, width, side in places]
+        lines.append((" " * gap).join(cells).rstrip())
     if rule:
         lines.insert(1, "─" * max(map(len, lines)))
     return "\n".join(lines)
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> str:
-    """Return rows as CSV below one header line; None is an empty cell.
+    """Return rows, of the same keys, as CSV below a line of these; None is an empty cell.
 
-    Args:
-        rows: each with the same keys.
-        columns: these keys, in order; needed where there may be no rows.
+    ``columns`` are the keys, needed where there may be no rows.
     """
     file = io.StringIO()
     writer = csv.DictWriter(file, list(columns or rows[0]), lineterminator="\n")
@@ -65,16 +57,6 @@ def final_table(result: Mapping[str, Any], folder: Path) -> str:
             f"generalization gap {100 * result['generalization_gap']:.2f} points"
         )
     return "\n".join([*lines, f"files: {shown(folder)}"])
-
-
-def thousands(number: int | None) -> str:
-    """Return a count with commas between its thousands; an empty text for None."""
-    return "" if number is None else f"{number:,}"
-
-
-def interval(row: Mapping[str, Any]) -> str:
-    """Return the bounds ``low`` and ``high`` of an accuracy's interval in per cent."""
-    return f"{row['low']:.2%} to {row['high']:7.2%}"
 
 
 def shown(folder: Path) -> Path:

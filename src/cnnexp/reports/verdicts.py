@@ -16,20 +16,15 @@ NEEDED = ("epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy")
 
 @dataclass(frozen=True)
 class Rule:
-    """The thresholds of `judge`.
+    """The thresholds of `judge`."""
 
-    Attributes:
-        rise: per cent by which the validation loss must end above its lowest value: Prechelt's alpha, who
-            tries 1 to 5.
-        gap: generalization gap (clean train accuracy less val accuracy) that counts as large, a fraction.
-        fitted: clean train accuracy from which a network counts as having learned its training set.
-        jitter: how many standard deviations of the validation loss's own noise a rise must exceed.
-    """
-
+    # per cent by which the validation loss must end above its lowest value: Prechelt's alpha, who tries 1 to 5
     rise: float = 5.0
-    gap: float = 0.05
-    fitted: float = 0.9
-    jitter: float = 5.0
+    gap: float = (
+        0.05  # generalization gap (clean train accuracy less val accuracy) that counts as large, a fraction
+    )
+    fitted: float = 0.9  # clean train accuracy from which a network counts as having learned its training set
+    jitter: float = 5.0  # how many standard deviations of the validation loss's own noise a rise must exceed
 
     def __str__(self) -> str:
         return (
@@ -47,23 +42,14 @@ class Rule:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What the curves of a run say.
-
-    Attributes:
-        word: overfits, underfits, fits, diverges or unknown.
-        text: the same as a sentence, with the numbers.
-        since: the epoch from which on it overfits or diverges; None otherwise.
-        turned: the epoch of the lowest validation loss, if it rose for good afterwards; None otherwise.
-        rise: by how much the last validation loss lies above the lowest, a fraction; None if unknown.
-        gap: the generalization gap after the last epoch, a fraction; None if unknown.
-    """
+    """What the curves of a run say; None is what doesn't apply or isn't known."""
 
     word: Word
-    text: str
-    since: int | None = None
-    turned: int | None = None
-    rise: float | None = None
-    gap: float | None = None
+    text: str  # the same as a sentence, with the numbers
+    since: int | None = None  # the epoch from which on it overfits or diverges
+    turned: int | None = None  # the epoch of the lowest validation loss, if it rose for good afterwards
+    rise: float | None = None  # by how much the last validation loss lies above the lowest, a fraction
+    gap: float | None = None  # the generalization gap after the last epoch, a fraction
 
 
 def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:

@@ -1,31 +1,33 @@
 """A report on runs, from their folders: ``report.html``, ``report.csv`` and figures."""
 
-from collections.abc import Sequence
+import base64
+import shutil
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cnnexp.reports.against import draw_against, draw_heat_maps
 from cnnexp.reports.figures import png
 from cnnexp.reports.findings import findings, headline
-from cnnexp.reports.grid import draw_grid
-from cnnexp.reports.leaderboard import csv_text, terminal_width, text_table
-from cnnexp.reports.page import html_page
+from cnnexp.reports.grid import MOST_PANELS, draw_grid
+from cnnexp.reports.leaderboard import columns, csv_text, row, text_table
 from cnnexp.reports.records import read_runs
 from cnnexp.reports.search import reported
 from cnnexp.reports.study import Study, study
 from cnnexp.reports.tables import shown
 from cnnexp.runs import write_whole
 
+MOST_ROWS = 1000  # of each of the page's tables, which bounds its size; report.csv has them all
+
 
 @dataclass(frozen=True)
 class Report:
-    """The files that were written, and what the terminal is to show.
+    """The files that were written, the page first, and what the terminal is to show.
 
-    Attributes:
-        study: the runs, judged and grouped.
-        files: those written, the page first.
-        table: the leaderboard, as wide as the terminal; with all columns where the output goes elsewhere.
-        search: what a search has found, in sentences; empty where the runs aren't trials of a search.
+    ``table`` is the leaderboard, as wide as the terminal, with all columns where the output goes elsewhere;
+    ``search`` is what a search has found, in sentences.
     """
 
     study: Study
@@ -52,11 +54,8 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
     Args:
         folders: those of the runs (`cnnexp.reports.records.sweep_runs` finds a sweep's); half-finished, failed
             and damaged ones are shown as such.
-        destination: where the files go, an existing folder.
+        destination: where the files go, an existing folder; OSError is raised where it can't be written to.
         title: the page's heading.
-
-    Raises:
-        OSError: where ``destination`` can't be written to.
     """
     result = study(read_runs(folders))
     sentences, search_figure = reported(destination)
@@ -74,5 +73,34 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
         write_whole(destination / name, content)
     for name in drawn.keys() - figures.keys():  # left by an earlier report
         (destination / name).unlink(missing_ok=True)
-    table = text_table(result, terminal_width())
+    # no width where the output goes to a file or another program
+    table = text_table(result, shutil.get_terminal_size(fallback=(0, 0)).columns or None)
     return Report(result, [destination / name for name in files], table, sentences)
+
+
+def html_page(study: Study, figures: Mapping[str, bytes], title: str, search: Sequence[str] = ()) -> str:
+    """Return the page: the answer first, then the leaderboard, the figures, every run's verdict, the failures.
+
+    What it looks like is in ``templates/report.html.j2``. A search's sentences, and its figure ``search.png``,
+    have a section of their own before the leaderboard. ``figures`` are PNG files by name.
+    """
+    environment = Environment(
+        loader=PackageLoader("cnnexp", "reports/templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    return environment.get_template("report.html.j2").render(
+        title=title,
+        headline=headline(study),
+        findings=findings(study),
+        search=search,
+        columns=[(column.title, "text" if column.text else "") for column in columns(study)],
+        rows=[row(study, configuration) for configuration in study.configurations],
+        figures={name: base64.b64encode(content).decode() for name, content in figures.items()},
+        verdicts=[(run.name, run.record.status, run.verdict.text) for run in study.runs],
+        failures=[
+            (run.name, run.record.status, run.record.error or "") for run in study.runs if not run.completed
+        ],
+        rule=study.rule,
+        most_rows=MOST_ROWS,
+        most_panels=MOST_PANELS,
+    )

@@ -22,7 +22,7 @@ from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
 from cnnexp.reports.gallery import draw_gallery
 from cnnexp.reports.mistakes import draw_calibration, draw_class_accuracy, draw_confusion
-from cnnexp.reports.tables import in_columns, interval, shown, write_csv
+from cnnexp.reports.tables import INTERVAL, in_columns, shown, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ def _table(rows: Sequence[Mapping[str, Any]], predictions: Predictions, error: f
     table = [["class", "images", "right", "accuracy", "95 % interval", "most often taken for"]]
     table += [
         [
-            row["class"], f"{row['images']}", f"{row['right']}", f"{row['accuracy']:.2%}", interval(row),
+            row["class"], f"{row['images']}", f"{row['right']}", f"{row['accuracy']:.2%}", INTERVAL.format_map(row),
             f"{row['mistaken_for']} ({row['times']})" if row.get("times") else "",
         ]
         for row in (*ranked[:MOST_ROWS], whole)

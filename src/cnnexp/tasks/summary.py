@@ -24,8 +24,7 @@ from cnnexp.models.classifier import Classifier
 from cnnexp.models.cnn import CNN
 from cnnexp.models.ffnn import FFNN
 from cnnexp.models.vgg16 import VGG16
-from cnnexp.reports.layers import layer_table, write_layers
-from cnnexp.reports.scaling import draw_scaling, scaling_table, write_scaling
+from cnnexp.reports.summary import draw_scaling, layer_table, scaling_table, write_layers, write_scaling
 from cnnexp.reports.tables import shown
 
 log = logging.getLogger(__name__)
