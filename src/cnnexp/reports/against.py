@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.ticker import NullLocator
 
 from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure, plain
 from cnnexp.reports.study import Configuration, Study
-from cnnexp.reports.swept import hashable, in_words, is_number, short_names, shown_value, sort_key
+from cnnexp.reports.swept import in_words, is_number, key_of, short_names, shown_value
 
 TEST = "#3a7d44"
 SERIES = ("#1f6fb4", "#d1495b", "#3a7d44", "#b5790a", "#7b4fa3", "#20808d")
@@ -84,7 +84,7 @@ def draw_heat_maps(study: Study) -> Figure | None:
         for c in study.configurations:
             mean = c.mean(number)
             if mean is not None and c.values.keys() == values.keys():
-                cells[rows[hashable(c.values[down])], columns[hashable(c.values[across])]] = 100 * mean
+                cells[rows[key_of(c.values[down])], columns[key_of(c.values[across])]] = 100 * mean
         image = axes.imshow(cells, cmap=colours, aspect="auto")
         if len(columns) <= 12:
             for (y, x), value in np.ndenumerate(cells):
@@ -102,12 +102,12 @@ def draw_heat_maps(study: Study) -> Figure | None:
 
 def _values(configurations: Sequence[Configuration], key: str) -> list[Any]:
     """Return the values of a swept setting, each once, in order."""
-    known = {hashable(c.values[key]): c.values[key] for c in configurations if key in c.values}
-    return sorted(known.values(), key=sort_key)
+    known = {key_of(c.values[key]): c.values[key] for c in configurations if key in c.values}
+    return [known[place] for place in sorted(known)]
 
 
-def _numbered(values: Sequence[Any]) -> dict[Hashable, int]:
-    return {hashable(value): number for number, value in enumerate(values)}
+def _numbered(values: Sequence[Any]) -> dict[tuple, int]:
+    return {key_of(value): number for number, value in enumerate(values)}
 
 
 def _draw_panel(
@@ -133,7 +133,7 @@ def _draw_panel(
         axes.legend(fontsize=7)
 
 
-def _scale(axes: Any, values: Sequence[Any], key: str) -> Mapping[Hashable, float]:
+def _scale(axes: Any, values: Sequence[Any], key: str) -> Mapping[tuple, float]:
     """Set a horizontal axis up for a setting's values, and return where each of them stands."""
     if not all(map(is_number, values)):
         _name_ticks(axes, key, values)
@@ -145,7 +145,7 @@ def _scale(axes: Any, values: Sequence[Any], key: str) -> Mapping[Hashable, floa
     if len(values) <= 8:
         axes.set_xticks(values)
         axes.xaxis.set_major_formatter("{x:g}")
-    return {value: value for value in values}
+    return {key_of(value): value for value in values}
 
 
 def _name_ticks(axes: Any, key: str, values: Sequence[Any], **style: Any) -> None:
@@ -156,14 +156,14 @@ def _name_ticks(axes: Any, key: str, values: Sequence[Any], **style: Any) -> Non
 
 
 def _points(
-    configurations: Sequence[Configuration], key: str, place: Mapping[Hashable, float], number: str
+    configurations: Sequence[Configuration], key: str, place: Mapping[tuple, float], number: str
 ) -> list[tuple[float, float, float]]:
     """Return place, mean and standard deviation over runs, in per cent, for each value that has numbers."""
     groups: dict[float, list[float]] = defaultdict(list)
     for configuration in configurations:
         if key in configuration.values:
             known = [100 * n for run in configuration.counted if (n := run.numbers[number]) is not None]
-            groups[place[hashable(configuration.values[key])]] += known
+            groups[place[key_of(configuration.values[key])]] += known
     return sorted(
         (at, statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else 0.0)
         for at, known in groups.items()

@@ -20,10 +20,11 @@ def comparison_table(rows: Sequence[Mapping[str, Any]], batch_size: int) -> str:
         "s an epoch": "{seconds_per_epoch:.3g}", "s per 1,000": "{seconds_per_thousand:.3g}",
     }  # fmt: skip
     cells = [[text.format_map(row) for text in columns.values()] for row in rows]
+    devices = " and ".join(sorted({row["trained_on"] or "an unknown device" for row in rows}))
     return "\n".join([
         in_columns([list(columns), *cells], "llrrrrrrr"),
         *(f"{row['run']}: {row['folder']}" for row in rows),
-        f"s an epoch: the training pass, median of the epochs, as recorded on {_devices(rows)}; s per 1,000: "
+        f"s an epoch: the training pass, median of the epochs, as recorded on {devices}; s per 1,000: "
         f"images, forward pass in batches of {batch_size}, measured now on {rows[0]['device']}",
     ])  # fmt: skip
 
@@ -31,9 +32,15 @@ def comparison_table(rows: Sequence[Mapping[str, Any]], batch_size: int) -> str:
 def pairs_table(pairs: Sequence[Mapping[str, Any]], images: int) -> str:
     """Return a line a pair of runs, with what McNemar's test says of it."""
     several = len(pairs) > 1
-    p = "p (Holm)" if several else "p"
-    rows = [("", "difference", "only the first right", "only the second right", p, "")]
-    rows += [
+    titles = (
+        "",
+        "difference",
+        "only the first right",
+        "only the second right",
+        "p (Holm)" if several else "p",
+        "",
+    )
+    rows = [
         (
             f"{pair['first']} - {pair['second']}", f"{100 * pair['difference']:+.2f}",
             f"{pair['only_first_right']:,}", f"{pair['only_second_right']:,}", _p(pair["p_value_holm"]),
@@ -42,7 +49,7 @@ def pairs_table(pairs: Sequence[Mapping[str, Any]], images: int) -> str:
         for pair in pairs
     ]  # fmt: skip
     return (
-        f"{in_columns(rows, 'lrrrrl')}\n"
+        f"{in_columns([titles, *rows], 'lrrrrl')}\n"
         f"difference in points; McNemar's exact test on the {images:,} test images, real: p < {ALPHA}"
         + (f", adjusted for {len(pairs)} pairs" if several else "")
         + "\nIt compares these trained networks; another seed gives another network, so compare several seeds too."
@@ -57,31 +64,22 @@ def draw_comparison(rows: Sequence[Mapping[str, Any]]) -> Figure:
     draw_intervals(panels[0], rows, "test_accuracy", capsize=3, markersize=5)
     panels[0].set_yticks(places, [f"{row['run']}  {row['model']}" for row in rows])
     panels[0].set(xlabel="test accuracy, 95 % interval", ylim=(len(rows) - 0.4, -0.6))
-    for axes, key, label, number in (
-        (panels[1], "parameters", "parameters", _short),
-        (panels[2], "multiply_adds", "multiply-adds an image", _short),
-        (panels[3], "seconds_per_epoch", "seconds an epoch", "{:.3g}".format),
-        (panels[4], "seconds_per_thousand", "seconds per 1,000 images", "{:.3g}".format),
+    for axes, key, label, is_count in (
+        (panels[1], "parameters", "parameters", True),
+        (panels[2], "multiply_adds", "multiply-adds an image", True),
+        (panels[3], "seconds_per_epoch", "seconds an epoch", False),
+        (panels[4], "seconds_per_thousand", "seconds per 1,000 images", False),
     ):
-        values = [row[key] for row in rows]
-        bars = axes.barh(places, values, 0.6, color=TRAIN, alpha=0.5)
-        axes.bar_label(bars, [number(value) for value in values], padding=3, fontsize=8)
+        bars = axes.barh(places, [row[key] for row in rows], 0.6, color=TRAIN, alpha=0.5)
+        axes.bar_label(bars, fmt=EngFormatter(places=2, sep=" ") if is_count else "{:.3g}", padding=3, fontsize=8)
         axes.margins(x=0.35)
         axes.set_xlabel(label)
-        if number is _short:
+        if is_count:
             axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     for axes in panels:
         axes.grid(axis="x", alpha=0.25)
         axes.xaxis.set_major_locator(MaxNLocator(3))
     return figure
-
-
-def _short(value: float) -> str:
-    return EngFormatter(places=2, sep=" ")(value)
-
-
-def _devices(rows: Sequence[Mapping[str, Any]]) -> str:
-    return " and ".join(sorted({row["trained_on"] or "an unknown device" for row in rows}))
 
 
 def _p(value: float) -> str:

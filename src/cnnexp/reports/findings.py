@@ -38,8 +38,7 @@ def findings(study: Study) -> list[str]:
     lines = [_told(configuration) for configuration in overfit[:MOST]]
     if len(overfit) > MOST:
         lines.append(f"… and {len(overfit) - MOST} more, see the leaderboard.")
-    best = study.configurations[0] if study.configurations else None
-    if best is not None and best.mean("val_accuracy") is not None and len(study.configurations) > 1:
+    if len(study.configurations) > 1 and (best := study.configurations[0]).mean("val_accuracy") is not None:
         val, test = (_percent(best, key, 2) for key in ("val_accuracy", "test_accuracy"))
         lines.append(f"Best by validation accuracy: {best.label} ({val} % validation, {test} % test).")
     return [*lines, *_trends(study)]

@@ -55,12 +55,6 @@ class Search:
         """The trials that have a value."""
         return [trial for trial in self.trials if trial.state == "COMPLETE" and trial.value is not None]
 
-    @property
-    def best(self) -> Trial | None:
-        """The best trial so far, the first of equals."""
-        best = max if self.direction == "maximize" else min
-        return best(self.completed, key=lambda trial: trial.percent, default=None)
-
 
 def quiet_optuna() -> Any:
     """Return the package ``optuna`` with its log switched off; raises ImportError where it isn't installed."""
@@ -79,11 +73,8 @@ def described(study: Any, name: str, n_trials: int) -> dict[str, Any]:
     from optuna.distributions import distribution_to_json
 
     trials = study.trials
-    kinds = {key: distribution_to_json(kind) for trial in trials for key, kind in trial.distributions.items()}
-    noted = [
-        Trial(trial.number, trial.state.name, trial.value, trial.params, trial.user_attrs.get("cnnexp.folder"))
-        for trial in trials
-    ]
+    kinds = {key: distribution_to_json(kind) for t in trials for key, kind in t.distributions.items()}
+    noted = [Trial(t.number, t.state.name, t.value, t.params, t.user_attrs.get("cnnexp.folder")) for t in trials]
     return asdict(Search(name, study.direction.name.lower(), n_trials, kinds, noted))
 
 
@@ -138,7 +129,9 @@ def _told(search: Search, shares: Mapping[str, float]) -> list[str]:
     over = len(states) - states.count("RUNNING") - states.count("WAITING")
     failed = f", {states.count('FAIL')} failed" if "FAIL" in states else ""
     lines = [f"Study {search.study}: {over} of {search.n_trials} trials done{failed}."]
-    if best := search.best:
+    if search.completed:
+        choose = max if search.direction == "maximize" else min
+        best = choose(search.completed, key=lambda trial: trial.percent)
         settings = in_words(best.params, names)
         lines.append(f"Best so far: trial {best.number}, {best.percent:.2f} % validation accuracy, {settings}.")
     if shares:

@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import Any
 
 from cnnexp.reports.records import RunRecord
-from cnnexp.reports.swept import hashable, in_words, is_number, short_names, sort_key, swept_settings
+from cnnexp.reports.swept import in_words, is_number, key_of, short_names, swept_settings
 from cnnexp.reports.verdicts import NEEDED, Rule, Verdict, best_row, judge
 
 NUMBERS = (
@@ -148,7 +148,7 @@ class Study:
         """The configurations in the order of their settings."""
         return sorted(
             self.configurations,
-            key=lambda c: [sort_key(c.values[key]) if key in c.values else (4,) for key in self.swept],
+            key=lambda c: [key_of(c.values[key]) if key in c.values else (4,) for key in self.swept],
         )
 
 
@@ -166,7 +166,7 @@ def study(records: Sequence[RunRecord], rule: Rule = Rule()) -> Study:  # noqa: 
         runs.append(Judged(record, name, _numbers(record, verdict, own), verdict))
         # a run whose settings can't be read stands alone
         alone = "" if record.settings else str(record.folder)
-        groups[hashable(_values(record, swept)), alone].append(runs[-1])
+        groups[key_of(_values(record, swept)), alone].append(runs[-1])
     configurations = sorted((_configuration(members, swept) for members in groups.values()), key=_place)
     return Study(swept, own, runs, configurations, rule)
 

@@ -1,8 +1,8 @@
 """What is swept: the settings in which runs differ."""
 
 from collections import defaultdict
-from collections.abc import Hashable, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, TypeGuard
 
 from cnnexp.reports.records import RunRecord
 from cnnexp.runs import ELSEWHERE
@@ -63,38 +63,33 @@ def shortened(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Return whether a value is a number: True is none."""
     return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
-def hashable(value: Any) -> Hashable:
-    """Return a value as something that can be a key: lists as tuples, 1 and 1.0 as the same, True as itself."""
-    if isinstance(value, (list, tuple)):
-        return tuple(hashable(item) for item in value)
-    if isinstance(value, Mapping):
-        return tuple(sorted((str(key), hashable(item)) for key, item in value.items()))
-    return f"{value}".lower() if isinstance(value, bool) else value
+def key_of(value: Any) -> tuple[Any, ...]:
+    """Return what to group and to sort mixed values by: numbers, then lists, then texts; null (often: all) last.
 
-
-def sort_key(value: Any) -> tuple[Any, ...]:
-    """Return what to sort mixed values by: numbers, then lists of numbers, then texts; null (often: all) last."""
+    It is the same for 1 and 1.0, and another one for True.
+    """
     if value is None:
         return (3,)
     if is_number(value):
         return (0, value)
+    if isinstance(value, Mapping):
+        value = sorted((str(key), item) for key, item in value.items())
     if isinstance(value, (list, tuple)):
-        return (1, [sort_key(item) for item in value])
-    return (2, str(value))
+        return (1, tuple(key_of(item) for item in value))
+    return (2, shown_value("", value))
 
 
 def _differs(runs: Iterable[Mapping[str, Any]], key: str, explained_by: Sequence[str] = ()) -> bool:
     """Return whether a setting differs between runs that agree in the choices that explain its default."""
-    values: dict[Hashable, set[Hashable]] = defaultdict(set)
+    values = defaultdict(set)
     for settings in runs:
         if key in settings:
-            context = tuple(hashable(settings.get(group)) for group in explained_by)
-            values[context].add(hashable(settings[key]))
+            values[key_of([settings.get(group) for group in explained_by])].add(key_of(settings[key]))
     return any(len(several) > 1 for several in values.values())
 
 

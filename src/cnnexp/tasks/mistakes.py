@@ -107,8 +107,8 @@ def _table(rows: Sequence[Mapping[str, Any]], predictions: Predictions, error: f
     table = [["class", "images", "right", "accuracy", "95 % interval", "most often taken for"]]
     table += [
         [
-            row["class"], f"{row['images']}", f"{row['right']}", f"{row['accuracy']:.2%}", INTERVAL.format_map(row),
-            f"{row['mistaken_for']} ({row['times']})" if row.get("times") else "",
+            row["class"], f"{row['images']}", f"{row['right']}", f"{row['accuracy']:.2%}",
+            INTERVAL.format_map(row), f"{row['mistaken_for']} ({row['times']})" if row.get("times") else "",
         ]
         for row in (*ranked[:MOST_ROWS], whole)
     ]  # fmt: skip
