@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexp.inspection import formulas
-from cnnexp.inspection.layers import named_layers
-from cnnexp.models.eval_mode import evaluating
+from cnnexp.inspection.layers import named_layers, watched
 from cnnexp.models.shapes import (
     ReceptiveField,
     Shape,
@@ -69,18 +68,10 @@ def summarize(model: nn.Module, image_shape: Sequence[int] | None = None) -> lis
     image = torch.empty(1, *shape, device="meta")
     walk = _Walk(image)
     layers = {name: module for name, module in named_layers(model).items() if not list(module.children())}
-    handles = [
-        module.register_forward_hook(lambda *call, name=name: walk.meet(name, *call))
-        for name, module in layers.items()
-    ]
     tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
-    try:
-        # tensors that a forward pass makes itself are to be where the others are
-        with evaluating(model), torch.no_grad(), torch.device("meta"):
-            torch.func.functional_call(model, tensors, (image,))
-    finally:
-        for handle in handles:
-            handle.remove()
+    # tensors that a forward pass makes itself are to be where the others are
+    with watched(model, layers, walk.meet), torch.no_grad(), torch.device("meta"):
+        torch.func.functional_call(model, tensors, (image,))
     rest = sum(p.numel() for p in model.parameters()) - sum(layer.parameters for layer in walk.rows)
     return walk.rows if not rest else [*walk.rows, LayerSummary(OUTSIDE, "", (), (), rest)]
 

@@ -8,7 +8,6 @@ from annotated_types import Ge
 from torch import Tensor
 
 from cnnexp.inspection.activations import record_activations, strongest_channels
-from cnnexp.job.build import quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.subject import choose_image, load_trained, said_of, untrained
@@ -30,15 +29,7 @@ def activations(
 
     Shown are the channels with the largest mean activation in the trained network, values below 0 counted as
     0; and the same channels of the untrained one, whose weights are those that the run's training began with.
-
-    Args:
-        job: the settings and the folder.
-        image: an image file; prepared as the images in training were.
-        index: instead, the number of a test image.
-        layer: names of layers, as in ``task=summary``; all convolutions when None.
-        channels: how many of each layer, or all.
     """
-    quiet_lightning()
     loaded, preprocessing = load_trained(job)
     layers = [layer] if isinstance(layer, str) else None if layer is None else list(layer)
     subject = choose_image(job, preprocessing, image, index)

@@ -7,7 +7,7 @@ from annotated_types import Ge
 
 from cnnexp.command.typed import command_with
 from cnnexp.errors import CnnexpError
-from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+from cnnexp.job.build import build_data, build_model, build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.rehearse import rehearse
@@ -27,15 +27,7 @@ def batch_size_find(
     largest: Annotated[int, Ge(1)] = 4096,
     steps: Annotated[int, Ge(2)] = 10,
 ) -> None:
-    """Double the batch size until the memory is full, time each, and suggest one.
-
-    Args:
-        job: the settings and the folder.
-        smallest: the first batch size.
-        largest: the last one, even if a larger one fits.
-        steps: training steps at each size.
-    """
-    quiet_lightning()
+    """Double the batch size until the memory is full, time each, and suggest one."""
     if smallest > largest:
         raise CnnexpError(f"task.smallest={smallest} must not be above task.largest={largest}")
     config = job.config

@@ -18,7 +18,7 @@ from cnnexp.errors import CnnexpError
 from cnnexp.evaluation.cost import multiply_adds, seconds_per_thousand
 from cnnexp.evaluation.intervals import holm, mcnemar, wilson_interval
 from cnnexp.evaluation.predictions import Predictions, predict_test
-from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.build import build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.find_runs import find_runs, require_same_test
 from cnnexp.job.job import Job
@@ -35,15 +35,7 @@ MOST_RUNS = len(ascii_uppercase)
 def compare(
     job: Job, runs: list[str], timed_batch_size: Annotated[int, Ge(1)] = 250, rounds: Annotated[int, Ge(1)] = 5
 ) -> None:
-    """Put runs side by side: accuracy, size, cost, and McNemar's test on the test images they share.
-
-    Args:
-        job: the settings and the folder.
-        runs: the runs' folders, or sweeps' folders, or patterns such as ``outputs/cnn-digits/*``.
-        timed_batch_size: images of a forward pass that is timed.
-        rounds: how often each network is timed.
-    """
-    quiet_lightning()
+    """Put runs side by side: accuracy, size, cost, and McNemar's test on the test images they share."""
     job.record(model=None, data=None, seed=None)
     if job.config.run is not None:
         raise CnnexpError(

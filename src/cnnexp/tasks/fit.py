@@ -14,7 +14,7 @@ from cnnexp import contract
 from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
-from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+from cnnexp.job.build import build_data, build_model, build_trainer
 from cnnexp.job.job import Job
 from cnnexp.job.loggers import begin, build_loggers, end
 from cnnexp.models.classifier import Classifier
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 def fit(job: Job) -> None:
     """Train the network that the settings describe, and leave a run folder behind."""
-    quiet_lightning()
     config = job.config
     table = CsvLogger(job.folder / "metrics.csv")
     always = [table, TerminalLogger(config.trainer.max_epochs)] if job.writes else []

@@ -16,7 +16,7 @@ from cnnexp.evaluation.mistakes import (
     rates,
 )
 from cnnexp.evaluation.predictions import Predictions, predict_test
-from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.build import build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
@@ -31,14 +31,7 @@ MOST_ROWS = 20
 
 
 def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, Ge(2)] = 15) -> None:
-    """Show a network's confusions, its accuracy class by class, its worst mistakes and its calibration.
-
-    Args:
-        job: the settings and the folder.
-        images: number of the most confident mistakes to show.
-        bins: of the calibration curve, of equal width.
-    """
-    quiet_lightning()
+    """Show a network's confusions, its accuracy class by class, its worst mistakes and its calibration."""
     loaded = load_for(job)
     require_images(loaded.data)
     names = class_names(loaded.data)

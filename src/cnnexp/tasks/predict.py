@@ -14,7 +14,7 @@ from cnnexp.data.find_images import find_images
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.data.unlike import COLOURED, FAR, why_unlike
 from cnnexp.errors import CnnexpError
-from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.build import build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.subject import load_trained
@@ -50,15 +50,7 @@ class Prediction:
 def predict(
     job: Job, images: str | Annotated[list[str], MinLen(1)], top: Annotated[int, Ge(1)] = 3, invert: bool = False
 ) -> None:
-    """Classify images of one's own with the checkpoint that ``checkpoint`` names.
-
-    Args:
-        job: the settings and the folder.
-        images: a file, a folder, a pattern, or a list of them.
-        top: number of classes to name for each image.
-        invert: take the images' negatives.
-    """
-    quiet_lightning()
+    """Classify images of one's own with the checkpoint that ``checkpoint`` names."""
     loaded, preprocessing = load_trained(job)
     paths = find_images(images)
     device = build_trainer(job.config, job.folder).strategy.root_device

@@ -36,11 +36,6 @@ def summary(job: Job, scaling: bool | Annotated[Sequence[Annotated[int, Ge(1)]],
 
     Nothing is computed and no weights are made: a network of any size takes no memory. The data are read only
     where their shape isn't known without (an image folder's).
-
-    Args:
-        job: the settings and the folder.
-        scaling: instead, the parameters of the CNN, the FFNN and VGG16 against the side of the image: the
-            sides in pixels, or true for 32 to 1024.
     """
     image_shape, classes = _shape(job)
     if scaling is not False:
