@@ -34,24 +34,14 @@ def accuracy_per_class(matrix: Tensor, class_names: Sequence[str]) -> list[dict[
         class_names: the name of each label.
     """
     rows = []
-    for label, name in enumerate(class_names):
-        images, right = int(matrix[label].sum()), int(matrix[label, label])
+    columns = (matrix.sum(1), matrix.diagonal(), *matrix.clone().fill_diagonal_(0).max(1))
+    for name, images, right, times, other in zip(class_names, *(c.tolist() for c in columns), strict=True):
         low, high = wilson_interval(right, images)
-        wrong = matrix[label].clone()
-        wrong[label] = 0
-        times = int(wrong.max())
-        rows.append(
-            {
-                "class": name,
-                "images": images,
-                "right": right,
-                "accuracy": right / images if images else float("nan"),
-                "low": low,
-                "high": high,
-                "mistaken_for": class_names[int(wrong.argmax())] if times else "",
-                "times": times,
-            }
-        )
+        rows.append({
+            "class": name, "images": images, "right": right,
+            "accuracy": right / images if images else float("nan"), "low": low, "high": high,
+            "mistaken_for": class_names[other] if times else "", "times": times,
+        })  # fmt: skip
     return rows
 
 

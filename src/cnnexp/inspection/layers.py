@@ -56,7 +56,7 @@ def choose_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module
 
 @contextmanager
 def watched(model: nn.Module, layers: Mapping[str, nn.Module], hook: Callable[..., Any]) -> Iterator[None]:
-    """Call ``hook(name, layer, inputs, output)`` as a forward hook of each layer, in eval mode; then all is as it was."""
+    """Call ``hook(name, layer, inputs, output)`` after each layer, in eval mode; then all is as before."""
     with evaluating(model), ExitStack() as hooks:
         for name, layer in layers.items():
             hooks.enter_context(layer.register_forward_hook(partial(hook, name)))

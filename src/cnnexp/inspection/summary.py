@@ -10,14 +10,7 @@ from torch import Tensor, nn
 
 from cnnexp.inspection import formulas
 from cnnexp.inspection.layers import named_layers, watched
-from cnnexp.models.shapes import (
-    ReceptiveField,
-    Shape,
-    Window,
-    conv_multiply_adds,
-    linear_multiply_adds,
-    show,
-)
+from cnnexp.models.shapes import ReceptiveField, Shape, Window, conv_multiply_adds, linear_multiply_adds, show
 
 OUTSIDE = "outside of layers"
 """Stands for parameters that belong to no layer: a network's own."""

@@ -13,7 +13,7 @@ ALPHA = 0.05
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]], batch_size: int) -> str:
-    """Return a line a run; ``rows`` as ``compare_runs`` returns them."""
+    """Return a line a run; ``rows`` as ``task=compare`` makes them."""
     titles = (
         "", "model", "accuracy", "95 % interval", "loss", "parameters", "multiply-adds", "s an epoch",
         "s per 1,000",

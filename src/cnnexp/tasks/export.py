@@ -31,13 +31,7 @@ TOLERANCE = 1e-4
 
 
 class BytesToScores(nn.Module):
-    """A network with the preparation of its images before it.
-
-    Args:
-        model: the network.
-        preprocessing: as recorded in its checkpoint.
-        output: what ``forward`` returns.
-    """
+    """A network with the preparation of its images, as its checkpoint records it, before it."""
 
     def __init__(self, model: Classifier, preprocessing: Preprocessing, output: Output = "probabilities") -> None:
         super().__init__()
@@ -85,14 +79,8 @@ def export_network(
     """Write a network to a file, run the file, and return how far its outputs are from the network's at most.
 
     The class names are in the file: in ONNX's metadata as ``class_names``, one a line; in torch's as the extra
-    file ``class_names``. The file appears under its name once it has proved right.
-
-    Args:
-        model: the network; it is left in eval mode on the CPU.
-        preprocessing: as recorded in its checkpoint.
-        path: the file to write.
-        format: of the file.
-        output: what the exported network returns.
+    file ``class_names``. The file appears under its name once it has proved right. The network is left in eval
+    mode on the CPU.
 
     Raises:
         CnnexpError: when the packages for ONNX are missing, or the format isn't known.

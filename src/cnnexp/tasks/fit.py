@@ -84,23 +84,12 @@ def fit(job: Job) -> None:
         trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
         test: Mapping[str, float] = {}
         if contract.has_test(data):
-            [test] = trainer.test(
-                model,
-                datamodule=data,
-                ckpt_path=str(job.folder / FOLDER / BEST),
-                weights_only=True,
-                verbose=False,
-            )
+            tested = str(job.folder / FOLDER / BEST)
+            [test] = trainer.test(model, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
         job.record(**test)
+        kept = ("val_accuracy", "train_accuracy", "generalization_gap", *more, *test)
         for logger in configured:
-            logger.log_metrics(
-                {
-                    f"best/{key}": job.result[key]
-                    for key in ("val_accuracy", "train_accuracy", "generalization_gap", *more)
-                }
-                | {f"best/{key}": value for key, value in test.items()},
-                step=len(history),
-            )
+            logger.log_metrics({f"best/{key}": job.result[key] for key in kept}, step=len(history))
         figure = draw_curves(history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
         image = png(figure)
         if job.writes:

@@ -27,9 +27,7 @@ def kernels(job: Job, count: Annotated[int, Ge(1)] | Literal["all"] = 64) -> Non
     chosen = largest_kernels(after, None if count == "all" else count)
     some = f"the {len(chosen)} of the largest norm of" if len(chosen) < len(after) else "all"
     kind = "kernels" if isinstance(loaded.model.get_submodule(name), nn.Conv2d) else "units' weights"
-    title = (
-        f"{type(loaded.model).__name__}, {name}: {some} {len(after)} {kind}, {show(tuple(after.shape[1:]))} each"
-    )
+    title = f"{type(loaded.model).__name__}, {name}: {some} {len(after)} {kind}, {show(after.shape[1:])} each"
     save_figures(job, {"kernels": draw_kernels(before, after, chosen, title)})
 
     flat_before, flat_after = before.flatten(1), after.flatten(1)

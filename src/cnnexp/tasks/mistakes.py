@@ -42,12 +42,10 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
     title = f"{job.choices['model']} on {job.choices['data']}, {len(predictions.labels):,} test images"
 
     write_csv(job.folder / "accuracy_per_class.csv", rows)
-    for name, table in (("confusion", matrix), ("confusion_rates", rates(matrix))):
-        lines = [
-            {"true": name, **dict(zip(names, row.tolist(), strict=True))}
-            for name, row in zip(names, table, strict=True)
-        ]
-        write_csv(job.folder / f"{name}.csv", lines)
+    for file, table in (("confusion", matrix), ("confusion_rates", rates(matrix))):
+        named = zip(names, table.tolist(), strict=True)
+        lines = [{"true": name, **dict(zip(names, row, strict=True))} for name, row in named]
+        write_csv(job.folder / f"{file}.csv", lines)
     figures = {
         "confusion": draw_confusion(matrix, names, title),
         "accuracy_per_class": draw_class_accuracy(rows, predictions.accuracy, title),
@@ -65,13 +63,10 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
         figures["mistakes"] = draw_gallery(shown_images, texts, heading)
     save_figures(job, figures)
     job.record(
-        test_accuracy=predictions.accuracy,
-        mistakes=len(wrong),
-        expected_calibration_error=measured.error,
+        test_accuracy=predictions.accuracy, mistakes=len(wrong), expected_calibration_error=measured.error,
         mean_confidence=predictions.confidence.double().mean().item(),
-        parameters=loaded.model.parameter_count,
-        checkpoint=str(loaded.checkpoint),
-    )
+        parameters=loaded.model.parameter_count, checkpoint=str(loaded.checkpoint),
+    )  # fmt: skip
     log.info("%s\n%s", loaded.checkpoint, _table(rows, predictions, measured.error, bins))
     log.info("files: %s", shown(job.folder))
 

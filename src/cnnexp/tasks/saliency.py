@@ -46,7 +46,7 @@ def saliency(
         )
         for label in labels
     ]
-    size = show(tuple(grad_cam(model, pixels, labels[0], layer).shape)) if layer else ""
+    size = show(grad_cam(model, pixels, labels[0], layer).shape) if layer else ""
     title = f"{type(model).__name__} on {subject.title}: taken for {said}"
     save_figures(job, {"saliency": draw_saliency(subject.pixels, maps, title, f"Grad-CAM, {layer} ({size})")})
     write_csv(job.folder / "saliency.csv", [
