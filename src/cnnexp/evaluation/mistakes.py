@@ -77,10 +77,6 @@ def calibration(predictions: Predictions, bins: int = 15) -> Calibration:
     Of the images answered with 80 % confidence, 80 % should be right. The expected calibration error is the
     mean distance of the two over bins of equal width, weighted by their images (C. Guo et al., On Calibration
     of Modern Neural Networks, 2017, arXiv:1706.04599).
-
-    Args:
-        predictions: of a test set.
-        bins: number of bins of equal width over [0, 1].
     """
     # torchmetrics puts a confidence of exactly 1 into a bin of its own, beyond the last edge
     below_one = torch.nextafter(torch.ones(()), torch.zeros(()))

@@ -35,16 +35,9 @@ def gradient_times_input(model: nn.Module, image: Tensor, label: int) -> Tensor:
 def grad_cam(model: nn.Module, image: Tensor, label: int, layer: str) -> Tensor:
     """Return Grad-CAM: the channels of a layer, weighted by the mean gradient of a class's logit, above 0.
 
-    Source: Selvaraju et al., 2017, arXiv:1610.02391, equations 1 and 2.
-
-    Args:
-        model: the network; it runs in eval mode and its gradients stay as they are.
-        image: as the network takes it, shape (channels, height, width).
-        label: of the class asked about.
-        layer: name of a layer whose output is a map; as a rule ``last_map``.
-
-    Returns:
-        Shape (height, width) of the layer's own map; ``enlarge`` makes it the image's.
+    Source: Selvaraju et al., 2017, arXiv:1610.02391, equations 1 and 2. Model, image and label are those of
+    ``gradient_times_input``; the layer is one whose output is a map, as a rule ``last_map``. Its height and width
+    are the result's; ``enlarge`` makes them the image's.
 
     Raises:
         CnnexpError: for a layer that isn't there or whose output is no map.

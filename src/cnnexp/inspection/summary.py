@@ -99,9 +99,7 @@ class _Walk:
             new = set(layer.parameters()) - self._met
             self._met |= {layer, *new}
             facts["parameters"] = sum(p.numel() for p in new)
-            formula = _parameters(layer)
-            if formula is not None:
-                facts["formula"], facts["computed_parameters"] = formula
+            facts["formula"], facts["computed_parameters"] = formulas.parameters(layer) or (None, None)
         shapes = tuple(entered.shape[1:]), tuple(output.shape[1:])
         facts["multiply_adds"] = _multiply_adds(layer, *shapes)
         facts["receptive_field"] = field.size if field else None
@@ -130,20 +128,6 @@ def _window(layer: nn.Module, entered: Tensor) -> Window | None:
 
 def _pair(value: Any) -> tuple[Any, Any]:
     return tuple(value) if isinstance(value, Sequence) else (value, value)
-
-
-def _parameters(layer: nn.Module) -> tuple[str, int] | None:
-    """Return the number of parameters by the formula, from a layer's settings."""
-    if isinstance(layer, nn.Conv2d):
-        size: Any = layer.kernel_size
-        return formulas.conv_parameters(
-            layer.in_channels, layer.out_channels, size, layer.bias is not None, layer.groups
-        )
-    if isinstance(layer, nn.Linear):
-        return formulas.linear_parameters(layer.in_features, layer.out_features, layer.bias is not None)
-    if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and layer.affine:
-        return formulas.batch_norm_parameters(layer.num_features)
-    return None
 
 
 def _multiply_adds(layer: nn.Module, entered: Sequence[int], left: Sequence[int]) -> int | None:

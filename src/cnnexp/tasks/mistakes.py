@@ -53,8 +53,7 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
     }
     wrong = _mistakes(predictions, names)
     write_csv(job.folder / "mistakes.csv", wrong, MISTAKE_COLUMNS)
-    if wrong:
-        worst = wrong[:images]
+    if worst := wrong[:images]:
         texts = [
             f"{row['class']}, taken for\n{row['predicted']} ({float(row['confidence']):.1%})" for row in worst
         ]
