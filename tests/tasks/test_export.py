@@ -78,13 +78,13 @@ def test_a_file_that_gives_something_else_is_not_left_behind(trained, cnnexp, fo
     from cnnexp.tasks import export
 
     loaded = load_run(trained("cnn"))
-    write, run = export._FORMATS["torch_export"]
+    write = export._FORMATS["torch_export"]
 
     def wrong(network, path):
         network.model.layers[0].weight.data += 1
-        write(network, path)
+        return write(network, path)
 
-    monkeypatch.setitem(export._FORMATS, "torch_export", (wrong, run))
+    monkeypatch.setitem(export._FORMATS, "torch_export", wrong)
     with pytest.raises(RuntimeError, match="differ from the network's"):
         export.export_network(
             loaded.model, Preprocessing.of_checkpoint(loaded.checkpoint), folder / "model.pt2", "torch_export"

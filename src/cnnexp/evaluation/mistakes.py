@@ -34,24 +34,14 @@ def accuracy_per_class(matrix: Tensor, class_names: Sequence[str]) -> list[dict[
         class_names: the name of each label.
     """
     rows = []
-    for label, name in enumerate(class_names):
-        images, right = int(matrix[label].sum()), int(matrix[label, label])
+    columns = (matrix.sum(1), matrix.diagonal(), *matrix.clone().fill_diagonal_(0).max(1))
+    for name, images, right, times, other in zip(class_names, *(c.tolist() for c in columns), strict=True):
         low, high = wilson_interval(right, images)
-        wrong = matrix[label].clone()
-        wrong[label] = 0
-        times = int(wrong.max())
-        rows.append(
-            {
-                "class": name,
-                "images": images,
-                "right": right,
-                "accuracy": right / images if images else float("nan"),
-                "low": low,
-                "high": high,
-                "mistaken_for": class_names[int(wrong.argmax())] if times else "",
-                "times": times,
-            }
-        )
+        rows.append({
+            "class": name, "images": images, "right": right,
+            "accuracy": right / images if images else float("nan"), "low": low, "high": high,
+            "mistaken_for": class_names[other] if times else "", "times": times,
+        })  # fmt: skip
     return rows
 
 
@@ -87,10 +77,6 @@ def calibration(predictions: Predictions, bins: int = 15) -> Calibration:
     Of the images answered with 80 % confidence, 80 % should be right. The expected calibration error is the
     mean distance of the two over bins of equal width, weighted by their images (C. Guo et al., On Calibration
     of Modern Neural Networks, 2017, arXiv:1706.04599).
-
-    Args:
-        predictions: of a test set.
-        bins: number of bins of equal width over [0, 1].
     """
     # torchmetrics puts a confidence of exactly 1 into a bin of its own, beyond the last edge
     below_one = torch.nextafter(torch.ones(()), torch.zeros(()))

@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
-from cnnexp.inspection.layers import choose_layers, layers_of
-from cnnexp.models.eval_mode import evaluating
+from cnnexp.inspection.layers import choose_layers, layers_of, watched
 
 
 def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] | None = None) -> dict[str, Tensor]:
@@ -29,23 +28,13 @@ def record_activations(model: nn.Module, images: Tensor, layers: Sequence[str] |
     chosen = choose_layers(model, convolutions(model) if layers is None else layers)
     outputs: dict[str, Tensor] = {}
 
-    def keep(name: str) -> Any:
-        def hook(module: nn.Module, inputs: Any, output: Tensor) -> None:
-            if not isinstance(output, Tensor):
-                raise CnnexpError(
-                    f"the output of {name} is a {type(output).__name__}; name one of the layers in it"
-                )
-            outputs[name] = output.detach().clone()
+    def keep(name: str, layer: nn.Module, inputs: Any, output: Any) -> None:
+        if not isinstance(output, Tensor):
+            raise CnnexpError(f"the output of {name} is a {type(output).__name__}; name one of the layers in it")
+        outputs[name] = output.detach().clone()
 
-        return hook
-
-    handles = [layer.register_forward_hook(keep(name)) for name, layer in chosen.items()]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(images)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watched(model, chosen, keep), torch.no_grad():
+        model(images)
     for name in chosen:
         if name not in outputs:
             raise CnnexpError(f"the network never calls {name} itself; name one of the layers in it")

@@ -1,30 +1,34 @@
 """The formulas of a layer's size and number of parameters as text, with their numbers filled in.
 
-The values come from ``cnnexp.models.shapes``: arithmetic, never from torch.
+The values come from ``cnnexp.models.shapes``: arithmetic on the layers' settings, never from torch's count.
 """
 
 from collections.abc import Sequence
+from typing import Any
+
+from torch import nn
 
 from cnnexp.models import shapes
 
 
-def conv_parameters(
-    in_channels: int, out_channels: int, kernel_size: Sequence[int], bias: bool = True, groups: int = 1
-) -> tuple[str, int]:
-    """Return (n·m·d + 1)·k as text, such as ``(3·3·1 + 1)·32``, and its value."""
-    value = shapes.conv_parameters(in_channels, out_channels, kernel_size, bias, groups)
-    return _with_bias("·".join(map(str, (*kernel_size, in_channels // groups))), out_channels, bias), value
+def parameters(layer: nn.Module) -> tuple[str, int] | None:
+    """Return a layer's number of parameters as a formula, such as ``(3·3·1 + 1)·32``, and the formula's value.
 
-
-def linear_parameters(in_features: int, out_features: int, bias: bool = True) -> tuple[str, int]:
-    """Return (inputs + 1)·outputs as text and its value."""
-    value = shapes.linear_parameters(in_features, out_features, bias)
-    return _with_bias(str(in_features), out_features, bias), value
-
-
-def batch_norm_parameters(features: int) -> tuple[str, int]:
-    """Return 2·channels as text and its value."""
-    return f"2·{features}", shapes.batch_norm_parameters(features)
+    That is (n·m·d + 1)·k for a convolution, (inputs + 1)·outputs for a linear layer, and 2·channels for a batch
+    norm; the + 1 is the bias, where there is one. None for any other layer.
+    """
+    if isinstance(layer, nn.Conv2d):
+        size: Any = layer.kernel_size
+        seen, outputs = "·".join(map(str, (*size, layer.in_channels // layer.groups))), layer.out_channels
+        value = shapes.conv_parameters(layer.in_channels, outputs, size, layer.bias is not None, layer.groups)
+    elif isinstance(layer, nn.Linear):
+        seen, outputs = str(layer.in_features), layer.out_features
+        value = shapes.linear_parameters(layer.in_features, outputs, layer.bias is not None)
+    elif isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and layer.affine:
+        return f"2·{layer.num_features}", shapes.batch_norm_parameters(layer.num_features)
+    else:
+        return None
+    return f"{seen}·{outputs}" if layer.bias is None else f"({seen} + 1)·{outputs}", value
 
 
 def output_shape(shape: Sequence[int], window: shapes.Window) -> tuple[str, shapes.Shape]:
@@ -39,7 +43,3 @@ def output_shape(shape: Sequence[int], window: shapes.Window) -> tuple[str, shap
         margin = {"same": str(dilation * (kernel - 1)), "valid": "0"}.get(str(padding), f"2·{padding}")
         texts.append(f"⌊({size} + {margin} − {dilation}·({kernel} − 1) − 1) / {stride}⌋ + 1 = {out}")
     return ", ".join(dict.fromkeys(texts)), result
-
-
-def _with_bias(inputs: str, outputs: int, bias: bool) -> str:
-    return f"({inputs} + 1)·{outputs}" if bias else f"{inputs}·{outputs}"

@@ -1,12 +1,16 @@
 """The layers of a network by name and by kind."""
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from typing import Any
 
 from torch import nn
 from torchmetrics import Metric
 
 from cnnexp.errors import CnnexpError
+from cnnexp.models.eval_mode import evaluating
 from cnnexp.models.metrics import LossAndAccuracy
 
 
@@ -48,3 +52,12 @@ def choose_layers(model: nn.Module, names: Sequence[str]) -> dict[str, nn.Module
                 f"{type(model).__name__} has no layer {name!r}; {hint}Its layers: {', '.join(leaves)}"
             )
     return {name: known[name] for name in names}
+
+
+@contextmanager
+def watched(model: nn.Module, layers: Mapping[str, nn.Module], hook: Callable[..., Any]) -> Iterator[None]:
+    """Call ``hook(name, layer, inputs, output)`` after each layer, in eval mode; then all is as before."""
+    with evaluating(model), ExitStack() as hooks:
+        for name, layer in layers.items():
+            hooks.enter_context(layer.register_forward_hook(partial(hook, name)))
+        yield

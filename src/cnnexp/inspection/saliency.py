@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from cnnexp.errors import CnnexpError
-from cnnexp.inspection.layers import choose_layers, is_activation, named_layers
+from cnnexp.inspection.layers import choose_layers, is_activation, named_layers, watched
 from cnnexp.models.eval_mode import evaluating
 
 
@@ -35,40 +35,27 @@ def gradient_times_input(model: nn.Module, image: Tensor, label: int) -> Tensor:
 def grad_cam(model: nn.Module, image: Tensor, label: int, layer: str) -> Tensor:
     """Return Grad-CAM: the channels of a layer, weighted by the mean gradient of a class's logit, above 0.
 
-    Source: Selvaraju et al., 2017, arXiv:1610.02391, equations 1 and 2.
-
-    Args:
-        model: the network; it runs in eval mode and its gradients stay as they are.
-        image: as the network takes it, shape (channels, height, width).
-        label: of the class asked about.
-        layer: name of a layer whose output is a map; as a rule ``last_map``.
-
-    Returns:
-        Shape (height, width) of the layer's own map; ``enlarge`` makes it the image's.
+    Source: Selvaraju et al., 2017, arXiv:1610.02391, equations 1 and 2. Model, image and label are those of
+    ``gradient_times_input``; the layer is one whose output is a map, as a rule ``last_map``. Its height and width
+    are the result's; ``enlarge`` makes them the image's.
 
     Raises:
         CnnexpError: for a layer that isn't there or whose output is no map.
     """
-    chosen = choose_layers(model, [layer])[layer]
+    chosen = choose_layers(model, [layer])
     kept: list[Tensor] = []
 
-    def keep(module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
+    def keep(name: str, module: nn.Module, inputs: Any, output: Tensor) -> Tensor:
         kept.append(output)
         # pass a copy on: an in-place ReLU would change the kept output
         return output.clone()
 
-    handle = chosen.register_forward_hook(keep)
-    try:
+    with watched(model, chosen, keep), torch.enable_grad():
         # the image requires a gradient, so that there is one even where all weights are frozen
-        with evaluating(model), torch.enable_grad():
-            logit = model(image.detach().unsqueeze(0).requires_grad_())[0, label]
-            if not kept or kept[-1].dim() != 4:
-                raise CnnexpError(
-                    f"the output of {layer} is no map: Grad-CAM needs a convolution's, or one after it"
-                )
-            (gradient,) = torch.autograd.grad(logit, kept[-1])
-    finally:
-        handle.remove()
+        logit = model(image.detach().unsqueeze(0).requires_grad_())[0, label]
+        if not kept or kept[-1].dim() != 4:
+            raise CnnexpError(f"the output of {layer} is no map: Grad-CAM needs a convolution's, or one after it")
+        (gradient,) = torch.autograd.grad(logit, kept[-1])
     weights = gradient.mean(dim=(2, 3), keepdim=True)
     return (weights * kept[-1]).sum(1).clamp(min=0).detach()[0]
 
@@ -84,17 +71,12 @@ def last_map(model: nn.Module) -> str | None:
     """
     passed: list[tuple[str, nn.Module, tuple[int, ...]]] = []
 
-    def note(name: str) -> Any:
-        return lambda module, inputs, output: passed.append((name, module, tuple(getattr(output, "shape", ()))))
+    def note(name: str, module: nn.Module, inputs: Any, output: Any) -> None:
+        passed.append((name, module, tuple(getattr(output, "shape", ()))))
 
-    handles = [module.register_forward_hook(note(name)) for name, module in named_layers(model).items()]
     shape: tuple[int, ...] = tuple(model.image_shape)  # type: ignore[arg-type]
-    try:
-        with evaluating(model), torch.no_grad():
-            model(torch.zeros(1, *shape, device=next(model.parameters()).device))
-    finally:
-        for handle in handles:
-            handle.remove()
+    with watched(model, named_layers(model), note), torch.no_grad():
+        model(torch.zeros(1, *shape, device=next(model.parameters()).device))
     found, channels, size = None, 0, shape[1:]
     for name, module, (_, *output) in (call for call in passed if len(call[2]) == 4):
         if isinstance(module, nn.Conv2d):

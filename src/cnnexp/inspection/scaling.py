@@ -35,14 +35,10 @@ class Growth:
 def parameters_by_size(
     name: str, make: Callable[[tuple[int, int, int]], nn.Module], sides: Sequence[int] = SIDES, channels: int = 3
 ) -> Growth:
-    """Count a network's parameters for square images of several sides.
+    """Count a network's parameters for square images of several sides, in pixels.
 
-    Args:
-        name: of the network.
-        make: builds the network for a (channels, height, width); called on torch's meta device, where a
-            network of billions of parameters takes neither memory nor time.
-        sides: in pixels.
-        channels: of the images.
+    ``make`` builds the network for a (channels, height, width); it is called on torch's meta device, where a
+    network of billions of parameters takes neither memory nor time.
     """
     whole, convolutional = [], []
     for side in sorted(set(sides)):

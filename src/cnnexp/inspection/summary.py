@@ -9,16 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from cnnexp.inspection import formulas
-from cnnexp.inspection.layers import named_layers
-from cnnexp.models.eval_mode import evaluating
-from cnnexp.models.shapes import (
-    ReceptiveField,
-    Shape,
-    Window,
-    conv_multiply_adds,
-    linear_multiply_adds,
-    show,
-)
+from cnnexp.inspection.layers import named_layers, watched
+from cnnexp.models.shapes import ReceptiveField, Shape, Window, conv_multiply_adds, linear_multiply_adds, show
 
 OUTSIDE = "outside of layers"
 """Stands for parameters that belong to no layer: a network's own."""
@@ -69,18 +61,10 @@ def summarize(model: nn.Module, image_shape: Sequence[int] | None = None) -> lis
     image = torch.empty(1, *shape, device="meta")
     walk = _Walk(image)
     layers = {name: module for name, module in named_layers(model).items() if not list(module.children())}
-    handles = [
-        module.register_forward_hook(lambda *call, name=name: walk.meet(name, *call))
-        for name, module in layers.items()
-    ]
     tensors = {name: tensor.to("meta") for name, tensor in (*model.named_parameters(), *model.named_buffers())}
-    try:
-        # tensors that a forward pass makes itself are to be where the others are
-        with evaluating(model), torch.no_grad(), torch.device("meta"):
-            torch.func.functional_call(model, tensors, (image,))
-    finally:
-        for handle in handles:
-            handle.remove()
+    # tensors that a forward pass makes itself are to be where the others are
+    with watched(model, layers, walk.meet), torch.no_grad(), torch.device("meta"):
+        torch.func.functional_call(model, tensors, (image,))
     rest = sum(p.numel() for p in model.parameters()) - sum(layer.parameters for layer in walk.rows)
     return walk.rows if not rest else [*walk.rows, LayerSummary(OUTSIDE, "", (), (), rest)]
 
@@ -115,9 +99,7 @@ class _Walk:
             new = set(layer.parameters()) - self._met
             self._met |= {layer, *new}
             facts["parameters"] = sum(p.numel() for p in new)
-            formula = _parameters(layer)
-            if formula is not None:
-                facts["formula"], facts["computed_parameters"] = formula
+            facts["formula"], facts["computed_parameters"] = formulas.parameters(layer) or (None, None)
         shapes = tuple(entered.shape[1:]), tuple(output.shape[1:])
         facts["multiply_adds"] = _multiply_adds(layer, *shapes)
         facts["receptive_field"] = field.size if field else None
@@ -146,20 +128,6 @@ def _window(layer: nn.Module, entered: Tensor) -> Window | None:
 
 def _pair(value: Any) -> tuple[Any, Any]:
     return tuple(value) if isinstance(value, Sequence) else (value, value)
-
-
-def _parameters(layer: nn.Module) -> tuple[str, int] | None:
-    """Return the number of parameters by the formula, from a layer's settings."""
-    if isinstance(layer, nn.Conv2d):
-        size: Any = layer.kernel_size
-        return formulas.conv_parameters(
-            layer.in_channels, layer.out_channels, size, layer.bias is not None, layer.groups
-        )
-    if isinstance(layer, nn.Linear):
-        return formulas.linear_parameters(layer.in_features, layer.out_features, layer.bias is not None)
-    if isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and layer.affine:
-        return formulas.batch_norm_parameters(layer.num_features)
-    return None
 
 
 def _multiply_adds(layer: nn.Module, entered: Sequence[int], left: Sequence[int]) -> int | None:

@@ -14,7 +14,6 @@ from hydra.utils import get_object, instantiate
 from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers.logger import Logger
-from lightning.pytorch.profilers import Profiler
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torchmetrics import Metric
@@ -42,26 +41,22 @@ def build_trainer(
     folder: Path,
     callbacks: Sequence[L.Callback] = (),
     loggers: Sequence[Logger] = (),
-    profiler: Profiler | None = None,
 ) -> L.Trainer:
-    """Return Lightning's Trainer for a run in ``folder``; raises CnnexpError for what this machine lacks.
-
-    A ``profiler`` takes the place of the one in the settings.
-    """
+    """Return Lightning's Trainer for a run in ``folder``; raises CnnexpError for what this machine lacks."""
     make = instantiate(config.trainer, _partial_=True, _convert_="all")
     configured = make.keywords.get("profiler")
     arguments: dict[str, Any] = {
         "default_root_dir": folder,
+        "profiler": NoProfiler(),
         "callbacks": [*callbacks, *([ProgressBar()] if config.trainer.enable_progress_bar else [])],
         "logger": list(loggers) or False,
         "plugins": [WholeCheckpointIO(), *_slurm()],
         "enable_checkpointing": any(isinstance(c, L.pytorch.callbacks.Checkpoint) for c in callbacks),
     }
     try:
-        if profiler is None and configured is not None and ranks.is_first():
-            profiler = profiler_into(configured, folder / "profile")
+        if configured is not None and ranks.is_first():
+            arguments["profiler"] = profiler_into(configured, folder / "profile")
             log.info("profile: %s", shown(folder / "profile"))
-        arguments["profiler"] = profiler or NoProfiler()
         trainer = make(**arguments)
     # ImportError: an accelerator whose package isn't there
     except (MisconfigurationException, ValueError, RuntimeError, TypeError, ImportError) as error:
@@ -188,21 +183,3 @@ def _split(config: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
         {key: value for key, value in settings.items() if key not in later},
         {key: value for key, value in settings.items() if key in later},
     )
-
-
-def quiet_lightning() -> None:
-    """Leave out Lightning's remarks that a user of this command can do nothing about."""
-    for package in ("lightning.pytorch", "lightning.fabric"):
-        logging.getLogger(package).setLevel(logging.WARNING)
-    for message in (
-        "does not have many workers",  # the loader draws and augments whole batches, in this process
-        "smaller than the logging interval",  # an epoch may have few batches
-        "exists and is not empty",  # the folder of a run that is resumed
-        "your dataloader is not resumable",  # Classifier skips the batches of a resumed epoch
-        "LeafSpec",  # Lightning uses a name that torch deprecated
-        "could not find the monitored key",  # an epoch without validation
-        "recommended to use `self.log",  # the logged numbers are sums over all processes already
-        "callbacks used to create the checkpoint",  # the test runs without weight averaging
-        "The .srun. command is available",  # a single process on a cluster's login node
-    ):
-        warnings.filterwarnings("ignore", f".*{message}")

@@ -50,13 +50,9 @@ def find_runs(entries: Sequence[str]) -> list[Path]:
 
 
 def require_same_test(runs: Sequence[LoadedRun], class_names: Sequence[Sequence[str]]) -> None:
-    """Raise CnnexpError unless all runs are tested on the same images of the same classes.
+    """Raise CnnexpError unless all runs are tested on the same images of the same classes, named for each run.
 
     Images of another size pass where they come from the same folder of files.
-
-    Args:
-        runs: to be compared.
-        class_names: of each run's network.
     """
     for (first, theirs), (second, others) in pairwise(zip(runs, class_names, strict=True)):
         if list(theirs) != list(others):

@@ -18,6 +18,7 @@ from cnnexp.disk import cant_write, quiet_threads, reserve
 from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
+from cnnexp.job.run_log import quiet_lightning
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +91,9 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
             if first is not None:
                 first()
             with quiet_threads():
-                instantiate(config.task)(job)
+                task = instantiate(config.task)
+                quiet_lightning()  # after Lightning's import with the task, which sets its own level
+                task(job)
         except (Interrupted, KeyboardInterrupt):
             job.record(status="interrupted")
             raise

@@ -24,7 +24,8 @@ def rehearse(config: DictConfig) -> "L.Trainer":
     import torch
     from hydra.utils import instantiate
 
-    from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+    from cnnexp.job.build import build_data, build_model, build_trainer
+    from cnnexp.job.run_log import quiet_lightning
 
     quiet_lightning()
     for node in config.callbacks.values():

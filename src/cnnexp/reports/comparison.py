@@ -13,7 +13,7 @@ ALPHA = 0.05
 
 
 def comparison_table(rows: Sequence[Mapping[str, Any]], batch_size: int) -> str:
-    """Return a line a run; ``rows`` as ``compare_runs`` returns them."""
+    """Return a line a run; ``rows`` as ``task=compare`` makes them."""
     columns = {
         "": "{run}", "model": "{model}", "accuracy": "{test_accuracy:.2%}", "95 % interval": INTERVAL,
         "loss": "{test_loss:.4f}", "parameters": "{parameters:,}", "multiply-adds": "{multiply_adds:,}",

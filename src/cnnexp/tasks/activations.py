@@ -8,7 +8,6 @@ from annotated_types import Ge
 from torch import Tensor
 
 from cnnexp.inspection.activations import record_activations, strongest_channels
-from cnnexp.job.build import quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.subject import choose_image, load_trained, said_of, untrained
@@ -30,17 +29,9 @@ def activations(
 
     Shown are the channels with the largest mean activation in the trained network, values below 0 counted as
     0; and the same channels of the untrained one, whose weights are those that the run's training began with.
-
-    Args:
-        job: the settings and the folder.
-        image: an image file; prepared as the images in training were.
-        index: instead, the number of a test image.
-        layer: names of layers, as in ``task=summary``; all convolutions when None.
-        channels: how many of each layer, or all.
     """
-    quiet_lightning()
     loaded, preprocessing = load_trained(job)
-    layers = [layer] if isinstance(layer, str) else None if layer is None else list(layer)
+    layers = [layer] if isinstance(layer, str) else layer
     subject = choose_image(job, preprocessing, image, index)
     models = {"trained": loaded.model, "untrained": untrained(loaded)}
     outputs = {
@@ -52,9 +43,8 @@ def activations(
         for key, output in outputs["trained"].items()
     }
     said = {name: said_of(model, subject, preprocessing)[0] for name, model in models.items()}
-    caption = "\n".join(
-        [subject.title.replace(" (", "\n("), *(f"\n{name}:\n{text}" for name, text in said.items())]
-    )
+    answers = (f"\n{name}:\n{text}" for name, text in said.items())
+    caption = "\n".join([subject.title.replace(" (", "\n("), *answers])
     every = channels == "all" or all(output.dim() == 1 for output in outputs["trained"].values())
     which = "all channels" if every else f"{channels} channels a layer, of the largest mean activation"
     title = f"{type(loaded.model).__name__} on {subject.title}; {which}"
@@ -70,7 +60,7 @@ def activations(
     })  # fmt: skip
     write_csv(job.folder / "activations.csv", [
         {
-            "network": name, "layer": key, "shape": show(tuple(values.shape)) if values.dim() else "1",
+            "network": name, "layer": key, "shape": show(values.shape) or "1",
             "channel": channel, **{what: f"{number:.7g}" for what, number in _numbers(values).items()},
             "shown": channel in chosen[key],
         }
@@ -94,7 +84,7 @@ def _table(outputs: Mapping[str, Mapping[str, Tensor]], chosen: Mapping[str, Seq
     titles = [f"{name}: {what}" for name in outputs for what in ("mean", "std", "above 0")]
     rows = [["layer", "output", *titles, "shown"]]
     for key, channels in chosen.items():
-        row = [key, show(tuple(outputs["trained"][key].shape))]
+        row = [key, show(outputs["trained"][key].shape)]
         for found in outputs.values():
             numbers = _numbers(found[key])
             row += [f"{numbers['mean']:.3g}", f"{numbers['std']:.3g}", f"{numbers['above_zero']:.0%}"]

@@ -7,7 +7,7 @@ from annotated_types import Ge
 
 from cnnexp.command.typed import command_with
 from cnnexp.errors import CnnexpError
-from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+from cnnexp.job.build import build_data, build_model, build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.rehearse import rehearse
@@ -27,25 +27,18 @@ def batch_size_find(
     largest: Annotated[int, Ge(1)] = 4096,
     steps: Annotated[int, Ge(2)] = 10,
 ) -> None:
-    """Double the batch size until the memory is full, time each, and suggest one.
-
-    Args:
-        job: the settings and the folder.
-        smallest: the first batch size.
-        largest: the last one, even if a larger one fits.
-        steps: training steps at each size.
-    """
-    quiet_lightning()
+    """Double the batch size until the memory is full, time each, and suggest one."""
     if smallest > largest:
         raise CnnexpError(f"task.smallest={smallest} must not be above task.largest={largest}")
     config = job.config
     rehearse(config)
-    data = build_data(config)
-    timer = StepTimer(data)
     config.trainer.update(max_epochs=-1, max_time=None, check_val_every_n_epoch=10**9, val_check_interval=None)
-    trainer = build_trainer(config, job.folder, profiler=timer)
+    config.trainer.profiler = None  # the timer takes its place
+    trainer = build_trainer(config, job.folder)
     if trainer.world_size > 1:
         raise CnnexpError("the batch size is found on one device; type trainer.devices=1 trainer.num_nodes=1")
+    data = build_data(config)
+    trainer.profiler = timer = StepTimer(data)  # type: ignore[attr-defined]
     data.prepare_data()
     data.setup("fit")
     model = build_model(config, data.image_shape, data.classes, scheduled=False)
@@ -71,8 +64,6 @@ def batch_size_find(
         min(largest, data.sizes["train"]), rows[-1]["batch_size"], 100 * (1 - NEARLY), fastest,
     )  # fmt: skip
     log.info("%s", command_with(f"data.batch_size={fastest}"))
-    log.info(
-        "another batch size wants another learning rate: %s",
-        command_with("task=lr_find", f"data.batch_size={fastest}"),
-    )
+    then = command_with("task=lr_find", f"data.batch_size={fastest}")
+    log.info("another batch size wants another learning rate: %s", then)
     log.info("files: %s", shown(job.folder))

@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 
 from cnnexp.data.datamodule import ImageDataModule
-from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+from cnnexp.job.build import build_data, build_model, build_trainer
 from cnnexp.job.job import Job
 from cnnexp.job.optimization import build_optimization
 from cnnexp.job.rehearse import rehearse
@@ -24,14 +24,7 @@ PARTS = ("data", "forward", "backward", "optimizer")
 
 
 def benchmark(job: Job, steps: Annotated[int, Ge(1)] = 100, rounds: Annotated[int, Ge(1)] = 5) -> None:
-    """Time a bare loop part by part and the Trainer as a whole, in turn, and show the medians.
-
-    Args:
-        job: the settings and the folder.
-        steps: training steps of a round.
-        rounds: how often each is timed; one more comes first, to warm up.
-    """
-    quiet_lightning()
+    """Time a bare loop part by part and the Trainer as a whole, in turn, and show the medians."""
     config = job.config
     rehearse(config)
     data = build_data(config)

@@ -2,13 +2,11 @@
 
 import logging
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from itertools import combinations
-from pathlib import Path
 from string import ascii_uppercase
 from typing import Annotated, Any
 
-import lightning as L
 import torch.nn.functional as F
 from annotated_types import Ge
 
@@ -18,7 +16,7 @@ from cnnexp.errors import CnnexpError
 from cnnexp.evaluation.cost import multiply_adds, seconds_per_thousand
 from cnnexp.evaluation.intervals import holm, mcnemar, wilson_interval
 from cnnexp.evaluation.predictions import Predictions, predict_test
-from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.build import build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.find_runs import find_runs, require_same_test
 from cnnexp.job.job import Job
@@ -35,15 +33,7 @@ MOST_RUNS = len(ascii_uppercase)
 def compare(
     job: Job, runs: list[str], timed_batch_size: Annotated[int, Ge(1)] = 250, rounds: Annotated[int, Ge(1)] = 5
 ) -> None:
-    """Put runs side by side: accuracy, size, cost, and McNemar's test on the test images they share.
-
-    Args:
-        job: the settings and the folder.
-        runs: the runs' folders, or sweeps' folders, or patterns such as ``outputs/cnn-digits/*``.
-        timed_batch_size: images of a forward pass that is timed.
-        rounds: how often each network is timed.
-    """
-    quiet_lightning()
+    """Put runs side by side: accuracy, size, cost, and McNemar's test on the test images they share."""
     job.record(model=None, data=None, seed=None)
     if job.config.run is not None:
         raise CnnexpError(
@@ -62,7 +52,7 @@ def compare(
     if typed("data.root"):
         for run in loaded:
             run.data.root = job.config.data.root
-    rows, pairs = compare_runs(loaded, lambda: build_trainer(job.config, job.folder), timed_batch_size, rounds)
+    rows, pairs = _compare(job, loaded, timed_batch_size, rounds)
     write_csv(job.folder / "comparison.csv", rows)
     write_csv(job.folder / "mcnemar.csv", pairs)
     save_figures(job, {"comparison": draw_comparison(rows)})
@@ -71,26 +61,16 @@ def compare(
     log.info("files: %s", shown(job.folder))
 
 
-def compare_runs(
-    runs: Sequence[LoadedRun], make_trainer: Callable[[], L.Trainer], timed_batch_size: int = 250, rounds: int = 5
+def _compare(
+    job: Job, runs: Sequence[LoadedRun], timed_batch_size: int, rounds: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
-    """Return a row a run and a row a pair of runs.
-
-    Args:
-        runs: at least two, on the same test images, as ``load_run`` returns them.
-        make_trainer: returns a Trainer, whose device and precision count.
-        timed_batch_size: images of a forward pass that is timed.
-        rounds: how often each network is timed.
-
-    Raises:
-        CnnexpError: where the runs' classes or test images differ.
-    """
+    """Return a row a run and a row a pair of runs; the job's device and precision count."""
     states = [read_data_state(run.checkpoint) for run in runs]
     require_same_test(runs, [state["class_names"] for state in states])
     every: list[Predictions] = []
     for run, state in zip(runs, states, strict=True):
         run.data.load_state_dict(state)
-        trainer = make_trainer()
+        trainer = build_trainer(job.config, job.folder)
         every.append(predict_test(trainer, run.model, run.data))
     device = trainer.strategy.root_device
     batches = []
@@ -104,17 +84,13 @@ def compare_runs(
         for letter, run, predictions, seconds in zip(ascii_uppercase, runs, every, times, strict=False)
     ]
     pairs: list[dict[str, Any]] = []
-    for first, second in combinations(range(len(runs)), 2):
-        test = mcnemar(every[first].correct, every[second].correct)
+    for (first, one), (second, other) in combinations(zip(ascii_uppercase, every, strict=False), 2):
+        test = mcnemar(one.correct, other.correct)
         pairs.append({
-            "first": ascii_uppercase[first],
-            "second": ascii_uppercase[second],
-            "difference": every[first].accuracy - every[second].accuracy,
-            "only_first_right": test.only_first,
-            "only_second_right": test.only_second,
-            "p_value": test.p_value,
+            "first": first, "second": second, "difference": one.accuracy - other.accuracy,
+            "only_first_right": test.only_first, "only_second_right": test.only_second, "p_value": test.p_value,
         })  # fmt: skip
-    adjusted = holm([float(pair["p_value"]) for pair in pairs])
+    adjusted = holm([pair["p_value"] for pair in pairs])
     return rows, [{**pair, "p_value_holm": p} for pair, p in zip(pairs, adjusted, strict=True)]
 
 
@@ -126,7 +102,7 @@ def _row(run: LoadedRun, predictions: Predictions) -> dict[str, Any]:
     loss = F.nll_loss(predictions.probabilities.double().clamp(min=1e-300).log(), predictions.labels)
     return {
         "model": result.get("model") or type(run.model).__name__.lower(),
-        "folder": str(shown(Path(run.folder).absolute())),
+        "folder": str(shown(run.folder.absolute())),
         "test_images": count,
         "test_accuracy": predictions.accuracy,
         "low": low,

@@ -20,10 +20,6 @@ def examples(job: Job, part: Literal["train", "val", "test"] = "train") -> None:
 
     The first of each class is taken: of the training images, whose order is drawn by the seed, another seed
     shows others; the test images have an order of their own.
-
-    Args:
-        job: the settings and the folder.
-        part: which images.
     """
     data = build_data(job.config)
     require_images(data)

@@ -13,7 +13,6 @@ from torch.export import Dim
 
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.errors import CnnexpError
-from cnnexp.job.build import quiet_lightning
 from cnnexp.job.job import Job
 from cnnexp.job.subject import load_trained
 from cnnexp.models.classifier import Classifier
@@ -32,13 +31,7 @@ TOLERANCE = 1e-4
 
 
 class BytesToScores(nn.Module):
-    """A network with the preparation of its images before it.
-
-    Args:
-        model: the network.
-        preprocessing: as recorded in its checkpoint.
-        output: what ``forward`` returns.
-    """
+    """A network with the preparation of its images, as its checkpoint records it, before it."""
 
     def __init__(self, model: Classifier, preprocessing: Preprocessing, output: Output = "probabilities") -> None:
         super().__init__()
@@ -53,20 +46,12 @@ class BytesToScores(nn.Module):
 
 
 def export(job: Job, format: Format = "onnx", output: Output = "probabilities") -> None:
-    """Write a run's network to one file, preparation of the images included, and try the file.
-
-    Args:
-        job: the settings and the folder.
-        format: of the file: ``model.onnx``, or ``model.pt2`` for ``torch.export.load``.
-        output: what the exported network returns.
-    """
-    quiet_lightning()
+    """Write a run's network and the preparation of its images to ``model.onnx`` or ``model.pt2``, and try it."""
     if format == "onnx":
         require_onnx()
     loaded, preprocessing = load_trained(job)
     path = job.folder / {"onnx": "model.onnx", "torch_export": "model.pt2"}[format]
     difference = export_network(loaded.model, preprocessing, path, format, output)
-    channels, height, width = preprocessing.image_shape
     job.record(
         format=format, output=output, file=path.name, largest_difference=difference,
         parameters=loaded.model.parameter_count, checkpoint=str(loaded.checkpoint),
@@ -74,8 +59,8 @@ def export(job: Job, format: Format = "onnx", output: Output = "probabilities") 
     log.info(
         "%s (%.1f MB)\ntakes    images: uint8, (batch, %d, %d, %d), any batch; 0 to 255 as in the files\n"
         "returns  %s: float32, (batch, %d), in the order of %s",
-        shown(path), path.stat().st_size / 1e6, channels, height, width,
-        output, len(preprocessing.class_names), _listed(preprocessing.class_names),
+        shown(path), path.stat().st_size / 1e6, *preprocessing.image_shape, output,
+        len(preprocessing.class_names), _listed(preprocessing.class_names),
     )  # fmt: skip
     log.info(
         "run with %s on batches of %s: at most %.1g from the network's own %s",
@@ -94,14 +79,8 @@ def export_network(
     """Write a network to a file, run the file, and return how far its outputs are from the network's at most.
 
     The class names are in the file: in ONNX's metadata as ``class_names``, one a line; in torch's as the extra
-    file ``class_names``. The file appears under its name once it has proved right.
-
-    Args:
-        model: the network; it is left in eval mode on the CPU.
-        preprocessing: as recorded in its checkpoint.
-        path: the file to write.
-        format: of the file.
-        output: what the exported network returns.
+    file ``class_names``. The file appears under its name once it has proved right. The network is left in eval
+    mode on the CPU.
 
     Raises:
         CnnexpError: when the packages for ONNX are missing, or the format isn't known.
@@ -109,14 +88,12 @@ def export_network(
     """
     if format not in _FORMATS:
         raise CnnexpError(f"format={format}: there is no such format; allowed: {', '.join(_FORMATS)}")
-    write, run = _FORMATS[format]
     network = BytesToScores(model.cpu(), preprocessing, output).eval()
     # kernels stored channels last would be exported as tensors that are a part of something
     plain = deepcopy(network).to(memory_format=torch.contiguous_format)
     temporary = path.with_name(f".{path.stem}.tmp{path.suffix}")
     try:
-        write(plain, temporary)
-        difference = _largest_difference(network, run(temporary))
+        difference = _largest_difference(network, _FORMATS[format](plain, temporary))
         if not difference <= TOLERANCE:
             raise RuntimeError(f"the exported file's outputs differ from the network's by {difference:.2g}")
         temporary.replace(path)
@@ -135,9 +112,11 @@ def require_onnx() -> None:
         )
 
 
-def _write_onnx(network: BytesToScores, path: Path) -> None:
+def _onnx(network: BytesToScores, path: Path) -> Callable[[Tensor], Tensor]:
+    """Write the file, and return what it does to images."""
     require_onnx()
     import onnx
+    import onnxruntime
 
     for chatty in ("onnx_ir", "onnxscript"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
@@ -149,29 +128,19 @@ def _write_onnx(network: BytesToScores, path: Path) -> None:
     proto = program.model_proto
     onnx.helper.set_model_props(proto, {"class_names": "\n".join(network.preprocessing.class_names)})
     onnx.save(proto, path)
-
-
-def _run_onnx(path: Path) -> Callable[[Tensor], Tensor]:
-    import onnxruntime
-
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     [argument] = session.get_inputs()
     return lambda images: torch.from_numpy(session.run(None, {argument.name: images.numpy()})[0])
 
 
-def _write_torch(network: BytesToScores, path: Path) -> None:
+def _torch_export(network: BytesToScores, path: Path) -> Callable[[Tensor], Tensor]:
+    """Write the file, and return what it does to images."""
     program = torch.export.export(network, (_noise(network, 2),), dynamic_shapes=({0: Dim("batch")},))
     torch.export.save(program, path, extra_files={"class_names": "\n".join(network.preprocessing.class_names)})
-
-
-def _run_torch(path: Path) -> Callable[[Tensor], Tensor]:
     return torch.export.load(path).module()
 
 
-_FORMATS: dict[str, tuple[Callable[[BytesToScores, Path], None], Callable[[Path], Callable[[Tensor], Tensor]]]] = {
-    "onnx": (_write_onnx, _run_onnx),
-    "torch_export": (_write_torch, _run_torch),
-}
+_FORMATS = {"onnx": _onnx, "torch_export": _torch_export}
 
 
 def _noise(network: BytesToScores, batch: int) -> Tensor:

@@ -14,7 +14,7 @@ from cnnexp import contract
 from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
-from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+from cnnexp.job.build import build_data, build_model, build_trainer
 from cnnexp.job.job import Job
 from cnnexp.job.loggers import begin, build_loggers, end
 from cnnexp.models.classifier import Classifier
@@ -35,7 +35,6 @@ log = logging.getLogger(__name__)
 
 def fit(job: Job) -> None:
     """Train the network that the settings describe, and leave a run folder behind."""
-    quiet_lightning()
     config = job.config
     table = CsvLogger(job.folder / "metrics.csv")
     always = [table, TerminalLogger(config.trainer.max_epochs)] if job.writes else []
@@ -85,23 +84,12 @@ def fit(job: Job) -> None:
         trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
         test: Mapping[str, float] = {}
         if contract.has_test(data):
-            [test] = trainer.test(
-                model,
-                datamodule=data,
-                ckpt_path=str(job.folder / FOLDER / BEST),
-                weights_only=True,
-                verbose=False,
-            )
+            tested = str(job.folder / FOLDER / BEST)
+            [test] = trainer.test(model, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
         job.record(**test)
+        kept = ("val_accuracy", "train_accuracy", "generalization_gap", *more, *test)
         for logger in configured:
-            logger.log_metrics(
-                {
-                    f"best/{key}": job.result[key]
-                    for key in ("val_accuracy", "train_accuracy", "generalization_gap", *more)
-                }
-                | {f"best/{key}": value for key, value in test.items()},
-                step=len(history),
-            )
+            logger.log_metrics({f"best/{key}": job.result[key] for key in kept}, step=len(history))
         figure = draw_curves(history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
         image = png(figure)
         if job.writes:

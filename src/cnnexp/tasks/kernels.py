@@ -8,7 +8,6 @@ from torch import nn
 from torch.nn import functional as F
 
 from cnnexp.inspection.kernels import first_kernels, largest_kernels
-from cnnexp.job.build import quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_run
@@ -21,22 +20,14 @@ log = logging.getLogger(__name__)
 
 
 def kernels(job: Job, count: Annotated[int, Ge(1)] | Literal["all"] = 64) -> None:
-    """Draw the first layer's kernels; of a network without convolutions, its first linear layer's weights.
-
-    Args:
-        job: the settings and the folder.
-        count: how many; those of the largest norm after training where there are more.
-    """
-    quiet_lightning()
+    """Draw the first layer's kernels; of a network without convolutions, its first linear layer's weights."""
     loaded = load_run(job.config.run, job.config.checkpoint)
     name, after = first_kernels(loaded.model)
     _, before = first_kernels(untrained(loaded))
     chosen = largest_kernels(after, None if count == "all" else count)
     some = f"the {len(chosen)} of the largest norm of" if len(chosen) < len(after) else "all"
     kind = "kernels" if isinstance(loaded.model.get_submodule(name), nn.Conv2d) else "units' weights"
-    title = (
-        f"{type(loaded.model).__name__}, {name}: {some} {len(after)} {kind}, {show(tuple(after.shape[1:]))} each"
-    )
+    title = f"{type(loaded.model).__name__}, {name}: {some} {len(after)} {kind}, {show(after.shape[1:])} each"
     save_figures(job, {"kernels": draw_kernels(before, after, chosen, title)})
 
     flat_before, flat_after = before.flatten(1), after.flatten(1)

@@ -7,7 +7,7 @@ from annotated_types import Ge, Gt
 
 from cnnexp.command.typed import command_with
 from cnnexp.errors import CnnexpError
-from cnnexp.job.build import build_data, build_model, build_trainer, quiet_lightning
+from cnnexp.job.build import build_data, build_model, build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.rehearse import rehearse
@@ -24,15 +24,7 @@ def lr_find(
     max_lr: Annotated[float, Gt(0)] = 1.0,
     steps: Annotated[int, Ge(20)] = 100,
 ) -> None:
-    """Raise the learning rate step by step, draw the loss against it, and suggest one.
-
-    Args:
-        job: the settings and the folder.
-        min_lr: learning rate of the first step.
-        max_lr: learning rate of the last step.
-        steps: number of steps.
-    """
-    quiet_lightning()
+    """Raise the learning rate step by step, draw the loss against it, and suggest one."""
     if min_lr >= max_lr:
         raise CnnexpError(f"task.min_lr={min_lr:g} must be below task.max_lr={max_lr:g}")
     config = job.config

@@ -16,7 +16,7 @@ from cnnexp.evaluation.mistakes import (
     rates,
 )
 from cnnexp.evaluation.predictions import Predictions, predict_test
-from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.build import build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
@@ -31,14 +31,7 @@ MOST_ROWS = 20
 
 
 def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, Ge(2)] = 15) -> None:
-    """Show a network's confusions, its accuracy class by class, its worst mistakes and its calibration.
-
-    Args:
-        job: the settings and the folder.
-        images: number of the most confident mistakes to show.
-        bins: of the calibration curve, of equal width.
-    """
-    quiet_lightning()
+    """Show a network's confusions, its accuracy class by class, its worst mistakes and its calibration."""
     loaded = load_for(job)
     require_images(loaded.data)
     names = class_names(loaded.data)
@@ -49,12 +42,10 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
     title = f"{job.choices['model']} on {job.choices['data']}, {len(predictions.labels):,} test images"
 
     write_csv(job.folder / "accuracy_per_class.csv", rows)
-    for name, table in (("confusion", matrix), ("confusion_rates", rates(matrix))):
-        lines = [
-            {"true": name, **dict(zip(names, row.tolist(), strict=True))}
-            for name, row in zip(names, table, strict=True)
-        ]
-        write_csv(job.folder / f"{name}.csv", lines)
+    for file, table in (("confusion", matrix), ("confusion_rates", rates(matrix))):
+        named = zip(names, table.tolist(), strict=True)
+        lines = [{"true": name, **dict(zip(names, row, strict=True))} for name, row in named]
+        write_csv(job.folder / f"{file}.csv", lines)
     figures = {
         "confusion": draw_confusion(matrix, names, title),
         "accuracy_per_class": draw_class_accuracy(rows, predictions.accuracy, title),
@@ -62,8 +53,7 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
     }
     wrong = _mistakes(predictions, names)
     write_csv(job.folder / "mistakes.csv", wrong, MISTAKE_COLUMNS)
-    if wrong:
-        worst = wrong[:images]
+    if worst := wrong[:images]:
         texts = [
             f"{row['class']}, taken for\n{row['predicted']} ({float(row['confidence']):.1%})" for row in worst
         ]
@@ -72,13 +62,10 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
         figures["mistakes"] = draw_gallery(shown_images, texts, heading)
     save_figures(job, figures)
     job.record(
-        test_accuracy=predictions.accuracy,
-        mistakes=len(wrong),
-        expected_calibration_error=measured.error,
+        test_accuracy=predictions.accuracy, mistakes=len(wrong), expected_calibration_error=measured.error,
         mean_confidence=predictions.confidence.double().mean().item(),
-        parameters=loaded.model.parameter_count,
-        checkpoint=str(loaded.checkpoint),
-    )
+        parameters=loaded.model.parameter_count, checkpoint=str(loaded.checkpoint),
+    )  # fmt: skip
     log.info("%s\n%s", loaded.checkpoint, _table(rows, predictions, measured.error, bins))
     log.info("files: %s", shown(job.folder))
 

@@ -14,7 +14,7 @@ from cnnexp.data.find_images import find_images
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.data.unlike import COLOURED, FAR, why_unlike
 from cnnexp.errors import CnnexpError
-from cnnexp.job.build import build_trainer, quiet_lightning
+from cnnexp.job.build import build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.subject import load_trained
@@ -50,25 +50,15 @@ class Prediction:
 def predict(
     job: Job, images: str | Annotated[list[str], MinLen(1)], top: Annotated[int, Ge(1)] = 3, invert: bool = False
 ) -> None:
-    """Classify images of one's own with the checkpoint that ``checkpoint`` names.
-
-    Args:
-        job: the settings and the folder.
-        images: a file, a folder, a pattern, or a list of them.
-        top: number of classes to name for each image.
-        invert: take the images' negatives.
-    """
-    quiet_lightning()
+    """Classify images of one's own with the checkpoint that ``checkpoint`` names."""
     loaded, preprocessing = load_trained(job)
     paths = find_images(images)
     device = build_trainer(job.config, job.folder).strategy.root_device
-    predictions, unreadable = classify_photos(loaded.model.to(device), preprocessing, paths, top, invert)
+    predictions, unreadable = _classify(loaded.model.to(device), preprocessing, paths, top, invert)
     job.record(
-        images=len(predictions),
-        unreadable=[str(path) for path in unreadable],
-        device=str(device),
+        images=len(predictions), unreadable=[*map(str, unreadable)], device=str(device),
         checkpoint=str(loaded.checkpoint),
-    )
+    )  # fmt: skip
     if unreadable:
         for reason in list(unreadable.values())[:MOST_NAMED]:
             log.warning("skipped: %s", reason)
@@ -76,34 +66,23 @@ def predict(
         log.warning("%d of %d files can't be read%s", len(unreadable), len(paths), more)
     if not predictions:
         raise CnnexpError(f"none of the {len(paths)} files can be read as an image")
-    write_csv(job.folder / "predictions.csv", [_row(prediction) for prediction in predictions])
+    write_csv(job.folder / "predictions.csv", list(map(_row, predictions)))
     some = predictions[:MOST_SHOWN]
-    title = f"{job.choices['model']} trained on {job.choices['data']}: {len(predictions)} images"
+    first = f", the first {len(some)}" if len(some) < len(predictions) else ""
+    title = f"{job.choices['model']} trained on {job.choices['data']}: {len(predictions)} images{first}"
     figure = draw_gallery(
-        torch.stack([prediction.image for prediction in some]),
-        [_caption(prediction) for prediction in some],
-        title
-        + (f", the first {len(some)}" if len(some) < len(predictions) else "")
-        + "\nas the network sees them",
-        colours=[VAL if prediction.warning else "black" for prediction in some],
-    )
+        torch.stack([prediction.image for prediction in some]), list(map(_caption, some)),
+        f"{title}\nas the network sees them", colours=[VAL if one.warning else "black" for one in some],
+    )  # fmt: skip
     save_figures(job, {"predictions": figure})
     log.info("%s\n%s", loaded.checkpoint, _table(predictions, preprocessing, invert))
     log.info("files: %s", shown(job.folder))
 
 
-def classify_photos(
-    model: Classifier, preprocessing: Preprocessing, paths: Sequence[Path], top: int = 3, invert: bool = False
+def _classify(
+    model: Classifier, preprocessing: Preprocessing, paths: Sequence[Path], top: int, invert: bool
 ) -> tuple[list[Prediction], dict[Path, str]]:
-    """Return a network's predictions for image files, and why other files can't be read.
-
-    Args:
-        model: on the device to be used.
-        preprocessing: as recorded in its checkpoint.
-        paths: the files.
-        top: number of classes to name for each image; no more than there are.
-        invert: take the images' negatives.
-    """
+    """Return a network's predictions for image files, on its device, and why other files can't be read."""
     predictions: list[Prediction] = []
     unreadable: dict[Path, str] = {}
     for start in range(0, len(paths), _TOGETHER):
@@ -147,14 +126,10 @@ def _caption(prediction: Prediction) -> str:
 
 def _table(predictions: Sequence[Prediction], preprocessing: Preprocessing, inverted: bool) -> str:
     some = predictions[:MOST_ROWS]
-    rows = [
-        [
-            str(prediction.path),
-            *(cell for name, probability in prediction.top for cell in (name, f"{probability:.2%}")),
-            prediction.warning,
-        ]
-        for prediction in some
-    ]
+    rows = []
+    for one in some:
+        named = [cell for name, probability in one.top for cell in (name, f"{probability:.2%}")]
+        rows.append([str(one.path), *named, one.warning])
     lines = [in_columns(rows, f"l{'lr' * len(some[0].top)}l")]
     if len(some) < len(predictions):
         lines.append(f"… and {len(predictions) - len(some)} more, in predictions.csv")

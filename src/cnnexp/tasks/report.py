@@ -2,7 +2,6 @@
 
 import glob
 import logging
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -32,29 +31,10 @@ def report(job: Job, runs: Runs) -> None:
     The report on a folder of runs, such as a sweep's, goes into that folder and replaces the one there; any other
     goes into the job's own folder.
 
-    Args:
-        job: the job.
-        runs: folders of runs, folders that hold such folders, or glob patterns of either.
-
     Raises:
         CnnexpError: where one of them isn't there or holds no runs.
     """
-    # drawing is slow to import, and a misspelt folder needs none
     folders = [folder for given in runs for folder in _matching(str(given))]
-    found = find_runs(folders)
-    from cnnexp.reports.write import write_report
-
-    own = len(folders) == 1 and not is_run(folders[0])
-    destination = folders[0] if own else job.folder
-    if own or len(folders) == 1:
-        title = folders[0].resolve().relative_to(folders[0].resolve().parents[1]).as_posix()
-    else:
-        title = f"{len(found)} runs"
-    log.info("%s", write_report(found, destination, title))
-
-
-def find_runs(folders: Sequence[Path]) -> list[Path]:
-    """Return the runs among and in folders, each once; raises CnnexpError for a folder that holds none."""
     found: dict[Path, Path] = {}
     for folder in folders:
         inside = sweep_runs(folder)
@@ -63,7 +43,15 @@ def find_runs(folders: Sequence[Path]) -> list[Path]:
                 f"{shown(folder)} holds no runs; give a run's folder, or one that holds such folders"
             )
         found |= {path.resolve(): path for path in inside}
-    return list(found.values())
+    # drawing is slow to import, and a misspelt folder needs none
+    from cnnexp.reports.write import write_report
+
+    destination, title = job.folder, f"{len(found)} runs"
+    if len(folders) == 1:
+        [folder] = folders
+        destination = job.folder if is_run(folder) else folder
+        title = "/".join(folder.resolve().parts[-2:])
+    log.info("%s", write_report(list(found.values()), destination, title))
 
 
 def _matching(given: str) -> list[Path]:

@@ -9,7 +9,6 @@ from annotated_types import Ge
 from cnnexp.command.explain import nearest
 from cnnexp.errors import CnnexpError
 from cnnexp.inspection.saliency import enlarge, grad_cam, gradient_times_input, last_map
-from cnnexp.job.build import quiet_lightning
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.subject import choose_image, load_trained, said_of
@@ -30,16 +29,7 @@ def saliency(
     """Draw gradient × input and Grad-CAM for the class that the network takes an image for.
 
     For the right class too, where that is another one.
-
-    Args:
-        job: the settings and the folder.
-        image: an image file; prepared as the images in training were.
-        index: instead, the number of a test image.
-        target: the class to ask about instead, by its name or its number.
-        layer: of Grad-CAM; what the last convolution's output becomes before it is pooled, its activation or its
-            block, when None. A network without convolutions has none.
     """
-    quiet_lightning()
     loaded, preprocessing = load_trained(job)
     model, names = loaded.model, preprocessing.class_names
     subject = choose_image(job, preprocessing, image, index)
@@ -56,7 +46,7 @@ def saliency(
         )
         for label in labels
     ]
-    size = show(tuple(grad_cam(model, pixels, labels[0], layer).shape)) if layer else ""
+    size = show(grad_cam(model, pixels, labels[0], layer).shape) if layer else ""
     title = f"{type(model).__name__} on {subject.title}: taken for {said}"
     save_figures(job, {"saliency": draw_saliency(subject.pixels, maps, title, f"Grad-CAM, {layer} ({size})")})
     write_csv(job.folder / "saliency.csv", [

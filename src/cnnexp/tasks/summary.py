@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,6 +24,7 @@ from cnnexp.job.load import checkpoint_path
 from cnnexp.models.classifier import Classifier
 from cnnexp.models.cnn import CNN
 from cnnexp.models.ffnn import FFNN
+from cnnexp.models.shapes import show
 from cnnexp.models.vgg16 import VGG16
 from cnnexp.reports.summary import draw_scaling, layer_table, scaling_table, write_layers, write_scaling
 from cnnexp.reports.tables import shown
@@ -35,11 +37,6 @@ def summary(job: Job, scaling: bool | Annotated[Sequence[Annotated[int, Ge(1)]],
 
     Nothing is computed and no weights are made: a network of any size takes no memory. The data are read only
     where their shape isn't known without (an image folder's).
-
-    Args:
-        job: the settings and the folder.
-        scaling: instead, the parameters of the CNN, the FFNN and VGG16 against the side of the image: the
-            sides in pixels, or true for 32 to 1024.
     """
     image_shape, classes = _shape(job)
     if scaling is not False:
@@ -56,7 +53,7 @@ def summary(job: Job, scaling: bool | Annotated[Sequence[Annotated[int, Ge(1)]],
         parameters=sum(layer.parameters for layer in layers),
         multiply_adds=sum(layer.multiply_adds or 0 for layer in layers),
     )
-    log.info("%s for images of %s and %d classes", type(model).__name__, "×".join(map(str, image_shape)), classes)
+    log.info("%s for images of %s and %d classes", type(model).__name__, show(image_shape), classes)
     log.info("%s", layer_table(layers))
     log.info("files: %s", shown(job.folder))
 
@@ -82,14 +79,12 @@ def _scaling(job: Job, sides: Sequence[int], channels: int, classes: int) -> Non
     """Compare the three networks as they come, but the one that is chosen as it is set."""
     chosen = get_class(job.config.model._target_)
     makers: dict[str, Callable[[tuple[int, int, int]], Classifier]] = {
-        kind.__name__: lambda shape, kind=kind: kind(shape, classes)  # type: ignore[misc]
-        for kind in (CNN, FFNN, VGG16)
+        kind.__name__: partial(kind, classes=classes) for kind in (CNN, FFNN, VGG16)
     }
-    makers[chosen.__name__] = lambda shape: build_model(job.config, shape, classes)
+    makers[chosen.__name__] = partial(build_model, job.config, classes=classes)
     growths = [parameters_by_size(name, make, sides, channels) for name, make in makers.items()]
-    figure = draw_scaling(growths, channels)
     write_scaling(growths, job.folder / "scaling.csv")
-    save_figures(job, {"scaling": figure})
+    save_figures(job, {"scaling": draw_scaling(growths, channels)})
     settings: dict[str, Any] = OmegaConf.to_container(job.config.model)  # type: ignore[assignment]
     said = ", ".join(f"{key}={value}" for key, value in settings.items() if not key.startswith("_"))
     log.info("%s with %s; the others as they come", chosen.__name__, said)

@@ -4,7 +4,7 @@ import logging
 
 from cnnexp.contract import has_test
 from cnnexp.errors import CnnexpError
-from cnnexp.job.build import build_trainer, build_training, quiet_lightning
+from cnnexp.job.build import build_trainer, build_training
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
 from cnnexp.reports.tables import final_table
@@ -18,7 +18,6 @@ def test(job: Job) -> None:
 
     Another ``data.root`` tests it on other images of the same classes, prepared as those it was trained on.
     """
-    quiet_lightning()
     loaded = load_for(job)
     if not has_test(loaded.data):
         raise CnnexpError(f"{type(loaded.data).__name__} has no test_dataloader, and so nothing to test on")

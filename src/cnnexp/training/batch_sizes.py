@@ -43,25 +43,20 @@ class StepTimer(Profiler):
 
 
 def scale_batch_size(
-    trainer: L.Trainer,
-    model: Classifier,
-    data: ImageDataModule,
-    timer: StepTimer,
-    smallest: int = 8,
-    largest: int = 4096,
-    steps: int = 5,
-) -> list[dict[str, Any]]:
+    trainer: L.Trainer, model: Classifier, data: ImageDataModule, timer: StepTimer, smallest: int,
+    largest: int = 4096, steps: int = 5,
+) -> list[dict[str, Any]]:  # fmt: skip
     """Double the batch size until it exceeds the memory or ``largest``; return a row for each that fits.
 
     Lightning's Tuner does the doubling. The weights and ``data.batch_size`` are put back afterwards.
 
     Args:
         trainer: whose profiler is ``timer``; don't train with it afterwards.
-        model: to be trained, with a constant schedule.
-        data: whose training batches are used.
+        model: with a constant schedule.
+        data: whose training batches are used; no batch is larger than all of them.
         timer: made for ``data``.
         smallest: the first batch size.
-        largest: the last batch size; no more than there are training images.
+        largest: the last batch size.
         steps: training steps at each; the median of all but the first counts.
 
     Returns:

@@ -41,22 +41,15 @@ def lr_range_test(
     trainer: L.Trainer,
     model: Classifier,
     data: L.LightningDataModule,
-    min_lr: float = 1e-6,
-    max_lr: float = 1.0,
-    steps: int = 100,
+    min_lr: float,
+    max_lr: float,
+    steps: int,
 ) -> RangeTest:
     """Train for some steps while the learning rate rises exponentially; the weights are as before after that.
 
     The range test is L. N. Smith's (Cyclical Learning Rates, 2017, arXiv:1506.01186), by Lightning's Tuner,
-    which stops early once the loss is four times its lowest value. The suggestion isn't the Tuner's.
-
-    Args:
-        trainer: with enough epochs for the steps; don't train with it afterwards.
-        model: with a constant schedule.
-        data: whose training batches are used.
-        min_lr: learning rate of the first step.
-        max_lr: learning rate of the last step.
-        steps: number of steps.
+    which stops early once the loss is four times its lowest value. The suggestion isn't the Tuner's. The trainer
+    has enough epochs for the steps, and isn't to be trained with afterwards; the model's schedule is constant.
     """
     found = Tuner(trainer).lr_find(
         model, datamodule=data, min_lr=min_lr, max_lr=max_lr, num_training=steps, update_attr=False
