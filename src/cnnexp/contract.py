@@ -1,4 +1,4 @@
-"""What is asked of a LightningDataModule: by the command, and by ``Classifier``. ``ImageDataModule`` has all of it.
+"""What is asked of a LightningDataModule: by the command and ``Classifier``. ``ImageDataModule`` has it all.
 
 Required:
 
@@ -10,16 +10,16 @@ Optional, and what is lost without it:
 
 - ``image_shape``, (channels, height, width): it is taken from the first training batch, which is loaded for that.
 - ``class_names``: classes are called by their numbers.
-- ``sizes``, the number of images of ``train``, ``val`` and ``test``: they are the lengths of the loaders' data sets,
-  and unknown where these have none.
+- ``sizes``, the number of images of ``train``, ``val`` and ``test``: they are the lengths of the loaders' data
+  sets, and unknown where these have none.
 - ``train_eval_dataloader``, training images without augmentation: the clean training numbers are measured on
   batches of ``train_dataloader``, as many as validate, in eval mode. They are augmented if those are.
 - ``test_dataloader``: there are no test numbers; they are null.
-- ``state_dict`` with ``class_names``, ``image_shape``, ``mean`` and ``std`` (of [0, 1] images, None where nothing is
-  subtracted), and ``load_state_dict``: the tasks that prepare images themselves (predict, export, activations,
+- ``state_dict`` with ``class_names``, ``image_shape``, ``mean`` and ``std`` (of [0, 1] images, None where nothing
+  is subtracted), and ``load_state_dict``: the tasks that prepare images themselves (predict, export, activations,
   saliency, mistakes, compare) refuse the run, because nobody knows how its network wants its images.
-- ``images(part, positions)`` and ``labels(part)``, see ``ImageDataModule``: the tasks that show or compare the data
-  set's images (examples, mistakes, compare, activations) refuse.
+- ``images(part, positions)`` and ``labels(part)``, see ``ImageDataModule``: the tasks that show or compare the
+  data set's images (examples, mistakes, compare, activations) refuse.
 - ``skip(batches)`` of a training loader, which leaves out the first batches of the next epoch: a run that is
   interrupted within an epoch goes on from the last whole one, and ``callbacks=[save_every]`` saves nothing within.
 - ``whole_size(number)`` of a training loader, the size of a batch over all processes: each process is taken to
@@ -47,10 +47,7 @@ from cnnexp.errors import CnnexpError
 def image_shape(data: Any) -> tuple[int, int, int]:
     """Return (channels, height, width) of a data module's images, once it is set up."""
     shape = getattr(data, "image_shape", None)
-    if shape is None:
-        images = _first_batch(data)[0]
-        shape = tuple(images.shape[1:])
-    channels, height, width = shape
+    channels, height, width = _first_images(data).shape[1:] if shape is None else shape
     return channels, height, width
 
 
@@ -76,15 +73,13 @@ def sizes(data: Any, parts: Sequence[str] = ("train", "val", "test")) -> dict[st
     return {part: _count(data, part) for part in parts}
 
 
-def clean_batches(data: Any, most: float) -> Iterable[Any] | None:
-    """Return the batches that the clean training numbers are measured on; None without a data module.
+def clean_batches(data: Any, most: float) -> Iterable[Any]:
+    """Return the batches that the clean training numbers are measured on.
 
     Args:
         data: the data module.
         most: how many batches validate: as many are taken where the data module has no loader for this.
     """
-    if data is None:
-        return None
     if (make := getattr(data, "train_eval_dataloader", None)) is not None:
         return make()
     return islice(iter(data.train_dataloader()), int(most) if math.isfinite(most) else None)
@@ -155,18 +150,18 @@ def repeatable(data: LightningDataModule, seed: int) -> LightningDataModule:
     return data
 
 
-def _first_batch(data: Any) -> Any:
+def _first_images(data: Any) -> torch.Tensor:
     try:
         images, labels = next(iter(data.train_dataloader()))
         if images.dim() == 4 and images.is_floating_point() and len(labels) == len(images):
-            return images, labels
+            return images
     except (TypeError, ValueError, AttributeError):
         pass
     except StopIteration:
         raise CnnexpError(f"{type(data).__name__}'s train_dataloader is empty") from None
     raise CnnexpError(
-        f"{type(data).__name__}'s batches must be (images, labels): floats of shape (batch, channels, height, width), "
-        "and int64 of shape (batch,)"
+        f"{type(data).__name__}'s batches must be (images, labels): "
+        "floats of shape (batch, channels, height, width), and int64 of shape (batch,)"
     )
 
 

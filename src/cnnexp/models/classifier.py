@@ -75,10 +75,7 @@ class Classifier(Optimized):
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.classes = classes
-        self.running = LossAndAccuracy(classes)
-        self.clean = LossAndAccuracy(classes)
-        self.evaluated = LossAndAccuracy(classes)
-        self.averaged = LossAndAccuracy(classes)
+        self.running, self.clean, self.evaluated, self.averaged = (LossAndAccuracy(classes) for _ in range(4))
         self.train_with()
         self.history: list[dict[str, float]] = []
         self._epoch_metrics: dict[str, float] = {}
@@ -162,20 +159,10 @@ class Classifier(Optimized):
                 warnings.warn(str(error), stacklevel=2)
 
     @classmethod
-    def load_from_checkpoint(
-        cls,
-        checkpoint_path: Any,
-        map_location: Any = None,
-        hparams_file: Any = None,
-        strict: bool | None = None,
-        weights_only: bool | None = True,
-        **kwargs: Any,
-    ) -> "Self":
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> "Self":
         """Load a checkpoint as Lightning does, but tensors and plain values only: a stranger's runs no code."""
         # Lightning's own default is to unpickle whatever comes from a URL
-        return super().load_from_checkpoint(
-            checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
-        )
+        return super().load_from_checkpoint(checkpoint_path, *args, **{"weights_only": True, **kwargs})
 
     # training
 
@@ -281,9 +268,7 @@ class Classifier(Optimized):
         if so_far is None:
             return
         # Lightning restores its counters, but neither where the data stood nor what we summed up
-        if not contract.can_skip(self.trainer.train_dataloader):
-            raise CnnexpError("the checkpoint is of the middle of an epoch, where the data's loader can't go on")
-        cast(Any, self.trainer.train_dataloader).skip(so_far["batches"])
+        contract.skip(self.trainer.train_dataloader, so_far["batches"])
         self._epoch_metrics = dict(so_far["metrics"])
         self.running.go_on_from(so_far["running"])
         for parameter, gradient in zip(self.parameters(), so_far["gradients"], strict=True):
@@ -301,18 +286,19 @@ class Classifier(Optimized):
         self.evaluated.reset()
         # without sync_batchnorm each process has averages of its own; those of the first are what is saved
         share_buffers(self)
-        if self._in_fit():
-            self._stop_clock()
-            most = sum(self.trainer.num_val_batches)
-            clean = contract.clean_batches(getattr(self.trainer, "datamodule", None), most)
-            if clean is not None:
-                self.clean.reset()
-                with self.trainer.precision_plugin.val_step_context():
-                    for batch in clean:
-                        images, labels = self.transfer_batch_to_device(batch, self.device, 0)
-                        # not self(…): FSDP gathers the weights only in its wrapper
-                        self.clean.add(cast(Any, self.trainer.model)(images), labels)
-                self._epoch_metrics |= {f"train_{k}": v for k, v in self.clean.compute().items()}
+        if not self._in_fit():
+            return
+        self._stop_clock()
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            return
+        self.clean.reset()
+        with self.trainer.precision_plugin.val_step_context():
+            for batch in contract.clean_batches(data, sum(self.trainer.num_val_batches)):
+                images, labels = self.transfer_batch_to_device(batch, self.device, 0)
+                # not self(…): FSDP gathers the weights only in its wrapper
+                self.clean.add(cast(Any, self.trainer.model)(images), labels)
+        self._epoch_metrics |= {f"train_{k}": v for k, v in self.clean.compute().items()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation sums."""
