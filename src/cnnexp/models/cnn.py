@@ -79,12 +79,11 @@ class CNN(Classifier):
         self.save_hyperparameters()
 
         count = len(channels)
-        paddings = [1, *[0] * (count - 1)] if padding is None else padding
-        kernels, strides = _each("kernel_size", kernel_size, count), _each("stride", stride, count)
-        paddings, dilations = _each("padding", paddings, count), _each("dilation", dilation, count)
+        margins = [1, *[0] * (count - 1)] if padding is None else padding
+        windows = {"kernel_size": kernel_size, "stride": stride, "padding": margins, "dilation": dilation}
+        convolutions = list(zip(*(_each(name, value, count) for name, value in windows.items()), strict=True))
         pools = _each("pool", pool, count)
 
-        convolutions = list(zip(kernels, strides, paddings, dilations, strict=True))
         stack: list[Window] = []
         for geometry, side in zip(convolutions, pools, strict=True):
             stack.append(Window("convolution", *geometry))
