@@ -47,10 +47,7 @@ from cnnexp.errors import CnnexpError
 def image_shape(data: Any) -> tuple[int, int, int]:
     """Return (channels, height, width) of a data module's images, once it is set up."""
     shape = getattr(data, "image_shape", None)
-    if shape is None:
-        images = _first_batch(data)[0]
-        shape = tuple(images.shape[1:])
-    channels, height, width = shape
+    channels, height, width = _first_images(data).shape[1:] if shape is None else shape
     return channels, height, width
 
 
@@ -76,15 +73,13 @@ def sizes(data: Any, parts: Sequence[str] = ("train", "val", "test")) -> dict[st
     return {part: _count(data, part) for part in parts}
 
 
-def clean_batches(data: Any, most: float) -> Iterable[Any] | None:
-    """Return the batches that the clean training numbers are measured on; None without a data module.
+def clean_batches(data: Any, most: float) -> Iterable[Any]:
+    """Return the batches that the clean training numbers are measured on.
 
     Args:
         data: the data module.
         most: how many batches validate: as many are taken where the data module has no loader for this.
     """
-    if data is None:
-        return None
     if (make := getattr(data, "train_eval_dataloader", None)) is not None:
         return make()
     return islice(iter(data.train_dataloader()), int(most) if math.isfinite(most) else None)
@@ -155,11 +150,11 @@ def repeatable(data: LightningDataModule, seed: int) -> LightningDataModule:
     return data
 
 
-def _first_batch(data: Any) -> Any:
+def _first_images(data: Any) -> torch.Tensor:
     try:
         images, labels = next(iter(data.train_dataloader()))
         if images.dim() == 4 and images.is_floating_point() and len(labels) == len(images):
-            return images, labels
+            return images
     except (TypeError, ValueError, AttributeError):
         pass
     except StopIteration:

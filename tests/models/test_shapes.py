@@ -9,15 +9,12 @@ from hypothesis import strategies as st
 from torch import nn
 
 from cnnexp.errors import CnnexpError
+from cnnexp.inspection import formulas
 from cnnexp.models.shapes import (
     Window,
-    batch_norm_parameters,
-    conv_output_shape,
     conv_output_size,
     conv_parameters,
     linear_parameters,
-    pool_output_shape,
-    pool_output_size,
     smallest_image,
     stack_output_shape,
 )
@@ -49,7 +46,7 @@ def torch_shape(layer: nn.Module, shape: tuple[int, int]) -> tuple[int, ...]:
 @given(images, convolutions)
 @settings(max_examples=400, deadline=None)
 def test_convolutions_have_torchs_output_shape(shape, setting):
-    ours = conv_output_shape(shape, **setting)
+    ours = Window("convolution", **setting).output_shape(shape)
     theirs = torch_shape(nn.Conv2d(1, 1, **setting, device="meta"), shape)
     assert ours == theirs if all(ours) else theirs == (0, 0)
 
@@ -59,7 +56,7 @@ def test_convolutions_have_torchs_output_shape(shape, setting):
 def test_poolings_have_torchs_output_shape(shape, kernel_size, stride, padding, dilation):
     kernels, paddings = ((v, v) if isinstance(v, int) else v for v in (kernel_size, padding))
     assume(all(2 * p <= k for p, k in zip(paddings, kernels, strict=True)))  # torch's own rule
-    ours = pool_output_shape(shape, kernel_size, stride, padding, dilation)
+    ours = Window("max-pool", kernel_size, stride or kernel_size, padding, dilation).output_shape(shape)
     theirs = torch_shape(nn.MaxPool2d(kernel_size, stride, padding, dilation), shape)
     assert ours == theirs if all(ours) else theirs == (0, 0)
 
@@ -69,8 +66,8 @@ def test_one_axis_by_hand():
     assert conv_output_size(7, kernel_size=3, stride=2, padding=1, dilation=2) == 3  # ⌊(7 + 2 − 4 − 1) / 2⌋ + 1
     assert conv_output_size(9, kernel_size=4, padding="same", dilation=3) == 9
     assert conv_output_size(2, kernel_size=3) == 0
-    assert pool_output_size(13, kernel_size=2) == 6
-    assert pool_output_size(13, kernel_size=3, stride=2, padding=1) == 7
+    assert conv_output_size(13, kernel_size=2, stride=2) == 6
+    assert conv_output_size(13, kernel_size=3, stride=2, padding=1) == 7
 
 
 @pytest.mark.parametrize(
@@ -87,7 +84,7 @@ def test_one_axis_by_hand():
 )
 def test_settings_that_are_no_window_are_refused(setting, said):
     with pytest.raises(CnnexpError, match=said):
-        conv_output_shape((9, 9), **setting)
+        Window("convolution", **setting).output_shape((9, 9))
 
 
 def count(layer: nn.Module) -> int:
@@ -106,7 +103,7 @@ def test_parameters_by_hand():
     assert conv_parameters(3, 1, 3) == 28
     assert linear_parameters(784, 32) == count(nn.Linear(784, 32)) == 25_120
     assert linear_parameters(784, 32, bias=False) == count(nn.Linear(784, 32, bias=False)) == 25_088
-    assert batch_norm_parameters(64) == count(nn.BatchNorm2d(64)) == 128
+    assert formulas.batch_norm_parameters(64)[1] == count(nn.BatchNorm2d(64)) == 128
 
 
 stacks = st.lists(convolutions, min_size=1, max_size=4).map(

@@ -25,7 +25,7 @@ def parameters(layer: nn.Module) -> tuple[str, int] | None:
         seen, outputs = str(layer.in_features), layer.out_features
         value = shapes.linear_parameters(layer.in_features, outputs, layer.bias is not None)
     elif isinstance(layer, (nn.BatchNorm1d, nn.BatchNorm2d)) and layer.affine:
-        return f"2·{layer.num_features}", shapes.batch_norm_parameters(layer.num_features)
+        return f"2·{layer.num_features}", 2 * layer.num_features
     else:
         return None
     return f"{seen}·{outputs}" if layer.bias is None else f"({seen} + 1)·{outputs}", value

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cnnexp.inspection import formulas
 from cnnexp.inspection.layers import named_layers, watched
-from cnnexp.models.shapes import ReceptiveField, Shape, Window, conv_multiply_adds, linear_multiply_adds, show
+from cnnexp.models.shapes import ReceptiveField, Shape, Window, conv_parameters, linear_parameters, show
 
 OUTSIDE = "outside of layers"
 """Stands for parameters that belong to no layer: a network's own."""
@@ -131,12 +131,12 @@ def _pair(value: Any) -> tuple[Any, Any]:
 
 
 def _multiply_adds(layer: nn.Module, entered: Sequence[int], left: Sequence[int]) -> int | None:
+    """Return one for each weight and each position it is at; adding the bias isn't counted, as is usual."""
     if isinstance(layer, nn.Conv2d):
-        return conv_multiply_adds(
-            layer.in_channels, layer.out_channels, layer.kernel_size, left[-2:], layer.groups
-        )
+        weights = conv_parameters(layer.in_channels, layer.out_channels, layer.kernel_size, False, layer.groups)
+        return weights * prod(left[-2:])
     if isinstance(layer, nn.Linear):
-        return linear_multiply_adds(layer.in_features, layer.out_features) * prod(entered[:-1])
+        return linear_parameters(layer.in_features, layer.out_features, False) * prod(entered[:-1])
     return None
 
 

@@ -13,7 +13,7 @@ from lightning.pytorch.loggers.logger import Logger
 from omegaconf import DictConfig
 
 from cnnexp.errors import CnnexpError, first_line
-from cnnexp.training.loggers import Board, Status
+from cnnexp.training.loggers import Status, TensorBoardLogger
 
 _ENVIRONMENT = {
     "COMET_START_ONLINE": "false",  # Lightning's own online=False would write nothing at all
@@ -68,7 +68,7 @@ def begin(
     Lightning's loggers begin a run of their own each time, so that a resumed run is told them all again.
     """
     for logger in loggers:
-        if isinstance(logger, Board):
+        if isinstance(logger, TensorBoardLogger):
             if behind is not None:
                 logger.start_again(behind)
             logger.log_hyperparams(hyperparameters)
@@ -95,8 +95,8 @@ def _log_hyperparams(logger: Logger, hyperparameters: dict[str, Any]) -> None:
 def end(loggers: Sequence[Logger], status: Status) -> None:
     """End a run for its loggers; Lightning's leave it open, and the next job of this process would add to it."""
     for logger in loggers:
-        if isinstance(logger, Board):
-            logger.close(status)
+        if isinstance(logger, TensorBoardLogger):
+            logger.close()
             continue
         logger.finalize({"completed": "success", "interrupted": "KILLED"}.get(status, "failed"))
         if isinstance(logger, WandbLogger):

@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
+from typing import Annotated, Any, ClassVar, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,6 +14,7 @@ from lightning.pytorch.trainer.connectors.logger_connector.fx_validator import _
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
+from typing_extensions import Self
 
 from cnnexp import contract
 from cnnexp.distributed import several, share_buffers, summed
@@ -25,9 +26,6 @@ from cnnexp.models.optimized import Optimized, OptimizerFactory, SchedulerFactor
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 from cnnexp.version import __version__
 
-if TYPE_CHECKING:
-    from typing_extensions import Self
-
 ImageShape: TypeAlias = Annotated[Sequence[Annotated[int, Ge(1)]], Len(3, 3)]
 Classes: TypeAlias = Annotated[int, Ge(2)]
 Fraction: TypeAlias = Annotated[float, Interval(ge=0, lt=1)]
@@ -37,8 +35,6 @@ Batch: TypeAlias = tuple[Tensor, Tensor]
 
 _CHECK_EVERY = 64
 """Batches after which several processes see together whether the loss is still finite."""
-_LIGHTNING_NOTES = frozenset({"_current_fx_name"})
-"""Attributes that Lightning writes dozens of times a step; see ``Classifier.__setattr__``."""
 
 
 class Classifier(Optimized):
@@ -75,10 +71,7 @@ class Classifier(Optimized):
         super().__init__()
         self.image_shape = tuple(image_shape)
         self.classes = classes
-        self.running = LossAndAccuracy(classes)
-        self.clean = LossAndAccuracy(classes)
-        self.evaluated = LossAndAccuracy(classes)
-        self.averaged = LossAndAccuracy(classes)
+        self.running, self.clean, self.evaluated, self.averaged = (LossAndAccuracy(classes) for _ in range(4))
         self.train_with()
         self.history: list[dict[str, float]] = []
         self._epoch_metrics: dict[str, float] = {}
@@ -98,7 +91,7 @@ class Classifier(Optimized):
         loss: Loss | None = None,
         metrics: Mapping[str, Metric] | None = None,
         test_time_augmentation: TestTimeAugmentation = "none",
-    ) -> "Self":
+    ) -> Self:
         """Choose how the network is trained and tested, and return it; what isn't given is as in a new network.
 
         Args:
@@ -132,9 +125,7 @@ class Classifier(Optimized):
     def objective(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return what a training step lowers: the mean over a batch of ``loss``, unless a subclass overrides this.
 
-        Args:
-            logits: shape (batch, classes).
-            labels: class numbers, shape (batch,).
+        Logits are of shape (batch, classes); labels are class numbers, shape (batch,).
         """
         return self.loss(logits, labels)
 
@@ -142,7 +133,7 @@ class Classifier(Optimized):
         # torch's own __setattr__ first asks whether the value is a parameter, a module or a buffer. Lightning
         # notes the running hook's name 46 times a step, which for a small network at batch 16 is a tenth of
         # the time.
-        if name in _LIGHTNING_NOTES:
+        if name == "_current_fx_name":
             self.__dict__[name] = value
         else:
             super().__setattr__(name, value)
@@ -162,20 +153,10 @@ class Classifier(Optimized):
                 warnings.warn(str(error), stacklevel=2)
 
     @classmethod
-    def load_from_checkpoint(
-        cls,
-        checkpoint_path: Any,
-        map_location: Any = None,
-        hparams_file: Any = None,
-        strict: bool | None = None,
-        weights_only: bool | None = True,
-        **kwargs: Any,
-    ) -> "Self":
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
         """Load a checkpoint as Lightning does, but tensors and plain values only: a stranger's runs no code."""
         # Lightning's own default is to unpickle whatever comes from a URL
-        return super().load_from_checkpoint(
-            checkpoint_path, map_location, hparams_file, strict, weights_only, **kwargs
-        )
+        return super().load_from_checkpoint(checkpoint_path, *args, **{"weights_only": True, **kwargs})
 
     # training
 
@@ -281,9 +262,7 @@ class Classifier(Optimized):
         if so_far is None:
             return
         # Lightning restores its counters, but neither where the data stood nor what we summed up
-        if not contract.can_skip(self.trainer.train_dataloader):
-            raise CnnexpError("the checkpoint is of the middle of an epoch, where the data's loader can't go on")
-        cast(Any, self.trainer.train_dataloader).skip(so_far["batches"])
+        contract.skip(self.trainer.train_dataloader, so_far["batches"])
         self._epoch_metrics = dict(so_far["metrics"])
         self.running.go_on_from(so_far["running"])
         for parameter, gradient in zip(self.parameters(), so_far["gradients"], strict=True):
@@ -301,18 +280,19 @@ class Classifier(Optimized):
         self.evaluated.reset()
         # without sync_batchnorm each process has averages of its own; those of the first are what is saved
         share_buffers(self)
-        if self._in_fit():
-            self._stop_clock()
-            most = sum(self.trainer.num_val_batches)
-            clean = contract.clean_batches(getattr(self.trainer, "datamodule", None), most)
-            if clean is not None:
-                self.clean.reset()
-                with self.trainer.precision_plugin.val_step_context():
-                    for batch in clean:
-                        images, labels = self.transfer_batch_to_device(batch, self.device, 0)
-                        # not self(…): FSDP gathers the weights only in its wrapper
-                        self.clean.add(cast(Any, self.trainer.model)(images), labels)
-                self._epoch_metrics |= {f"train_{k}": v for k, v in self.clean.compute().items()}
+        if not self._in_fit():
+            return
+        self._stop_clock()
+        data = getattr(self.trainer, "datamodule", None)
+        if data is None:
+            return
+        self.clean.reset()
+        with self.trainer.precision_plugin.val_step_context():
+            for batch in contract.clean_batches(data, sum(self.trainer.num_val_batches)):
+                images, labels = self.transfer_batch_to_device(batch, self.device, 0)
+                # not self(…): FSDP gathers the weights only in its wrapper
+                self.clean.add(cast(Any, self.trainer.model)(images), labels)
+        self._epoch_metrics |= {f"train_{k}": v for k, v in self.clean.compute().items()}
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation sums."""

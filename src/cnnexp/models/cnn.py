@@ -79,12 +79,13 @@ class CNN(Classifier):
         self.save_hyperparameters()
 
         count = len(channels)
-        kernels, strides = _each("kernel_size", kernel_size, count), _each("stride", stride, count)
-        paddings = _each("padding", [1, *[0] * (count - 1)] if padding is None else padding, count)
-        dilations, pools = _each("dilation", dilation, count), _each("pool", pool, count)
+        margins = [1, *[0] * (count - 1)] if padding is None else padding
+        windows = {"kernel_size": kernel_size, "stride": stride, "padding": margins, "dilation": dilation}
+        convolutions = list(zip(*(_each(name, value, count) for name, value in windows.items()), strict=True))
+        pools = _each("pool", pool, count)
 
         stack: list[Window] = []
-        for *geometry, side in zip(kernels, strides, paddings, dilations, pools, strict=True):
+        for geometry, side in zip(convolutions, pools, strict=True):
             stack.append(Window("convolution", *geometry))
             if side not in NO_POOLING:
                 stack.append(Window("max-pool", side, side))
@@ -92,10 +93,8 @@ class CNN(Classifier):
         height, width = stack_output_shape(shape, stack)
 
         layers: list[nn.Module] = []
-        for out_channels, kernel, step, margin, spread, side in zip(
-            channels, kernels, strides, paddings, dilations, pools, strict=True
-        ):
-            layers.append(nn.Conv2d(in_channels, out_channels, kernel, step, margin, spread, bias=not batch_norm))
+        for out_channels, geometry, side in zip(channels, convolutions, pools, strict=True):
+            layers.append(nn.Conv2d(in_channels, out_channels, *geometry, bias=not batch_norm))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(out_channels))
             if side not in NO_POOLING:

@@ -8,10 +8,21 @@ import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
 from torch import Tensor, nn
 
+Smoothing: TypeAlias = Annotated[float, Interval(ge=0, lt=1)]
 ClassWeights: TypeAlias = Annotated[Sequence[Annotated[float, Ge(0)]], Len(2)]
 
 
-class CrossEntropy(nn.Module):
+class _Weighted(nn.Module):
+    class_weights: Tensor | None
+
+    def __init__(self, class_weights: Sequence[float] | None) -> None:
+        super().__init__()
+        weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
+        # a buffer goes to the network's device with it; the settings hold its values, so checkpoints needn't
+        self.register_buffer("class_weights", weights, persistent=False)
+
+
+class CrossEntropy(_Weighted):
     """Cross-entropy in nats.
 
     Weighted losses are divided by the number of images, where ``torch.nn.CrossEntropyLoss`` divides by the sum
@@ -23,16 +34,9 @@ class CrossEntropy(nn.Module):
         class_weights: a factor on the loss of each class's images, one for each class; all 1 when None.
     """
 
-    class_weights: Tensor | None
-
-    def __init__(
-        self,
-        label_smoothing: Annotated[float, Interval(ge=0, lt=1)] = 0.0,
-        class_weights: ClassWeights | None = None,
-    ) -> None:
-        super().__init__()
+    def __init__(self, label_smoothing: Smoothing = 0.0, class_weights: ClassWeights | None = None) -> None:
+        super().__init__(class_weights)
         self.label_smoothing = label_smoothing
-        _keep(self, class_weights)
 
     @property
     def plain(self) -> bool:
@@ -49,7 +53,7 @@ class CrossEntropy(nn.Module):
         return total / len(labels)
 
 
-class Focal(nn.Module):
+class Focal(_Weighted):
     """Focal loss: −(1 − p)^gamma · log p in nats, where p is the probability that is given to the label.
 
     Source: Lin, Goyal, Girshick, He & Dollár, Focal Loss for Dense Object Detection, 2017, arXiv:1708.02002,
@@ -60,12 +64,9 @@ class Focal(nn.Module):
         class_weights: a factor on the loss of each class's images, one for each class; all 1 when None.
     """
 
-    class_weights: Tensor | None
-
     def __init__(self, gamma: Annotated[float, Ge(0)] = 2.0, class_weights: ClassWeights | None = None) -> None:
-        super().__init__()
+        super().__init__(class_weights)
         self.gamma = gamma
-        _keep(self, class_weights)
 
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Return the mean loss of logits, shape (batch, classes), for labels, shape (batch,)."""
@@ -77,9 +78,3 @@ class Focal(nn.Module):
         if self.class_weights is not None:
             losses = losses * self.class_weights[labels]
         return losses.mean()
-
-
-def _keep(loss: nn.Module, class_weights: Sequence[float] | None) -> None:
-    weights = None if class_weights is None else torch.tensor(class_weights, dtype=torch.float32)
-    # a buffer goes to the network's device with it; the settings hold its values, so checkpoints needn't
-    loss.register_buffer("class_weights", weights, persistent=False)

@@ -32,11 +32,11 @@ class LossAndAccuracy(nn.Module):
         self.loss = SumMetric(nan_strategy="disable", sync_on_compute=False)
         self.accuracy = MulticlassAccuracy(classes, average="micro", validate_args=False, sync_on_compute=False)
         self.objective = SumMetric(nan_strategy="disable", sync_on_compute=False)
+        # what is added up over processes, and saved within an epoch
+        self._summed: tuple[Metric, ...] = (self.loss, self.accuracy, self.objective)
         self.metrics = nn.ModuleList()
         self._names: list[str] = []
-        self._logits: list[Tensor] = []
-        self._labels: list[Tensor] = []
-        self._objectives: list[Tensor] = []
+        self._waiting: dict[str, list[Tensor]] = {"logits": [], "labels": [], "objectives": []}
         self._most = max(1, min(_MOST_BATCHES, _MOST_LOGITS // max(1, classes)))
 
     def measure(self, metrics: Mapping[str, Metric]) -> None:
@@ -57,11 +57,12 @@ class LossAndAccuracy(nn.Module):
         Where it was trained on something else than cross-entropy, ``objective`` is that, a mean over the batch.
         Returns whether this was one of the few times that the sums were brought up to date.
         """
-        buffer = self._logits
+        waiting = self._waiting
+        buffer = waiting["logits"]
         buffer.append(logits.detach())
-        self._labels.append(labels)
+        waiting["labels"].append(labels)
         if objective is not None:
-            self._objectives.append(objective.detach() * len(labels))
+            waiting["objectives"].append(objective.detach() * len(labels))
         if len(buffer) >= self._most or len(buffer) * logits.numel() >= _MOST_LOGITS:
             self._reduce()
             return True
@@ -69,20 +70,16 @@ class LossAndAccuracy(nn.Module):
 
     def is_finite(self) -> bool:
         """Return whether all that was added is finite; waits for the device."""
-        return bool(self.loss.sum_value.isfinite()) and all(
-            bool(logits.isfinite().all()) for logits in self._logits
-        )
+        known = (self.loss.sum_value, *self._waiting["logits"])
+        return all(bool(cast(Tensor, values).isfinite().all()) for values in known)
 
     def _reduce(self) -> None:
-        if not self._logits:
+        if not self._waiting["logits"]:
             return
-        logits = torch.cat(self._logits).float()
-        labels = torch.cat(self._labels)
-        self._logits.clear()
-        self._labels.clear()
-        if self._objectives:
-            self.objective.update(torch.stack(self._objectives).float().sum())
-            self._objectives.clear()
+        logits, labels = torch.cat(self._waiting["logits"]).float(), torch.cat(self._waiting["labels"])
+        if self._waiting["objectives"]:
+            self.objective.update(torch.stack(self._waiting["objectives"]).float().sum())
+        self._drop_waiting()
         if not len(labels):  # of a last batch smaller than the number of processes, this one got nothing
             return
         self.loss.update(F.cross_entropy(logits, labels, reduction="sum"))
@@ -118,13 +115,12 @@ class LossAndAccuracy(nn.Module):
         """
         if several():
             self._reduce()
+        states = [cast(dict[str, Tensor], metric.metric_state) for metric in self._summed]
         return {
-            "sums": [_copies(metric.metric_state) for metric in self._summed],
+            "sums": [{name: summed(value).clone() for name, value in state.items()} for state in states],
             "updates": [metric.update_count for metric in self._summed],
             # as they are: summed in another grouping, the last digits would be others
-            "logits": list(self._logits),
-            "labels": list(self._labels),
-            "objectives": list(self._objectives),
+            **{name: list(kept) for name, kept in self._waiting.items()},
         }
 
     def go_on_from(self, so_far: Mapping[str, Any]) -> None:
@@ -137,26 +133,17 @@ class LossAndAccuracy(nn.Module):
             for name, value in sums.items():
                 setattr(metric, name, value.to(metric.device))
             metric._update_count = updates
-        self._logits = list(so_far["logits"])
-        self._labels = list(so_far["labels"])
-        self._objectives = list(so_far.get("objectives", []))
+        self._waiting = {name: list(so_far.get(name, [])) for name in self._waiting}
 
     def reset(self) -> None:
         """Forget everything added so far."""
-        self._logits.clear()
-        self._labels.clear()
-        self._objectives.clear()
+        self._drop_waiting()
         for metric in (*self._summed, *self.metrics):
             cast(Metric, metric).reset()
 
-    @property
-    def _summed(self) -> tuple[Metric, ...]:
-        """What is added up over processes, and saved within an epoch."""
-        return self.loss, self.accuracy, self.objective
-
-
-def _copies(state: Mapping[str, Any]) -> dict[str, Tensor]:
-    return {name: summed(value).clone() for name, value in state.items()}
+    def _drop_waiting(self) -> None:
+        for kept in self._waiting.values():
+            kept.clear()
 
 
 def shortest(number: Tensor | float) -> float:

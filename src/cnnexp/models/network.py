@@ -1,6 +1,7 @@
 """Any network from elsewhere, a torchvision or timm model or a module of one's own, as a Classifier."""
 
 from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -62,10 +63,8 @@ class Network(Classifier):
         try:
             self.network = factory(**{classes_argument: classes})
         except (TypeError, ValueError) as error:
-            hint = (
-                f"; name the argument for the number of classes: model.classes_argument=…, not {classes_argument}"
-            )
-            hint = hint if classes_argument in str(error) else ""
+            hint = "; name the argument for the number of classes: model.classes_argument=…, not "
+            hint = hint + classes_argument if classes_argument in str(error) else ""
             raise CnnexpError(f"{name} can't be built for {classes} classes: {first_line(error)}{hint}") from error
         if not isinstance(self.network, nn.Module):
             raise CnnexpError(f"{name} returns a {type(self.network).__name__}, not a torch.nn.Module")
@@ -107,20 +106,18 @@ class Network(Classifier):
                 self._one_value.append(norm)
 
         norms = [module for module in self.network.modules() if isinstance(module, _BatchNorm)]
-        handles = [norm.register_forward_hook(note) for norm in norms]
         device = next((parameter.device for parameter in self.network.parameters()), None)
         image = torch.zeros(1, *self.image_shape, device=device)
         try:
             # what a module draws at random on the way changes nothing that comes after
-            with evaluating(self), torch.no_grad(), torch.random.fork_rng(devices=[]):
+            with ExitStack() as hooks, evaluating(self), torch.no_grad(), torch.random.fork_rng(devices=[]):
+                for norm in norms:
+                    hooks.enter_context(norm.register_forward_hook(note))
                 logits = self(image)
         except CnnexpError:
             raise
         except Exception as error:  # whatever somebody's module may raise
             return first_line(error).rstrip(".")
-        finally:
-            for handle in handles:
-                handle.remove()
         if tuple(logits.shape) == (1, self.classes):
             return ""
         return f"it makes {tuple(logits.shape)} of one, not (1, {self.classes}), a logit for each class"
@@ -133,10 +130,8 @@ def _plain_call(factory: Callable[..., nn.Module]) -> dict[str, Any]:
     if call.args:
         raise CnnexpError(f"network: give the arguments of {function} by name, so that a checkpoint can hold them")
     name = getattr(function, "__qualname__", type(function).__qualname__)
-    return {
-        "_target_": f"{function.__module__}.{name}",
-        **{key: _plain(key, value) for key, value in call.keywords.items()},
-    }
+    arguments = {key: _plain(key, value) for key, value in call.keywords.items()}
+    return {"_target_": f"{function.__module__}.{name}", **arguments}
 
 
 def _plain(key: str, value: Any) -> Any:

@@ -28,15 +28,10 @@ class Optimized(L.LightningModule):
             return optimizer
         if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
             raise CnnexpError("a learning-rate schedule needs to know its end: set trainer.max_epochs")
-        steps = int(self.trainer.estimated_stepping_batches)
-        return {
-            "optimizer": optimizer,
-            "lr_scheduler": self._scheduler(
-                optimizer,
-                epochs=self.trainer.max_epochs,
-                steps_per_epoch=max(1, steps // self.trainer.max_epochs),
-            ),
-        }
+        epochs = self.trainer.max_epochs
+        steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
+        schedule = self._scheduler(optimizer, epochs=epochs, steps_per_epoch=steps)
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def configure_gradient_clipping(
         self,
@@ -45,25 +40,25 @@ class Optimized(L.LightningModule):
         gradient_clip_algorithm: str | None = None,
     ) -> None:
         """Clip the gradients as the Trainer was told to, with fused optimizers and bfloat16 too."""
-        precision = self.trainer.precision_plugin
-        # Lightning refuses that pair because float16's gradients are scaled when they are clipped; bfloat16's
-        # are not, and plain clipping is right
+        precision: Any = self.trainer.precision_plugin
         if not gradient_clip_val:
             return
-        if isinstance(precision, MixedPrecision) and precision.scaler is None:
+        mixed = isinstance(precision, MixedPrecision)
+        # Lightning refuses that pair because float16's gradients are scaled when they are clipped; bfloat16's
+        # are not, and plain clipping is right
+        if mixed and precision.scaler is None:
             kind = GradClipAlgorithmType(gradient_clip_algorithm or "norm")
             Precision.clip_gradients(precision, optimizer, gradient_clip_val, kind)
-            return
-        if isinstance(precision, MixedPrecision) and getattr(optimizer, "_step_supports_amp_scaling", False):
+        elif mixed and getattr(optimizer, "_step_supports_amp_scaling", False):
             raise CnnexpError(
                 "float16 gradients can't be clipped for a fused optimizer; type optimizer.fused=false, or "
                 "trainer.precision=bf16-mixed"
             )
-        if isinstance(precision, FSDPPrecision) and gradient_clip_algorithm in (None, "norm"):
+        elif isinstance(precision, FSDPPrecision) and gradient_clip_algorithm in (None, "norm"):
             # each process holds a part of every gradient: the norm is of all parts together
             cast(Any, self.trainer.model).clip_grad_norm_(gradient_clip_val)
-            return
-        self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
+        else:
+            self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
         """Step a schedule, but leave a plateau schedule alone."""

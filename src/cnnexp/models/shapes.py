@@ -10,60 +10,28 @@ convolution arithmetic for deep learning, 2016, arXiv:1603.07285.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from cnnexp.errors import CnnexpError
 
 Shape: TypeAlias = tuple[int, int]
 PerAxis: TypeAlias = int | Sequence[int]
-Padding: TypeAlias = int | Sequence[int] | Literal["same", "valid"]
+Margin: TypeAlias = int | Literal["same", "valid"]
+Padding: TypeAlias = Margin | Sequence[int]
 
 
-def conv_output_size(
-    size: int,
-    kernel_size: int,
-    stride: int = 1,
-    padding: int | Literal["same", "valid"] = 0,
-    dilation: int = 1,
-) -> int:
-    """Return the output size of a convolution along one axis: ⌊(H + 2p − d(k − 1) − 1) / s⌋ + 1.
+def conv_output_size(size: int, kernel_size: int, stride: int = 1, padding: Margin = 0, dilation: int = 1) -> int:
+    """Return the output size of a convolution or pooling along one axis: ⌊(H + 2p − d(k − 1) − 1) / s⌋ + 1.
 
     Where the kernel is larger than the padded image nothing is left: 0. The padding ``"same"`` keeps the size
-    and needs stride 1; ``"valid"`` is no padding.
+    and needs stride 1; ``"valid"`` is no padding. A last window that doesn't fit whole is left out, which is
+    torch's default for poolings too.
 
     Raises:
         CnnexpError: for a kernel, stride or dilation under 1, a padding under 0, or "same" with a stride.
     """
     amount = _padding(kernel_size, stride, padding, dilation)
     return max(0, (size + amount - dilation * (kernel_size - 1) - 1) // stride + 1)
-
-
-def conv_output_shape(
-    shape: Sequence[int], kernel_size: PerAxis, stride: PerAxis = 1, padding: Padding = 0, dilation: PerAxis = 1
-) -> Shape:
-    """Return the (height, width) that a convolution makes of a (height, width); see ``conv_output_size``."""
-    return Window("convolution", kernel_size, stride, padding, dilation).output_shape(shape)
-
-
-def pool_output_size(
-    size: int, kernel_size: int, stride: int | None = None, padding: int = 0, dilation: int = 1
-) -> int:
-    """Return the output size of a pooling along one axis: a convolution's, the stride being the kernel if None.
-
-    As torch does it by default: a last window that doesn't fit whole is left out (``ceil_mode=False``).
-    """
-    return conv_output_size(size, kernel_size, kernel_size if stride is None else stride, padding, dilation)
-
-
-def pool_output_shape(
-    shape: Sequence[int],
-    kernel_size: PerAxis,
-    stride: PerAxis | None = None,
-    padding: PerAxis = 0,
-    dilation: PerAxis = 1,
-) -> Shape:
-    """Return the (height, width) that a pooling makes of a (height, width); see ``pool_output_size``."""
-    return conv_output_shape(shape, kernel_size, kernel_size if stride is None else stride, padding, dilation)
 
 
 def conv_parameters(
@@ -74,33 +42,12 @@ def conv_parameters(
     n×m is the kernel, d the number of channels that one kernel sees (``in_channels / groups``), k the number of
     kernels (``out_channels``), and the 1 each kernel's bias.
     """
-    seen = in_channels // groups
-    return (prod(_pair(kernel_size)) * seen + bias) * out_channels
+    return (prod(_pair(kernel_size)) * (in_channels // groups) + bias) * out_channels
 
 
 def linear_parameters(in_features: int, out_features: int, bias: bool = True) -> int:
     """Return the number of parameters of a linear layer: (inputs + 1)·outputs, the 1 being the bias."""
     return (in_features + bias) * out_features
-
-
-def batch_norm_parameters(features: int) -> int:
-    """Return the number of learned parameters of a batch normalisation: a scale and a shift a channel."""
-    return 2 * features
-
-
-def conv_multiply_adds(
-    in_channels: int, out_channels: int, kernel_size: PerAxis, output_shape: Sequence[int], groups: int = 1
-) -> int:
-    """Return the multiply-adds of a convolution for one image: n·m·d·k for each of the H·W output pixels.
-
-    Adding the bias is not counted, as is usual.
-    """
-    return conv_parameters(in_channels, out_channels, kernel_size, False, groups) * prod(output_shape)
-
-
-def linear_multiply_adds(in_features: int, out_features: int) -> int:
-    """Return the multiply-adds of a linear layer for one image: one for each weight."""
-    return in_features * out_features
 
 
 @dataclass(frozen=True)
@@ -130,11 +77,10 @@ class Window:
         return height, width
 
     @property
-    def axes(self) -> list[tuple[int, int, int | Literal["same", "valid"], int]]:
+    def axes(self) -> list[tuple[int, int, Margin, int]]:
         """(kernel_size, stride, padding, dilation) of the height and of the width."""
-        padding = (self.padding,) * 2 if isinstance(self.padding, str) else _pair(self.padding)
-        kernel_size, stride, dilation = _pair(self.kernel_size), _pair(self.stride), _pair(self.dilation)
-        return list(zip(kernel_size, stride, padding, dilation, strict=True))
+        settings = self.kernel_size, self.stride, self.padding, self.dilation
+        return list(zip(*map(_pair, settings), strict=True))
 
 
 @dataclass(frozen=True)
@@ -193,7 +139,7 @@ def show(sizes: PerAxis) -> str:
     return str(sizes) if isinstance(sizes, int) else "×".join(map(str, sizes))
 
 
-def _padding(kernel_size: int, stride: int, padding: int | Literal["same", "valid"], dilation: int) -> int:
+def _padding(kernel_size: int, stride: int, padding: Margin, dilation: int) -> int:
     """Return the padding of both sides together, 2p; "same" may need an odd number."""
     for name, value in (("kernel_size", kernel_size), ("stride", stride), ("dilation", dilation)):
         if value < 1:
@@ -209,8 +155,8 @@ def _padding(kernel_size: int, stride: int, padding: int | Literal["same", "vali
     return 2 * padding
 
 
-def _pair(value: PerAxis) -> Shape:
-    if isinstance(value, int):
+def _pair(value: Any) -> tuple[Any, Any]:
+    if isinstance(value, (int, str)):
         return value, value
     if len(value) != 2:
         raise CnnexpError(f"{list(value)} is not allowed here: give one number, or a pair (height, width)")

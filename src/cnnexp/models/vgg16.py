@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
 from cnnexp.models.classifier import Classes, Classifier, Fraction, ImageShape
-from cnnexp.models.shapes import Window, show, stack_output_shape
+from cnnexp.models.shapes import show
 
 BLOCKS = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
 """Channels and number of 3×3 convolutions of each block; a max-pooling by 2 ends it."""
@@ -73,7 +73,6 @@ class VGG16(Classifier):
         self.padding = nn.ZeroPad2d((left, right, top, bottom)) if padded != shape else nn.Identity()
 
         layers: list[nn.Module] = []
-        stack: list[Window] = []
         for channels, convolutions in BLOCKS:
             out_channels = max(1, round(channels * width))
             for _ in range(convolutions):
@@ -83,12 +82,11 @@ class VGG16(Classifier):
                 layers.append(nn.ReLU(inplace=True))
                 in_channels = out_channels
             layers.append(nn.MaxPool2d(kernel_size=2, stride=2))
-            stack.append(Window("max-pool", kernel_size=2, stride=2))  # the convolutions keep the size
         self.features = nn.Sequential(*layers)
 
-        left_over = stack_output_shape(padded, stack)
+        left_over = [side // FIVE_POOLINGS for side in padded]  # the convolutions keep the size
         pooled = tuple(min(side, LARGEST_MAP if hidden else 1) for side in left_over)
-        self.avgpool = nn.Identity() if left_over == (1, 1) else nn.AdaptiveAvgPool2d(pooled)
+        self.avgpool = nn.Identity() if left_over == [1, 1] else nn.AdaptiveAvgPool2d(pooled)
         self.classifier = _head(in_channels * prod(pooled), hidden, classes, dropout)
         self.apply(_initialise)
         # kernels stored channels last: a step of 128 images on two CPU cores takes a sixth less time

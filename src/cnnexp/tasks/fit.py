@@ -26,7 +26,7 @@ from cnnexp.runs import write_whole
 from cnnexp.training.callbacks import SeedSteps, StopOnSignal
 from cnnexp.training.checkpoints import BEST, FOLDER, checkpoint_callbacks
 from cnnexp.training.compilation import Compile
-from cnnexp.training.loggers import COLUMNS, Board, CsvLogger, Status, TerminalLogger, flatten
+from cnnexp.training.loggers import COLUMNS, CsvLogger, Status, TensorBoardLogger, TerminalLogger, flatten
 from cnnexp.training.resume import checkpoint_to_go_on_from
 from cnnexp.version import __version__
 
@@ -95,7 +95,7 @@ def fit(job: Job) -> None:
         if job.writes:
             write_whole(job.folder / "curves.png", image)
         for logger in configured:
-            if isinstance(logger, Board):
+            if isinstance(logger, TensorBoardLogger):
                 logger.log_png("curves", image, len(history))
         status = "completed"
     except (Interrupted, KeyboardInterrupt):

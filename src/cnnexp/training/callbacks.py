@@ -40,9 +40,7 @@ class ProgressBar(TQDMProgressBar):
         """Show nothing: evaluation takes a fraction of training's time."""
         return tqdm(disable=True)
 
-    def init_test_tqdm(self) -> Any:
-        """Show nothing."""
-        return tqdm(disable=True)
+    init_test_tqdm = init_validation_tqdm
 
     def on_train_epoch_start(self, trainer: L.Trainer, *args: Any) -> None:
         """Count epochs from one, as everything else here does."""
@@ -114,12 +112,15 @@ class StopOnSignal(Checkpoint):
         self._several = False
         self._before: dict[int, Any] = {}
 
-    def _take_over(self) -> None:
+    def on_train_start(self, *args: Any, **kwargs: Any) -> None:
+        """Replace the signals' handlers, Lightning's too."""
         self._several = several()
         # as a loop starts, because Lightning installs its own handlers after setup
         for number in stop_signals():
             if number not in self._before and signal.getsignal(number) != signal.SIG_IGN:
                 self._before[number] = signal.signal(number, self._note)
+
+    on_test_start = on_train_start
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         if self._own is None:
@@ -140,14 +141,6 @@ class StopOnSignal(Checkpoint):
     def _leave(self) -> None:
         if self.received is not None:
             raise Interrupted(self.received)
-
-    def on_train_start(self, *args: Any, **kwargs: Any) -> None:
-        """Replace the signals' handlers, Lightning's too."""
-        self._take_over()
-
-    def on_test_start(self, *args: Any, **kwargs: Any) -> None:
-        """Replace the signals' handlers, Lightning's too."""
-        self._take_over()
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int

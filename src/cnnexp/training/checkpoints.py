@@ -65,9 +65,8 @@ def save_last(trainer: L.Trainer) -> None:
 
     Not where the training loader can't go on from there: the checkpoint of the last whole epoch stays.
     """
-    if not can_skip(trainer.train_dataloader):
-        return
-    trainer.save_checkpoint(Path(trainer.default_root_dir) / FOLDER / LAST)
+    if can_skip(trainer.train_dataloader):
+        trainer.save_checkpoint(Path(trainer.default_root_dir) / FOLDER / LAST)
 
 
 class SaveEvery(Checkpoint):
@@ -94,8 +93,7 @@ class SaveEvery(Checkpoint):
     ) -> None:
         """Save if it is time; the epoch's last batch is saved with the epoch."""
         done = batch_idx + 1
-        due = self.steps is not None and done % self.steps == 0
-        due = due or self._time_is_up(trainer, batch_idx)
+        due = (self.steps is not None and done % self.steps == 0) or self._time_is_up(trainer, batch_idx)
         if due and done < trainer.num_training_batches:
             save_last(trainer)
             self._saved = time.monotonic()
@@ -128,13 +126,8 @@ class KeptCheckpoint(ModelCheckpoint):
 
 def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
     """Return Lightning's callbacks that keep ``best.ckpt`` (validation accuracy) and ``last.ckpt``."""
-    common: dict[str, Any] = {
-        "dirpath": folder,
-        "enable_version_counter": False,
-        # after the epoch's row is complete: a checkpoint made right after validation would be resumed
-        # without the epoch's numbers
-        "save_on_train_epoch_end": True,
-    }
-    best = KeptCheckpoint(filename=Path(BEST).stem, monitor="val_accuracy", mode="max", **common)
-    last = KeptCheckpoint(filename=Path(LAST).stem, **common)
-    return [best, last]
+    # after the epoch's row is complete: a checkpoint made right after validation would be resumed without the
+    # epoch's numbers
+    common: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
+    best = KeptCheckpoint(folder, Path(BEST).stem, monitor="val_accuracy", mode="max", **common)
+    return [best, KeptCheckpoint(folder, Path(LAST).stem, **common)]

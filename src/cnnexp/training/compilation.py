@@ -39,18 +39,21 @@ class Compile(L.Callback):
             raise CnnexpError("callbacks=[compile] needs a C++ compiler (g++ or clang++) on a CPU; install one")
         begin = time.perf_counter()
         pl_module.compile(mode=self.mode)
-        shape = cast(tuple[int, ...], pl_module.image_shape)
-        data = getattr(trainer, "datamodule", None)
         averages = {name: buffer.clone() for name, buffer in pl_module.named_buffers()}
+        data = getattr(trainer, "datamodule", None)
         if data is not None:
+            pl_module.train()
             for size in _sizes(data.train_dataloader()):
-                self._step(trainer, pl_module, size, shape)
+                with trainer.precision_plugin.train_step_context():
+                    labels = torch.zeros(size, dtype=torch.long, device=pl_module.device)
+                    loss = F.cross_entropy(self._blank_logits(pl_module, size), labels)
+                loss.backward()
             pl_module.eval()
             with torch.no_grad(), trainer.precision_plugin.val_step_context():
                 names = ("val_dataloader", "train_eval_dataloader", "test_dataloader")
                 loaders = [getattr(data, name)() for name in names if hasattr(type(data), name)]
-                for size in {size: None for loader in loaders for size in _sizes(loader)}:
-                    pl_module(self._blank(pl_module, size, shape))
+                for size in dict.fromkeys(size for loader in loaders for size in _sizes(loader)):
+                    self._blank_logits(pl_module, size)
             pl_module.train()
         with torch.no_grad():
             for name, buffer in pl_module.named_buffers():
@@ -59,16 +62,10 @@ class Compile(L.Callback):
         self.seconds = time.perf_counter() - begin
         log.info("compiled in %.1f s", self.seconds)
 
-    def _step(self, trainer: L.Trainer, module: L.LightningModule, size: int, shape: Sequence[int]) -> None:
-        module.train()
-        with trainer.precision_plugin.train_step_context():
-            logits = module(self._blank(module, size, shape))
-            loss = F.cross_entropy(logits, torch.zeros(size, dtype=torch.long, device=module.device))
-        loss.backward()
-
     @staticmethod
-    def _blank(module: L.LightningModule, size: int, shape: Sequence[int]) -> torch.Tensor:
-        return torch.zeros(size, *shape, device=module.device)
+    def _blank_logits(module: L.LightningModule, size: int) -> torch.Tensor:
+        shape = cast(tuple[int, ...], module.image_shape)
+        return module(torch.zeros(size, *shape, device=module.device))
 
 
 def _sizes(loader: Any) -> Sequence[int]:

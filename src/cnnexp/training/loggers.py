@@ -31,7 +31,7 @@ COLUMNS = [
 
 
 class _EpochLogger(Logger):
-    """A logger that takes whole epochs and leaves other metrics alone."""
+    """A logger that takes whole epochs, rows of ``Classifier.history``, and leaves other metrics alone."""
 
     name = None
     version = None
@@ -41,10 +41,6 @@ class _EpochLogger(Logger):
 
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         pass
-
-    def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Take an epoch's numbers: a row of ``Classifier.history``."""
-        raise NotImplementedError
 
 
 class CsvLogger(_EpochLogger):
@@ -96,8 +92,7 @@ class TerminalLogger(_EpochLogger):
 
     def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
         """Print the epoch's line."""
-        number = f"{epoch}/{self.epochs}" if self.epochs and self.epochs > 0 else f"{epoch}"
-        parts = [f"epoch {number}"]
+        parts = [f"epoch {epoch}/{self.epochs}" if self.epochs and self.epochs > 0 else f"epoch {epoch}"]
         for part in ("train", "val"):
             if f"{part}_loss" in row:
                 parts.append(f"{part} loss {row[f'{part}_loss']:.4f} acc {row[f'{part}_accuracy']:7.2%}")
@@ -119,27 +114,7 @@ def named(row: Mapping[str, float]) -> dict[str, float]:
     return names
 
 
-class Board(Logger):
-    """A logger that shows a run to people: settings and images too, and a run that was gone on with as one."""
-
-    def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Go on with a run that has these epochs behind it; called before anything is logged."""
-        raise NotImplementedError
-
-    def log_settings(self, text: str) -> None:
-        """Show all settings, given as YAML."""
-        raise NotImplementedError
-
-    def log_png(self, tag: str, png: bytes, step: int) -> None:
-        """Show an image, given as a PNG file's bytes."""
-        raise NotImplementedError
-
-    def close(self, status: Status = "completed") -> None:
-        """End the run; Lightning's ``finalize`` comes after fit and again after test, so it doesn't."""
-        raise NotImplementedError
-
-
-class TensorBoardLogger(Board):
+class TensorBoardLogger(Logger):
     """Training and validation as sibling runs with the same tags, so that they lie on one chart.
 
     ``<folder>/train`` and ``<folder>/val`` hold ``loss`` and ``accuracy`` (train also ``running_loss``,
@@ -187,18 +162,13 @@ class TensorBoardLogger(Board):
             else:
                 start.hparams[key].string_value = str(value)
         data = plugin_data_pb2.HParamsPluginData(session_start_info=start)
-        summary = Summary()
-        summary.value.add(
-            tag=metadata.SESSION_START_INFO_TAG,
-            metadata=metadata.create_summary_metadata(data),
-            tensor=metadata.NULL_TENSOR,
-        )
-        writer = self._writer("")
-        writer._get_file_writer().add_summary(summary)
-        writer.flush()
+        tag, about = metadata.SESSION_START_INFO_TAG, metadata.create_summary_metadata(data)
+        summary = Summary(value=[Summary.Value(tag=tag, metadata=about, tensor=metadata.NULL_TENSOR)])
+        self._writer("")._get_file_writer().add_summary(summary)
+        self.save()
 
     def start_again(self, history: Sequence[Mapping[str, float]]) -> None:
-        """Write the files anew with the epochs that a checkpoint has behind it."""
+        """Write the files anew with the epochs that a checkpoint has behind it, before anything is logged."""
         self.close()
         for file in self.folder.rglob("events.out.tfevents.*"):
             file.unlink()
@@ -239,8 +209,8 @@ class TensorBoardLogger(Board):
         for writer in self._writers.values():
             writer.flush()
 
-    def close(self, status: Status = "completed") -> None:
-        """End the files."""
+    def close(self) -> None:
+        """End the files; Lightning's ``finalize`` comes after fit and again after test, so it doesn't."""
         for writer in self._writers.values():
             writer.close()
         self._writers.clear()

@@ -101,28 +101,16 @@ class Muon(Optimizer):
         if not all(isinstance(parameter, Tensor) for parameter in parameters):
             raise ValueError("Muon sorts the parameters by itself: give it network.parameters(), not groups")
         learning = [parameter for parameter in parameters if parameter.requires_grad]
-        groups: list[dict[str, Any]] = [
-            {
-                "params": [p for p in learning if p.ndim == 4],
-                "lr": lr,
-                "momentum": momentum,
-                "ns_steps": ns_steps,
-                "normalize_filters": normalize_filters,
-            }
-        ]
-        for rate, chosen in (
-            (bias_lr, [p for p in learning if p.ndim < 2]),
-            (linear_lr, [p for p in learning if p.ndim >= 2 and p.ndim != 4]),
-        ):
-            groups.append(
-                {
-                    "params": chosen,
-                    "lr": rate,
-                    "momentum": sgd_momentum,
-                    "weight_decay": weight_decay / rate if rate else 0.0,  # as torch's SGD means it
-                }
-            )
+        filters = [p for p in learning if p.ndim == 4]
+        biases = [p for p in learning if p.ndim < 2]
+        others = [p for p in learning if p.ndim >= 2 and p.ndim != 4]
         # the filters' group comes first: its learning rate is the one that is logged
+        groups: list[dict[str, Any]] = [
+            {"params": filters, "lr": lr, "ns_steps": ns_steps, "normalize_filters": normalize_filters}
+        ]
+        for rate, chosen in ((bias_lr, biases), (linear_lr, others)):
+            decay = weight_decay / rate if rate else 0.0  # as torch's SGD means it
+            groups.append({"params": chosen, "lr": rate, "momentum": sgd_momentum, "weight_decay": decay})
         defaults = {"lr": lr, "momentum": momentum, "ns_steps": 0}
         super().__init__([group for group in groups if group["params"]], defaults)
 

@@ -36,17 +36,15 @@ def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | No
         try:
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             history = list(checkpoint["history"])
-        except Exception as error:  # torch raises many kinds of errors for a damaged file
-            passed_over.append(f"{path} can't be read ({first_line(error)[:120]})")
-            continue
-        try:
             check_fits(path, checkpoint, model)
         except CnnexpError as error:
             passed_over.append(str(error))
-            continue
-        for text in passed_over:
-            log.warning("%s; going on from %s, saved after epoch %d", text, name, len(history))
-        return path, history
+        except Exception as error:  # torch raises many kinds of errors for a damaged file
+            passed_over.append(f"{path} can't be read ({first_line(error)[:120]})")
+        else:
+            for text in passed_over:
+                log.warning("%s; going on from %s, saved after epoch %d", text, name, len(history))
+            return path, history
     if passed_over:
         tried = " (previous.ckpt can't be used either)" if len(passed_over) > 1 else ""
         raise CnnexpError(f"{passed_over[0]};\nnothing to go on from{tried}. Train again with run={folder.parent}")

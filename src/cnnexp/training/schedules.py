@@ -15,14 +15,14 @@ from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_schedules
 
 Share = Annotated[float, Interval(ge=0, lt=1)]
+Rate = Annotated[float, Ge(0)]
+Factor = Annotated[float, Interval(gt=0, lt=1)]
+Divisor = Annotated[float, Gt(0)]
 
 
 def constant(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int) -> dict[str, Any]:
     """Leave the learning rate as it is."""
-    return {
-        "scheduler": torch_schedules.ConstantLR(optimizer, factor=1.0, total_iters=0),
-        "interval": "epoch",
-    }
+    return {"scheduler": torch_schedules.ConstantLR(optimizer, factor=1.0, total_iters=0), "interval": "epoch"}
 
 
 def step(
@@ -38,12 +38,7 @@ def step(
 
 
 def cosine(
-    optimizer: Optimizer,
-    *,
-    epochs: int,
-    steps_per_epoch: int,
-    warmup: Share = 0.0,
-    final_lr: Annotated[float, Ge(0)] = 0.0,
+    optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, warmup: Share = 0.0, final_lr: Rate = 0.0
 ) -> dict[str, Any]:
     """Fall to ``final_lr`` along half a cosine, a step at a time (Loshchilov & Hutter, arXiv:1608.03983).
 
@@ -78,7 +73,7 @@ class _OneCycle(torch_schedules.OneCycleLR):
     """torch's; a run resumed with more epochs stretches it to the new length."""
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        length = {key: getattr(self, key) for key in ("total_steps", "_schedule_phases")}
+        length = {"total_steps": self.total_steps, "_schedule_phases": self._schedule_phases}
         super().load_state_dict({**state_dict, **length})
 
 
@@ -103,26 +98,20 @@ def onecycle(
     *,
     epochs: int,
     steps_per_epoch: int,
-    warmup: Annotated[float, Interval(gt=0, lt=1)] = 0.3,
-    div_factor: Annotated[float, Gt(0)] = 25.0,
-    final_div_factor: Annotated[float, Gt(0)] = 1e4,
+    warmup: Factor = 0.3,
+    div_factor: Divisor = 25.0,
+    final_div_factor: Divisor = 1e4,
 ) -> dict[str, Any]:
     """Rise to the optimizer's learning rate and fall to nearly nothing (Smith & Topin, arXiv:1708.07120).
 
     The peak is ``optimizer.lr``; the start is the peak over ``div_factor``, the end the start over
     ``final_div_factor``; ``warmup`` is the share of all steps spent rising.
     """
-    return {
-        "scheduler": _OneCycle(
-            optimizer,
-            max_lr=[group["lr"] for group in optimizer.param_groups],
-            total_steps=epochs * steps_per_epoch,
-            pct_start=warmup,
-            div_factor=div_factor,
-            final_div_factor=final_div_factor,
-        ),
-        "interval": "step",
-    }
+    peaks, total = [group["lr"] for group in optimizer.param_groups], epochs * steps_per_epoch
+    schedule = _OneCycle(
+        optimizer, peaks, total, pct_start=warmup, div_factor=div_factor, final_div_factor=final_div_factor
+    )
+    return {"scheduler": schedule, "interval": "step"}
 
 
 def plateau(
@@ -130,9 +119,9 @@ def plateau(
     *,
     epochs: int,
     steps_per_epoch: int,
-    factor: Annotated[float, Interval(gt=0, lt=1)] = 0.1,
+    factor: Factor = 0.1,
     patience: Annotated[int, Ge(0)] = 2,
-    min_lr: Annotated[float, Ge(0)] = 0.0,
+    min_lr: Rate = 0.0,
 ) -> dict[str, Any]:
     """Multiply the learning rate by ``factor`` when ``val_loss`` hasn't fallen for ``patience`` epochs."""
     schedule = torch_schedules.ReduceLROnPlateau(optimizer, factor=factor, patience=patience, min_lr=min_lr)
