@@ -9,7 +9,7 @@ from optuna.trial import TrialState
 
 
 class CmaEs(CmaEsSampler):
-    """Optuna's CMA-ES, whose state is worked out anew from the trials at each choice, in milliseconds.
+    """Optuna's CMA-ES, whose state is worked out anew at each choice, in some milliseconds for each earlier trial.
 
     Optuna's own keeps its state in the study as a pickle, which in a stranger's study could run any code.
 

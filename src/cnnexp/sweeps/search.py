@@ -12,6 +12,7 @@ import numpy as np
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
 from hydra.utils import instantiate
+from joblib import effective_n_jobs
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp.command.arguments import quoted
@@ -53,7 +54,7 @@ class Search:
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
-        self.at_once: int = self.options.n_jobs or jobs_at_once(config)
+        self.at_once: int = self.options.n_jobs or effective_n_jobs(config.hydra.launcher.get("n_jobs", 1))
         self.begun = 0
 
     def run(self) -> None:
@@ -61,8 +62,13 @@ class Search:
         self.study = open_study(self.address, self.name, self.options.direction)
         self.process = Process(self.folder)
         try:
-            left = self._take_over()
-            self._announce(len(left))
+            with lock_of(self.address):
+                taken = self.process.take_over(self._running())
+            left = [trial for trial in taken if not settle(self.study, trial, self.folder, self.space)]
+            assert sweep.current is not None
+            sweep.current.jobs = self._missing() + len(left)
+            if over := self._over():
+                log.warning("study %s: %d of %d trials are done", self.name, over, self.options.n_trials)
             again = ((trial.number, self._again(trial)) for trial in left)
             while batch := list(islice(again, self.at_once)) or self._ask():
                 self._launch(batch)
@@ -75,12 +81,6 @@ class Search:
             self._note()
             self.process.leave()
 
-    def _take_over(self) -> list[Any]:
-        """Return the trials that a process of this machine left unfinished."""
-        with lock_of(self.address):
-            taken = self.process.take_over(self._running())
-        return [trial for trial in taken if not settle(self.study, trial, self.folder, self.space)]
-
     def _running(self) -> list[Any]:
         # one without a machine was being asked for when its process was killed
         return [t for t in self.study.trials if t.state.name == "RUNNING" and HOST in t.user_attrs]
@@ -91,12 +91,6 @@ class Search:
     def _missing(self) -> int:
         """Return how many trials are neither finished nor running."""
         return max(self.options.n_trials - self._over() - len(self._running()), 0)
-
-    def _announce(self, left: int) -> None:
-        assert sweep.current is not None
-        sweep.current.jobs = self._missing() + left
-        if over := self._over():
-            log.warning("study %s: %d of %d trials are done", self.name, over, self.options.n_trials)
 
     def _job(self, params: Mapping[str, Any]) -> tuple[list[str], DictConfig]:
         """Return a trial's overrides, and the settings that they compose."""
@@ -130,7 +124,7 @@ class Search:
             # a function of the seed and the number of trials: a resumed search draws what it would have drawn
             node["seed"] = int(np.random.SeedSequence((self.config.seed, known)).generate_state(1)[0])
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Optuna calls some of its samplers, and of their arguments, experimental
+            warnings.simplefilter("ignore")  # Optuna calls some of its samplers experimental
             return instantiate(node)
 
     def _launch(self, trials: list[tuple[int, list[str]]]) -> None:
@@ -146,28 +140,6 @@ class Search:
         write_json(self.folder / SEARCH, described(self.study, self.name, self.options.n_trials))
 
 
-def jobs_at_once(config: DictConfig) -> int:
-    """Return how many jobs the launcher runs at once."""
-    from joblib import effective_n_jobs
-
-    if config.hydra.launcher._target_.endswith("JoblibLauncher"):
-        return effective_n_jobs(config.hydra.launcher.n_jobs)
-    return 1
-
-
-def check_search(config: DictConfig, loader: Any) -> None:
-    """Raise CnnexpError for a search that can't be, before it has a folder."""
-    options = config.hydra.sweeper
-    if options.get("sampler") is None:
-        samplers = loader.get_group_options("hydra/sweeper/sampler")
-        chosen = config.hydra.runtime.choices.get("hydra/sweeper/sampler")
-        raise CnnexpError(
-            f"hydra/sweeper/sampler={chosen}: there is no such sampler; allowed: {', '.join(samplers)}"
-        )
-    if options.storage is not None and options.study_name is None:
-        raise CnnexpError("hydra.sweeper.storage needs the study's name there; type hydra.sweeper.study_name=…")
-
-
 def begin_search(config: DictConfig, loader: Any, claimed: Callable[[], Path]) -> None:
     """Check a search, and settle which folder it has: one study has one, for all its processes and starts.
 
@@ -179,43 +151,35 @@ def begin_search(config: DictConfig, loader: Any, claimed: Callable[[], Path]) -
     Raises:
         CnnexpError: for a search that can't be, where no database answers, or the study there has other settings.
     """
-    check_search(config, loader)
-    check_jobs(config, probes(overrides_of(config.hydra.sweeper.params, config.hydra.overrides.task)), loader)
-    url, name = config.hydra.sweeper.storage, config.hydra.sweeper.study_name
-    if sweep.current is not None:
-        refuse_other_settings(sweep.current.folder, config)
-    elif url is None:
-        sweep.current = sweep.Sweep(claimed())
-        record(config, sweep.current.folder)
-    else:
-        study = open_study(url, name, config.hydra.sweeper.direction)
-        with lock_of(url):
-            # each machine may have a folder of its own
+    options = config.hydra.sweeper
+    if options.get("sampler") is None:
+        samplers = ", ".join(loader.get_group_options("hydra/sweeper/sampler"))
+        typed = config.hydra.runtime.choices.get("hydra/sweeper/sampler")
+        raise CnnexpError(f"hydra/sweeper/sampler={typed}: there is no such sampler; allowed: {samplers}")
+    if options.storage is not None and options.study_name is None:
+        raise CnnexpError("hydra.sweeper.storage needs the study's name there; type hydra.sweeper.study_name=…")
+    check_jobs(config, probes(overrides_of(options.params, config.hydra.overrides.task)), loader)
+    settings: Any = OmegaConf.to_container(without_hydra(config), resolve=True)
+    found = sweep.current.folder if sweep.current else None
+    study = None
+    if options.storage and not found:
+        study = open_study(options.storage, options.study_name, options.direction)
+    with lock_of(options.storage or str(found)):
+        if study is not None:  # each machine may have a folder of its own
             known = [Path(value) for key, value in study.user_attrs.items() if key.startswith(FOLDER)]
             found = next((folder for folder in known if (folder / RECORD).is_file()), None)
-            if found is None:
-                sweep.current = sweep.Sweep(claimed())
-                record(config, sweep.current.folder)
-                study.set_user_attr(f"{FOLDER}.{socket.gethostname()}", str(sweep.current.folder))
-        if found is not None:
-            refuse_other_settings(found, config)
-            sweep.current = sweep.Sweep(found, resumed=True)
-
-
-def record(config: DictConfig, folder: Path) -> None:
-    """Record what a search was started with, in the file that Hydra writes for a grid."""
-    settings: Any = OmegaConf.to_container(without_hydra(config), resolve=True)
-    overrides = OmegaConf.to_container(config.hydra.overrides)
-    OmegaConf.save({**settings, "hydra": {"overrides": overrides}}, folder / RECORD)
-
-
-def refuse_other_settings(folder: Path, config: DictConfig) -> None:
-    """Raise CnnexpError where a study was started with other settings beside those that are searched."""
-    before: Any = OmegaConf.to_container(OmegaConf.load(folder / RECORD), resolve=False)
+        if found is None:
+            found = claimed()
+            sweep.current = sweep.Sweep(found)
+            # in the file that Hydra writes for a grid
+            overrides = OmegaConf.to_container(config.hydra.overrides)
+            OmegaConf.save({**settings, "hydra": {"overrides": overrides}}, found / RECORD)
+            if study is not None:
+                study.set_user_attr(f"{FOLDER}.{socket.gethostname()}", str(found))
+    before: Any = OmegaConf.to_container(OmegaConf.load(found / RECORD), resolve=False)
     before.pop("hydra", None)
-    now: Any = OmegaConf.to_container(without_hydra(config), resolve=True)
-    changed = differences(now, before)
-    if changed:
+    if changed := differences(settings, before):
         raise CnnexpError(
-            f"the study of {shown(folder)} was started with another {', '.join(changed)}; give another study_name"
+            f"the study of {shown(found)} was started with another {', '.join(changed)}; give another study_name"
         )
+    sweep.current = sweep.current or sweep.Sweep(found, resumed=True)

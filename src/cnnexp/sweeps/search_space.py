@@ -60,10 +60,12 @@ def _distribution(override: Override) -> Any:
     if strange := sorted(getattr(value, "tags", set()) - {"log"}):
         raise CnnexpError(f"{line}: there is no tag {strange[0]}; the only one is log")
     if isinstance(value, ChoiceSweep) and override.is_choice_sweep():
-        return CategoricalDistribution([Transformer.encode(element) for element in value.list])
+        choices: Any = [Transformer.encode(element) for element in value.list]
+        return CategoricalDistribution(choices)
     if not isinstance(value, (RangeSweep, IntervalSweep)):
         raise CnnexpError(f"{line}: a search tries {KNOWN}")
-    low, high = value.start, value.stop if isinstance(value, RangeSweep) else value.end
+    low: Any = value.start
+    high: Any = value.stop if isinstance(value, RangeSweep) else value.end
     if low is None or high is None or low >= high:
         raise CnnexpError(f"{line}: a range goes from the lower to the higher number")
     options: dict[str, Any] = {"log": "log" in value.tags}
@@ -71,11 +73,9 @@ def _distribution(override: Override) -> Any:
         raise CnnexpError(f"{line}: a range by its logarithm begins above 0")
     whole = isinstance(low, int) and isinstance(high, int)
     if isinstance(value, RangeSweep):
-        step, start = Decimal(str(value.step)), Decimal(str(low))
-        if step <= 0 or options["log"]:
+        if value.step <= 0 or options["log"]:
             raise CnnexpError(f"{line}: a range's step is above 0, and the same everywhere")
-        whole = whole and isinstance(value.step, int)
-        high = float(start + (Decimal(str(high)) - start) // step * step)
-        options["step"] = value.step
-    # in Optuna's own types, which are what it writes and reads
+        whole, options["step"] = whole and isinstance(value.step, int), value.step
+        start, step, end = (Decimal(str(number)) for number in (low, value.step, high))
+        high = float(start + (end - start) // step * step)  # the last that a step leads to
     return IntDistribution(low, int(high), **options) if whole else FloatDistribution(low, high, **options)

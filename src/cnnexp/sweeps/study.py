@@ -3,6 +3,7 @@
 Optuna is imported where it is used: it is an extra. What a study says may be a stranger's.
 """
 
+import contextlib
 import hashlib
 import os
 import re
@@ -23,7 +24,6 @@ from cnnexp.sweeps.sweep import OBJECTIVE
 FOLDER, PROCESS, HOST = "cnnexp.folder", "cnnexp.process", "cnnexp.host"
 """Attributes of a study's trials: the folder, the lock of the process at work, its machine."""
 OWN_FILE = "study.journal"
-FAILED = {"status": "failed"}
 
 
 def lock_of(address: str) -> FileLock:
@@ -63,28 +63,18 @@ def open_study(address: str, name: str, direction: str) -> Any:
     try:
         with lock_of(address):  # creating a database's tables twice at the same time fails
             storage = journal(Path(address)) if address.endswith(f"/{OWN_FILE}") else address
-            study = optuna.create_study(
-                study_name=name, storage=storage, direction=direction, load_if_exists=True
-            )
+            study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
             known = study.direction.name.lower()
-    except ImportError as error:
-        raise CnnexpError(
-            f"hydra.sweeper.storage={hidden(address)} needs a driver that isn't there: {hidden(first_line(error))}\n"
-            "For PostgreSQL type: pip install psycopg2-binary"
-        ) from None
     except Exception as error:  # each database driver has its own exceptions
-        raise CnnexpError(
-            f"hydra.sweeper.storage={hidden(address)}: no database answers: {hidden(first_line(error))}\n"
-            "Give one that does, such as sqlite:///study.db in a folder that is there"
-        ) from None
+        why, hint = "no database answers", "Give one that does, such as sqlite:///study.db in a folder you have"
+        if isinstance(error, ImportError):
+            why, hint = "needs a driver that isn't there", "For PostgreSQL type: pip install psycopg2-binary"
+        said = f"hydra.sweeper.storage={address}: {why}: {first_line(error)}\n{hint}"
+        # without the password of an address
+        raise CnnexpError(re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", said)) from None
     if known != direction:
         raise CnnexpError(f"the study {name} is to {known} (hydra.sweeper.direction); give another study_name")
     return study
-
-
-def hidden(text: str) -> str:
-    """Return a text without the password of a database's address."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
 class Process:
@@ -144,12 +134,12 @@ def settle(study: Any, trial: Any, sweep: Path, space: Mapping[str, Any]) -> boo
     from optuna.trial import create_trial
 
     folder = sweep / str(trial.user_attrs.get(FOLDER))
-    try:
+    result: dict[str, Any] = {"status": "failed"}
+    with contextlib.suppress(ValueError):
         create_trial(state=trial.state, params=trial.params, distributions=dict(space))
-        result = (runs.read_result(folder) or {}) if folder.resolve().parent == sweep.resolve() else FAILED
-    except ValueError:
-        result = FAILED
-    ended = result.get("status") in ("failed", "completed")
-    if ended:
-        tell(study, trial.number, result.get(OBJECTIVE) if result["status"] == "completed" else None)
-    return ended
+        if folder.resolve().parent == sweep.resolve():
+            result = runs.read_result(folder) or {}
+    if result.get("status") not in ("failed", "completed"):
+        return False
+    tell(study, trial.number, result.get(OBJECTIVE) if result["status"] == "completed" else None)
+    return True
