@@ -1,30 +1,27 @@
 """The sweeper of ``hydra/sweeper=optuna``, here because Hydra takes plugins from this namespace alone."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
-from hydra.core.utils import JobReturn
-from hydra.plugins.launcher import Launcher
 from hydra.plugins.sweeper import Sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
 
 class CnnexpOptunaSweeper(Sweeper):
-    """Hydra's Optuna sweeper, whose study may have several processes and is gone on with where it was left.
+    """A search by Optuna, whose study may have several processes and is gone on with where it was left.
 
     Args:
         sampler: the constructor call of one of Optuna's samplers.
         direction: whether the best trial has the highest validation accuracy.
         n_trials: how many trials the whole study has.
         n_jobs: trials that are chosen together; None for as many as the launcher runs at once.
-        storage: the database's address; None for a file in the sweep's folder.
+        storage: the database's address; None for a journal in the sweep's folder.
         study_name: the study's name there.
         params: what is searched without being typed.
     """
 
-    NEEDS = "hydra_plugins.hydra_optuna_sweeper", "optuna"
+    NEEDS = "optuna", "optuna"
 
     def __init__(
         self,
@@ -47,17 +44,3 @@ class CnnexpOptunaSweeper(Sweeper):
     def sweep(self, arguments: list[str]) -> Any:
         """Run the trials that are missing."""
         self._search.run()
-
-
-class TrialLauncher(Launcher):
-    """What the plugin takes for its launcher: it gives each trial its folder, and hands on to the real one."""
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Do nothing."""
-
-    def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
-        """Run the trials and return what each returned."""
-        from cnnexp.sweeps import search
-
-        assert search.current is not None
-        return search.current.launch(job_overrides)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cnnexp.reports.search import quiet_optuna
+from cnnexp.sweeps.study import open_study
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
 OPTUNA = ["hydra/sweeper=optuna", "-m"]
@@ -22,9 +22,8 @@ def the_sweep(folder: Path) -> Path:
     return sweep
 
 
-def trials(url: str, name: str) -> list[tuple[str, dict]]:
-    study = quiet_optuna().load_study(study_name=name, storage=url)
-    return [(trial.state.name, trial.params) for trial in study.trials]
+def trials(address: str, name: str) -> list[tuple[str, dict]]:
+    return [(trial.state.name, trial.params) for trial in open_study(address, name, "maximize").trials]
 
 
 def results(sweep: Path) -> dict[str, dict]:
@@ -82,8 +81,8 @@ def test_a_search_ends_with_its_best_trial_and_what_mattered(cnnexp, folder, cap
     assert any(name.endswith("-2") for name in found)
     best = max(result["val_accuracy"] for result in found.values())
     assert f"{100 * best:.2f} % validation accuracy, lr=0.01." in printed
-    assert "Importance (a random forest's, over 4 trials): lr 100 %." in printed
-    told = trials(f"sqlite:///{sweep}/study.db", "search")
+    assert "Importance (fANOVA, over 4 trials): lr 100 %." in printed
+    told = trials(f"{sweep}/study.journal", "search")
     assert [state for state, _ in told] == ["COMPLETE"] * 4
     assert "<h2>Search</h2>" in (sweep / "report.html").read_text()
     assert (sweep / "search.png").stat().st_size > 5000
@@ -94,7 +93,7 @@ def test_a_failed_trial_is_counted_and_the_search_goes_on(cnnexp, folder, capsys
     # in range for the check, which knows no upper end of a rate's sign
     assert cnnexp(*OPTUNA, *QUICK, "optimizer.lr=-1,0.01", "hydra.sweeper.n_trials=4") == 1
     printed = capsys.readouterr()
-    states = [state for state, _ in trials(f"sqlite:///{the_sweep(folder)}/study.db", "search")]
+    states = [state for state, _ in trials(f"{the_sweep(folder)}/study.journal", "search")]
     assert len(states) == 4
     assert set(states) == {"COMPLETE", "FAIL"}
     assert f"4 of 4 trials done, {states.count('FAIL')} failed" in printed.out

@@ -20,8 +20,11 @@ def prefer_files_of(folder: Path) -> None:
     """
     Plugins.instance()  # discovery makes the plugins store their settings
     stored = ConfigStore.instance().repo.get("hydra", {})
-    for file in (folder / "hydra").glob("*/*.yaml"):
-        stored.get(file.parent.name, {}).pop(file.name, None)
+    for file in (folder / "hydra").rglob("*.yaml"):
+        node = stored
+        for part in file.parent.relative_to(folder / "hydra").parts:
+            node = node.get(part, {})
+        node.pop(file.name, None)
 
 
 def copy_lightly() -> None:

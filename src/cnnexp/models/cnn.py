@@ -93,8 +93,9 @@ class CNN(Classifier):
         height, width = stack_output_shape(shape, stack)
 
         layers: list[nn.Module] = []
-        for out_channels, geometry, side in zip(channels, convolutions, pools, strict=True):
-            layers.append(nn.Conv2d(in_channels, out_channels, *geometry, bias=not batch_norm))
+        for out_channels, convolution, side in zip(channels, convolutions, pools, strict=True):
+            kernel, step, margin, spread = convolution
+            layers.append(nn.Conv2d(in_channels, out_channels, kernel, step, margin, spread, bias=not batch_norm))
             if batch_norm:
                 layers.append(nn.BatchNorm2d(out_channels))
             if side not in NO_POOLING:

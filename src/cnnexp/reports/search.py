@@ -2,8 +2,6 @@
 
 import json
 import logging
-import os
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -58,8 +56,6 @@ class Search:
 
 def quiet_optuna() -> Any:
     """Return the package ``optuna`` with its log switched off; raises ImportError where it isn't installed."""
-    # SQLAlchemy 1.4, which Optuna 2 needs, warns of SQLAlchemy 2
-    os.environ.setdefault("SQLALCHEMY_SILENCE_UBER_WARNING", "1")
     # it logs how Optuna sets its database up
     logging.getLogger("alembic").setLevel(logging.WARNING)
     import optuna
@@ -93,32 +89,26 @@ def reported(folder: Path) -> tuple[list[str], Figure | None]:
 
 
 def _importances(search: Search) -> dict[str, float]:
-    """Return each parameter's share in a random forest's decrease of the values' variance, the largest first.
+    """Return each parameter's share in the variance of the values, the largest first.
 
-    The mean decrease in impurity of Breiman, Random Forests, Machine Learning 45, 2001, as Optuna computes it.
-    Empty where Optuna isn't installed, or too few trials differ to tell.
+    By fANOVA: Hutter et al., An efficient approach for assessing hyperparameter importance, ICML 2014. Empty where
+    Optuna isn't installed, or too few trials differ to tell.
     """
-    # not fANOVA: Optuna 2's doesn't run with NumPy 2.4, and one measure keeps reports comparable
     completed = [trial for trial in search.completed if trial.params.keys() == search.distributions.keys()]
     if len({trial.value for trial in completed}) < 2 or not search.distributions:
         return {}
     try:
         optuna = quiet_optuna()
         from optuna.distributions import json_to_distribution
-    except ImportError:
-        return {}
-    distributions = {key: json_to_distribution(kind) for key, kind in search.distributions.items()}
-    study = optuna.create_study(direction=search.direction)
-    with warnings.catch_warnings():
-        # Optuna 2 calls it experimental; later versions have it unchanged
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+
+        kinds = {key: json_to_distribution(kind) for key, kind in search.distributions.items()}
+        study = optuna.create_study(direction=search.direction)
         for trial in completed:
-            known = {"value": trial.value, "params": dict(trial.params), "distributions": distributions}
-            study.add_trial(optuna.trial.create_trial(**known))
-    evaluator = optuna.importance.MeanDecreaseImpurityImportanceEvaluator(seed=0)
-    try:
+            numbers = {"value": trial.value, "params": dict(trial.params), "distributions": dict(kinds)}
+            study.add_trial(optuna.trial.create_trial(**numbers))
+        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
         return dict(optuna.importance.get_param_importances(study, evaluator=evaluator))
-    except (RuntimeError, ValueError):  # no parameter made a difference
+    except (ImportError, RuntimeError, ValueError):  # or no parameter made a difference
         return {}
 
 
@@ -136,7 +126,7 @@ def _told(search: Search, shares: Mapping[str, float]) -> list[str]:
         lines.append(f"Best so far: trial {best.number}, {best.percent:.2f} % validation accuracy, {settings}.")
     if shares:
         parts = ", ".join(f"{names[key]} {100 * share:.0f} %" for key, share in shares.items())
-        lines.append(f"Importance (a random forest's, over {len(search.completed)} trials): {parts}.")
+        lines.append(f"Importance (fANOVA, over {len(search.completed)} trials): {parts}.")
     return lines
 
 
@@ -156,7 +146,7 @@ def _draw(search: Search, shares: Mapping[str, float]) -> Figure:
         bars.bar_label(drawn, fmt="%.0f", fontsize=8, padding=2)
         bars.invert_yaxis()
         bars.set_xlim(0, 112)
-        label_axes(bars, "importance, % (random forest)")
+        label_axes(bars, "importance, % (fANOVA)")
         bars.grid(False)
     else:
         bars.set_axis_off()

@@ -1,15 +1,16 @@
 """An Optuna study: where it is stored, which folder it has, and how far it is.
 
-Optuna is imported where it is used: it is an extra.
+Optuna is imported where it is used: it is an extra. What a study says may be a stranger's.
 """
 
+import contextlib
 import hashlib
 import os
 import re
 import socket
 import tempfile
 import time
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,55 +23,58 @@ from cnnexp.sweeps.sweep import OBJECTIVE
 
 FOLDER, PROCESS, HOST = "cnnexp.folder", "cnnexp.process", "cnnexp.host"
 """Attributes of a study's trials: the folder, the lock of the process at work, its machine."""
-OWN_FILE = "study.db"
+OWN_FILE = "study.journal"
 
 
-def url_of_own(folder: Path) -> str:
-    """Return the database of a study that has no other: a file in its sweep's folder."""
-    return f"sqlite:///{folder / OWN_FILE}"
+def lock_of(address: str) -> FileLock:
+    """Return the lock that the processes of this machine take turns by, at the same database or journal."""
+    if "://" not in address or address.startswith("sqlite:///"):
+        address = os.path.abspath(address.removeprefix("sqlite:///"))
+    digest = hashlib.sha256(address.encode()).hexdigest()[:16]
+    user = os.getuid() if hasattr(os, "getuid") else ""
+    return FileLock(Path(tempfile.gettempdir()) / f"cnnexp-{user}-{digest}.lock")
 
 
-def lock_of(url: str) -> FileLock:
-    """Return the lock that the processes of this machine take turns by, at the same database."""
-    if url.startswith("sqlite:///"):
-        url = os.path.abspath(url.removeprefix("sqlite:///"))
-    digest = hashlib.sha256(url.encode()).hexdigest()[:16]
-    return FileLock(
-        Path(tempfile.gettempdir()) / f"cnnexp-{os.getuid() if hasattr(os, 'getuid') else ''}-{digest}.lock"
-    )
+def journal(path: Path) -> Any:
+    """Return the storage that is Optuna's journal, a file of a line of JSON for each change."""
+    from optuna.storages.journal import JournalFileBackend, JournalStorage
+
+    lock: Any = FileLock(path.with_name(f".{path.name}.lock"))  # released by itself where a process is killed
+    with lock:
+        content = path.read_bytes() if path.is_file() else b""
+        whole = content.rfind(b"\n") + 1
+        if whole < len(content):  # a full disk left half a line, which would spoil the next
+            os.truncate(path, whole)
+    return JournalStorage(JournalFileBackend(str(path), lock_obj=lock))
 
 
-def open_study(url: str, name: str, direction: str) -> Any:
+def open_study(address: str, name: str, direction: str) -> Any:
     """Return the study of a name, a new one where there is none.
 
-    Raises CnnexpError where no database answers, or the study looks for something else.
+    Args:
+        address: a database's, such as ``sqlite:///study.db``, or a journal's path.
+        name: the study's there.
+        direction: maximize or minimize.
+
+    Raises:
+        CnnexpError: where no database answers, or the study looks for something else.
     """
     optuna = quiet_optuna()
     try:
-        with lock_of(url):  # creating a database's tables twice at the same time fails
-            try:
-                study = optuna.load_study(study_name=name, storage=url)
-            except KeyError:
-                study = optuna.create_study(study_name=name, storage=url, direction=direction, load_if_exists=True)
+        with lock_of(address):  # creating a database's tables twice at the same time fails
+            storage = journal(Path(address)) if address.endswith(f"/{OWN_FILE}") else address
+            study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
             known = study.direction.name.lower()
-    except ImportError as error:
-        raise CnnexpError(
-            f"hydra.sweeper.storage={hidden(url)} needs a driver that isn't there: {hidden(first_line(error))}\n"
-            "For PostgreSQL type: pip install psycopg2-binary"
-        ) from None
     except Exception as error:  # each database driver has its own exceptions
-        raise CnnexpError(
-            f"hydra.sweeper.storage={hidden(url)}: no database answers: {hidden(first_line(error))}\n"
-            "Give one that does, such as sqlite:///study.db in a folder that is there"
-        ) from None
+        why, hint = "no database answers", "Give one that does, such as sqlite:///study.db in a folder you have"
+        if isinstance(error, ImportError):
+            why, hint = "needs a driver that isn't there", "For PostgreSQL type: pip install psycopg2-binary"
+        said = f"hydra.sweeper.storage={address}: {why}: {first_line(error)}\n{hint}"
+        # without the password of an address
+        raise CnnexpError(re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", said)) from None
     if known != direction:
         raise CnnexpError(f"the study {name} is to {known} (hydra.sweeper.direction); give another study_name")
     return study
-
-
-def hidden(text: str) -> str:
-    """Return a text without the password of a database's address."""
-    return re.sub(r"(://[^:/@\s]*):[^@\s]*@", r"\1:***@", text)
 
 
 class Process:
@@ -81,64 +85,61 @@ class Process:
     """
 
     def __init__(self, folder: Path) -> None:
-        self.host = socket.gethostname()
-        self.folder = folder
-        path = folder / ".search" / f"{self.host}-{os.getpid()}-{time.time_ns()}.lock"
-        path.parent.mkdir(exist_ok=True)
-        self._locks = {str(path): FileLock(path, blocking=False)}
-        self._locks[str(path)].acquire()
-        self.name = str(path)
+        self.folder, self.host = folder / ".search", socket.gethostname()
+        self.name = f"{self.host}-{os.getpid()}-{time.time_ns()}"
+        self.folder.mkdir(exist_ok=True)
+        self._locks: dict[str, FileLock] = {}
+        self._take(self.name)
 
-    def is_alive(self, trial: Any) -> bool:
-        """Return whether a running trial's process is alive; one on another machine is taken to be."""
-        if trial.user_attrs.get(HOST) != self.host:
-            return HOST in trial.user_attrs
-        name = trial.user_attrs[PROCESS]
-        if name in self._locks:
-            return True
-        if not Path(name).exists():
-            return False
-        lock = FileLock(name, blocking=False)
+    def _take(self, name: str) -> bool:
+        """Take a process's lock; return False where another process has it."""
+        lock = FileLock(self.folder / f"{name}.lock", blocking=False)
         try:
             lock.acquire()
         except Timeout:
-            return True
-        lock.release()
-        return False
+            return False
+        self._locks[name] = lock
+        return True
 
-    def take_over(self, trials: Iterable[Any]) -> list[Any]:
-        """Return the trials whose process is gone, having taken their locks: they are this process's now.
-
-        Call it while you hold the database's lock.
-        """
-        left = [
-            trial
+    def take_over(self, trials: Sequence[Any]) -> list[Any]:
+        """Return the trials of this machine whose process is gone: they are this process's from now on."""
+        # of a name its letters alone: it can't lead to another folder
+        owners = {
+            trial.number: re.sub(r"[^\w.-]", "_", str(trial.user_attrs.get(PROCESS)))
             for trial in trials
-            if not self.is_alive(trial) and (self.folder / str(trial.user_attrs.get(FOLDER))).is_dir()
-        ]
-        for name in {trial.user_attrs[PROCESS] for trial in left}:
-            self._locks[name] = FileLock(name, blocking=False)
-            self._locks[name].acquire()
-        return left
+            if trial.user_attrs.get(HOST) == self.host
+        }
+        gone = {name for name in set(owners.values()) - self._locks.keys() if self._take(name)}
+        return [trial for trial in trials if owners.get(trial.number) in gone]
 
     def leave(self) -> None:
         """Let go of all locks."""
-        for name, lock in self._locks.items():
+        for lock in self._locks.values():
             lock.release()
-            Path(name).unlink(missing_ok=True)
-        self._locks.clear()
+            Path(lock.lock_file).unlink(missing_ok=True)
 
 
-def settle(study: Any, trial: Any, folder: Path) -> bool:
-    """Tell a study how a trial ended, by its folder; return whether it has ended."""
+def tell(study: Any, number: int, value: float | None) -> None:
+    """Tell a study how a trial has ended: with a value, or failed (None)."""
     from optuna.trial import TrialState
 
-    result = runs.read_result(folder) or {}
-    value = result.get(OBJECTIVE)
-    if result.get("status") == "completed" and value is not None:
-        study.tell(trial.number, value)
-    elif result.get("status") in ("failed", "completed"):
-        study.tell(trial.number, state=TrialState.FAIL)
-    else:
+    study.tell(number, value, state=TrialState.FAIL if value is None else None)
+
+
+def settle(study: Any, trial: Any, sweep: Path, space: Mapping[str, Any]) -> bool:
+    """Tell a study how a trial ended, by its folder; return whether it has ended.
+
+    One that isn't a trial of this search, or has no folder in the sweep's, can't go on: it has failed.
+    """
+    from optuna.trial import create_trial
+
+    folder = sweep / str(trial.user_attrs.get(FOLDER))
+    result: dict[str, Any] = {"status": "failed"}
+    with contextlib.suppress(ValueError):
+        create_trial(state=trial.state, params=trial.params, distributions=dict(space))
+        if folder.resolve().parent == sweep.resolve():
+            result = runs.read_result(folder) or {}
+    if result.get("status") not in ("failed", "completed"):
         return False
+    tell(study, trial.number, result.get(OBJECTIVE) if result["status"] == "completed" else None)
     return True
