@@ -46,7 +46,7 @@ class Classifier(Optimized):
     What training and testing need besides is told to ``train_with``.
 
     Each epoch it logs ``train_loss`` and ``train_accuracy`` (clean: eval mode, after the epoch, on the
-    data module's ``train_eval_dataloader`` where it has one), ``val_loss`` and ``val_accuracy``,
+    data module's ``train_eval_dataloader``, or else on training batches), ``val_loss`` and ``val_accuracy``,
     ``running_loss`` and ``running_accuracy`` (over the training batches as they were met, while the weights
     moved), ``learning_rate`` (of the epoch's first step) and ``seconds`` (of the training pass alone). All losses
     are plain cross-entropy; where something else is trained on, ``running_objective`` is its mean. A metric ``f1``
