@@ -13,7 +13,7 @@ MISTAKES = [
     # names
     ("modle=cnn", "did you mean model?"),
     ("model=cn", "did you mean model=cnn?"),
-    ("model=resnet", "Allowed: airbench, cnn, ffnn, vgg16"),
+    ("model=resnet", "Allowed: airbench, cnn, ffnn, network, own, vgg16"),
     ("data=mnits", "did you mean data=mnist?"),
     ("optimizer=adm", "did you mean optimizer=adam?"),
     ("scheduler=cosin", "did you mean scheduler=cosine?"),
