@@ -1,6 +1,7 @@
 """The house: imports run one way, and each room knows only the rooms it may know."""
 
 import ast
+import re
 from collections import defaultdict
 from pathlib import Path
 
@@ -84,3 +85,11 @@ def test_files_can_be_read_in_one_sitting():
     assert {
         module: lines for module in FILES if (lines := len(FILES[module].read_text().splitlines())) > 400
     } == {}
+
+
+def test_the_pages_name_files_that_are_there():
+    root = SOURCE.parents[1]
+    for page in ("docs/architecture.md", "docs/extending.md", "CONTRIBUTING.md"):
+        named = set(re.findall(r"`((?:[a-z_]+/)*[a-z_]+\.py)`", (root / page).read_text()))
+        there = {str(path.relative_to(base)) for base in (SOURCE, root) for path in base.rglob("*.py")}
+        assert {name for name in named if "/" in name} <= there, page
