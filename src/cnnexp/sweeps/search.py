@@ -4,7 +4,6 @@ import logging
 import socket
 import warnings
 from collections.abc import Callable, Mapping
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -62,16 +61,15 @@ class Search:
         self.study = open_study(self.address, self.name, self.options.direction)
         self.process = Process(self.folder)
         try:
-            with lock_of(self.address):
-                taken = self.process.take_over(self._running())
-            left = [trial for trial in taken if not settle(self.study, trial, self.folder, self.space)]
+            left = self._left()
             assert sweep.current is not None
             sweep.current.jobs = self._missing() + len(left)
             if over := self._over():
                 log.warning("study %s: %d of %d trials are done", self.name, over, self.options.n_trials)
-            again = ((trial.number, self._again(trial)) for trial in left)
-            while batch := list(islice(again, self.at_once)) or self._ask():
-                self._launch(batch)
+            # at last those whose process was killed meanwhile
+            while left := left or self._ask() or self._left():
+                self._launch(left[: self.at_once])
+                left = left[self.at_once :]
         except StopSweep:
             for trial in self._running():
                 if trial.user_attrs.get(PROCESS) == self.process.name:
@@ -97,12 +95,18 @@ class Search:
         job = [*chosen({key: params[key] for key in self.space}), *self.fixed]
         return job, self.loader.load_sweep_config(self.config, job)
 
-    def _again(self, trial: Any) -> list[str]:
-        """Return the overrides that finish a trial in its folder."""
-        job, composed = self._job(trial.params)
-        folder = self.folder / trial.user_attrs[FOLDER]
-        folder.mkdir(exist_ok=True)
-        return [*job, *(again_in(folder, composed) or [])]
+    def _left(self) -> list[tuple[int, list[str]]]:
+        """Return the trials that a process of this machine left unfinished, each to be finished in its folder."""
+        with lock_of(self.address):
+            taken = self.process.take_over(self._running())
+        left = []
+        for trial in taken:
+            if not settle(self.study, trial, self.folder, self.space):
+                job, composed = self._job(trial.params)
+                folder = self.folder / str(trial.user_attrs[FOLDER])
+                folder.mkdir(exist_ok=True)
+                left.append((trial.number, [*job, *(again_in(folder, composed) or [])]))
+        return left
 
     def _ask(self) -> list[tuple[int, list[str]]]:
         """Let Optuna choose the next trials, each with a folder of its own; none where none is missing."""
