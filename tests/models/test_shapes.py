@@ -103,7 +103,7 @@ def test_parameters_by_hand():
     assert conv_parameters(3, 1, 3) == 28
     assert linear_parameters(784, 32) == count(nn.Linear(784, 32)) == 25_120
     assert linear_parameters(784, 32, bias=False) == count(nn.Linear(784, 32, bias=False)) == 25_088
-    assert formulas.batch_norm_parameters(64)[1] == count(nn.BatchNorm2d(64)) == 128
+    assert formulas.parameters(norm := nn.BatchNorm2d(64)) == ("2·64", count(norm)) == ("2·64", 128)
 
 
 stacks = st.lists(convolutions, min_size=1, max_size=4).map(

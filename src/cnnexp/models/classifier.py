@@ -4,7 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Annotated, Any, ClassVar, TypeAlias, cast
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 
 import torch
 import torch.nn.functional as F
@@ -14,7 +14,6 @@ from lightning.pytorch.trainer.connectors.logger_connector.fx_validator import _
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
-from typing_extensions import Self
 
 from cnnexp import contract
 from cnnexp.distributed import several, share_buffers, summed
@@ -25,6 +24,9 @@ from cnnexp.models.metrics import LossAndAccuracy, shortest
 from cnnexp.models.optimized import Optimized, OptimizerFactory, SchedulerFactory
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 from cnnexp.version import __version__
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 ImageShape: TypeAlias = Annotated[Sequence[Annotated[int, Ge(1)]], Len(3, 3)]
 Classes: TypeAlias = Annotated[int, Ge(2)]
@@ -91,7 +93,7 @@ class Classifier(Optimized):
         loss: Loss | None = None,
         metrics: Mapping[str, Metric] | None = None,
         test_time_augmentation: TestTimeAugmentation = "none",
-    ) -> Self:
+    ) -> "Self":
         """Choose how the network is trained and tested, and return it; what isn't given is as in a new network.
 
         Args:
@@ -153,7 +155,7 @@ class Classifier(Optimized):
                 warnings.warn(str(error), stacklevel=2)
 
     @classmethod
-    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> Self:
+    def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> "Self":
         """Load a checkpoint as Lightning does, but tensors and plain values only: a stranger's runs no code."""
         # Lightning's own default is to unpickle whatever comes from a URL
         return super().load_from_checkpoint(checkpoint_path, *args, **{"weights_only": True, **kwargs})
