@@ -13,7 +13,8 @@ MISTAKES = [
     # names
     ("modle=cnn", "did you mean model?"),
     ("model=cn", "did you mean model=cnn?"),
-    ("model=resnet", "Allowed: airbench, cnn, ffnn, network, own, vgg16"),
+    ("model=resnet", "no such model; Allowed: airbench, cnn, ffnn, network, own, vgg16"),
+    ("model.loss=fokal", "no such loss; did you mean model/loss=focal?"),
     ("data=mnits", "did you mean data=mnist?"),
     ("optimizer=adm", "did you mean optimizer=adam?"),
     ("scheduler=cosin", "did you mean scheduler=cosine?"),

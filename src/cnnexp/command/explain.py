@@ -70,7 +70,9 @@ def _unknown_choice(group: str, wrong: str, there: Sequence[str], typed: str) ->
     names = [name for name in there if not name.startswith("_")]
     close = difflib.get_close_matches(wrong, names, n=1)
     hint = f"did you mean {typed % close[0]}? " if close else ""
-    return f"{typed % wrong}: there is no such {group.rstrip('s')}; {hint}Allowed: {', '.join(names)}"
+    kind = group.rpartition("/")[2]
+    kind = kind if kind.endswith("ss") else kind.removesuffix("s")
+    return f"{typed % wrong}: there is no such {kind}; {hint}Allowed: {', '.join(names)}"
 
 
 def _unknown_key(error: OmegaConfBaseException) -> str | None:
