@@ -149,7 +149,7 @@ TABLE = [
     (MNIST, read_only, "mnist can't be read from {root} or put there: Permission denied"),
     (f"data=cifar10 {NOWHERE}", an_empty_folder, "Place cifar-10-python.tar.gz from file:///nowhere/"),
     (f"data=cifar10 {NOWHERE}", cifar_of_another_kind, "cifar10 is not in {root} and could not be downloaded"),
-    ("data=mnist data.mirrors=[nowhere]", an_empty_folder, "unknown url type"),
+    ("data=mnist data.mirrors=[nowhere]", an_empty_folder, "No scheme supplied"),
     # files in another format
     (MNIST, an_npy, "train-images-idx3-ubyte isn't a whole IDX file"),
     (MNIST, spoilt("train_images_idx3_ubyte", b"a text, and not a short one"), "isn't a whole IDX file"),

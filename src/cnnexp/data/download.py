@@ -1,18 +1,15 @@
 """The data sets that torchvision publishes sums of, fetched once, by one process at a time, and verified."""
 
-import gzip
 import inspect
 import logging
-import shutil
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from cnnexp.data.fetch import Unavailable, fetch, unpack_gzip, unpack_tar, whole
+from cnnexp.data.fetch import Unavailable, fetch, unpack_gzip, unpack_tar
 from cnnexp.errors import CnnexpError
 
 log = logging.getLogger(__name__)
@@ -23,77 +20,33 @@ VERIFIED = (*CLASSES.values(), "KMNIST", "QMNIST", "EMNIST", "SVHN", "USPS", "ST
 """The classes that ``load`` takes."""
 
 
-@dataclass(frozen=True)
-class Part:
-    """The training or the test part of a data set.
-
-    Args:
-        data: uint8, an array or a tensor of N images, with or without channels.
-        targets: N labels.
-        classes: the name of label 0, 1, …; None where torchvision has none.
-    """
+class Part(NamedTuple):
+    """The training or the test part: N uint8 images and labels, and the classes' names where there are some."""
 
     data: Any
     targets: Any
     classes: Sequence[str] | None
 
 
-@dataclass(frozen=True)
-class _Source:
-    """A class of torchvision's, the folder of its data, and the split where it has several data sets (EMNIST)."""
+class _Source(NamedTuple):
+    """What lies where of a class of torchvision's.
+
+    Args:
+        cls: the class.
+        root: the folder of its data.
+        split: which of EMNIST's data sets; None for other classes.
+        archives: the files that are downloaded, and their MD5 sums.
+        idx: images and labels that train, images and labels that test, unpacked; empty where the class itself
+            reads what is there.
+        bases: the URLs of the folders that have the archives.
+    """
 
     cls: Any
     root: Path
     split: str | None
-
-    @property
-    def is_idx(self) -> bool:
-        return hasattr(self.cls, "resources") or self.split is not None
-
-    @property
-    def raw(self) -> Path:
-        return self.root / self.cls.__name__ / "raw" if self.is_idx else self.root
-
-    @property
-    def archives(self) -> list[tuple[Path, str]]:
-        """Where the files that are downloaded lie, and their MD5 sums."""
-        cls = self.cls
-        if self.split is not None:
-            listed = [(cls.url, cls.md5)]
-        elif self.is_idx:
-            listed = (
-                [*cls.resources["train"], *cls.resources["test"]] if _is_dict(cls.resources) else cls.resources
-            )
-        elif hasattr(cls, "split_list"):
-            listed = [cls.split_list[part][1:] for part in ("train", "test")]
-        else:
-            listed = [(cls.filename, cls.tgz_md5)]
-        return [(self.raw / name.rpartition("/")[2], md5) for name, md5 in listed]
-
-    @property
-    def places(self) -> list[str]:
-        """The base URLs that torchvision knows."""
-        cls = self.cls
-        if hasattr(cls, "mirrors") and not _is_dict(cls.resources) and self.split is None:
-            return list(cls.mirrors)
-        if hasattr(cls, "split_list"):
-            return [cls.split_list["train"][0].rpartition("/")[0]]
-        url = cls.resources["train"][0][0] if hasattr(cls, "resources") and self.split is None else cls.url
-        return [url.rpartition("/")[0]]
-
-    @property
-    def idx_files(self) -> list[Path]:
-        """Images and labels that train, images and labels that test, unpacked."""
-        if self.split is None:
-            return [archive.with_suffix("") for archive, _ in self.archives]
-        kinds = ("images-idx3", "labels-idx1")
-        return [
-            self.raw / f"emnist-{self.split}-{part}-{kind}-ubyte" for part in ("train", "test") for kind in kinds
-        ]
-
-
-def _is_dict(resources: Any) -> bool:
-    return isinstance(resources, dict)
+    archives: list[tuple[Path, str]]
+    idx: list[Path]
+    bases: list[str]
 
 
 def load(
@@ -122,14 +75,13 @@ def load(
     from torchvision import datasets
 
     root = Path(root).expanduser().absolute()
-    source = _Source(getattr(datasets, CLASSES.get(dataset, dataset)), root, split)
-    bases = [f"{base.rstrip('/')}/" for base in (*(mirrors or ()), *source.places)]
-    read, get = (_read_idx, _get_idx) if source.is_idx else (_read_by_class, _get_for_class)
+    source = _source(getattr(datasets, CLASSES.get(dataset, dataset)), root, mirrors or (), split)
+    read, unpack = (_read_idx, _unpack_idx) if source.idx else (_read_by_class, _unpack_for_class)
 
-    def get_file(target: Path, md5: str) -> None:
-        if not _is_there(target, md5):
-            target.parent.mkdir(parents=True, exist_ok=True)
-            fetch([base + target.name for base in bases], target, md5, timeout, pause)
+    def get(archive: Path, md5: str) -> None:
+        if not _is_there(archive, md5):
+            archive.parent.mkdir(parents=True, exist_ok=True)
+            fetch([base + archive.name for base in source.bases], archive, md5, timeout, pause)
 
     try:
         if (loaded := read(source)) is not None:
@@ -138,13 +90,43 @@ def load(
         with FileLock(root / f".{dataset}.lock"):
             if (loaded := read(source)) is None:
                 log.info("getting %s into %s", dataset, root)
-                get(source, get_file)
+                unpack(source, get)
                 loaded = read(source)
     except (OSError, Unavailable) as error:
-        raise _missing(dataset, source, bases, error) from error
+        raise _missing(dataset, source, error) from error
     if loaded is None:
         raise CnnexpError(f"{dataset} in {root} was changed while it was being read; run again")
     return loaded
+
+
+def _source(cls: Any, root: Path, mirrors: Sequence[str], split: str | None) -> _Source:
+    places, published = _published(cls)
+    bases = [f"{base.rstrip('/')}/" for base in (*mirrors, *places)]
+    if not hasattr(cls, "resources"):
+        return _Source(cls, root, split, [(root / name, md5) for name, md5 in published], [], bases)
+    raw = root / cls.__name__ / "raw"
+    names = [name.removesuffix(".gz") for name, _ in published]
+    if split is not None:
+        kinds = ("images-idx3", "labels-idx1")
+        names = [f"emnist-{split}-{part}-{kind}-ubyte" for part in ("train", "test") for kind in kinds]
+    return _Source(
+        cls, root, split, [(raw / name, md5) for name, md5 in published], [raw / name for name in names], bases
+    )
+
+
+def _published(cls: Any) -> tuple[Sequence[str], Sequence[tuple[str, str]]]:
+    """Return the base URLs that torchvision's class knows, and its archives' names and MD5 sums."""
+    if hasattr(cls, "tgz_md5"):  # CIFAR and STL10
+        return [cls.url.rpartition("/")[0]], [(cls.filename, cls.tgz_md5)]
+    if hasattr(cls, "split_list"):  # SVHN and USPS
+        listed = [(url, md5) for url, _, md5 in (cls.split_list["train"], cls.split_list["test"])]
+    elif hasattr(cls, "classes_split_dict"):  # EMNIST
+        listed = [(cls.url, cls.md5)]
+    elif isinstance(cls.resources, dict):  # QMNIST
+        listed = [*cls.resources["train"], *cls.resources["test"]]
+    else:  # MNIST and its kin
+        return cls.mirrors, cls.resources
+    return [listed[0][0].rpartition("/")[0]], [(url.rpartition("/")[2], md5) for url, md5 in listed]
 
 
 # MNIST and its kin: gzipped IDX files, whose sums are published for the archives only
@@ -154,26 +136,14 @@ def _read_idx(source: _Source) -> tuple[Part, Part] | None:
     """Both parts, None where a file is missing; not by the class, which would prefer an old format's pickles."""
     from torchvision.datasets.mnist import read_image_file, read_sn3_pascalvincent_tensor
 
-    if not all(file.exists() for file in source.idx_files):
+    if not all(file.exists() for file in source.idx):
         return None
     classes = source.cls.classes if source.split is None else source.cls.classes_split_dict[source.split]
-    tensors = []
-    for file in source.idx_files:
-        is_images = "images" in file.name
-        read: Callable[[str], Any] = read_image_file if is_images else read_sn3_pascalvincent_tensor
-        try:
-            tensor = read(str(file))
-            # QMNIST's labels tell more than the class, which comes first
-            tensors.append(tensor if is_images else (tensor[:, 0] if tensor.dim() == 2 else tensor).long())
-        except OSError:
-            raise
-        # asserts, KeyErrors and nearly anything else, for a file in another format
-        except Exception:
-            raise _damaged(file, "isn't a whole IDX file") from None
     parts = []
-    for number in (0, 2):
-        images, labels = tensors[number : number + 2]
-        label_file = source.idx_files[number + 1]
+    for image_file, label_file in (source.idx[:2], source.idx[2:]):
+        images = _read(image_file, read_image_file)
+        labels = _read(label_file, read_sn3_pascalvincent_tensor)
+        labels = labels[:, 0] if labels.dim() == 2 else labels  # QMNIST's tell more than the class, which is first
         if len(images) != len(labels):
             raise _damaged(label_file, f"has {len(labels)} labels for {len(images)} images")
         if len(labels) == 0 or int(labels.max()) >= len(classes):
@@ -182,22 +152,28 @@ def _read_idx(source: _Source) -> tuple[Part, Part] | None:
     return parts[0], parts[1]
 
 
-def _get_idx(source: _Source, get_file: Callable[[Path, str], None]) -> None:
+def _read(file: Path, read: Callable[[str], Any]) -> Any:
+    try:
+        return read(str(file))
+    except OSError:
+        raise
+    # asserts, KeyErrors and nearly anything else, for a file in another format
+    except Exception:
+        raise _damaged(file, "isn't a whole IDX file") from None
+
+
+def _unpack_idx(source: _Source, get: Callable[[Path, str], None]) -> None:
     if source.split is not None:
         [(archive, md5)] = source.archives
-        get_file(archive, md5)
+        get(archive, md5)
         with zipfile.ZipFile(archive) as packed:
-            for target in source.idx_files:
-                with (
-                    packed.open(f"gzip/{target.name}.gz") as member,
-                    gzip.open(member) as content,
-                    whole(target) as file,
-                ):
-                    shutil.copyfileobj(content, file)
+            for target in source.idx:
+                with packed.open(f"gzip/{target.name}.gz") as member:
+                    unpack_gzip(member, target)
         return
-    for (archive, md5), target in zip(source.archives, source.idx_files, strict=True):
+    for (archive, md5), target in zip(source.archives, source.idx, strict=True):
         if not target.exists():
-            get_file(archive, md5)
+            get(archive, md5)
             unpack_gzip(archive, target)
 
 
@@ -206,28 +182,26 @@ def _get_idx(source: _Source, get_file: Callable[[Path, str], None]) -> None:
 
 def _read_by_class(source: _Source) -> tuple[Part, Part] | None:
     """Both parts, None where a file is missing or another."""
-    cls, root = source.cls, str(source.root)
+    cls = source.cls
     if hasattr(cls, "split_list") and not all(_is_there(*archive) for archive in source.archives):
         return None
     by_split = "split" in inspect.signature(cls).parameters
-    options: list[dict[str, Any]] = (
-        [{"split": "train"}, {"split": "test"}] if by_split else [{"train": True}, {"train": False}]
-    )
+    options = ({"split": "train"}, {"split": "test"}) if by_split else ({"train": True}, {"train": False})
     try:
-        train, test = (cls(root, **option) for option in options)
+        both = [cls(str(source.root), **option) for option in options]
     except RuntimeError:
         return None
-    parts = [
+    train, test = (
         Part(one.data, one.targets if hasattr(one, "targets") else one.labels, getattr(one, "classes", None))
-        for one in (train, test)
-    ]
-    return parts[0], parts[1]
+        for one in both
+    )
+    return train, test
 
 
-def _get_for_class(source: _Source, get_file: Callable[[Path, str], None]) -> None:
+def _unpack_for_class(source: _Source, get: Callable[[Path, str], None]) -> None:
     cls = source.cls
     for archive, md5 in source.archives:
-        get_file(archive, md5)
+        get(archive, md5)
     if hasattr(cls, "meta"):  # CIFAR
         listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
         unpack_tar(archive, source.root, {f"{cls.base_folder}/{name}": md5 for name, md5 in listed})
@@ -250,8 +224,8 @@ def _damaged(file: Path, what: str) -> CnnexpError:
     )
 
 
-def _missing(dataset: str, source: _Source, bases: Sequence[str], why: Exception) -> CnnexpError:
-    root = source.root
+def _missing(dataset: str, source: _Source, why: Exception) -> CnnexpError:
+    root, folder = source.root, source.archives[0][0].parent
     if isinstance(why, OSError):
         return CnnexpError(
             f"{dataset} can't be read from {root} or put there: {why.strerror or why}"
@@ -261,10 +235,10 @@ def _missing(dataset: str, source: _Source, bases: Sequence[str], why: Exception
     files = [
         archive.name
         for archive, md5 in source.archives
-        if not (source.is_idx and archive.with_suffix("").exists()) and not _is_there(archive, md5)
+        if not (source.idx and archive.with_suffix("").exists()) and not _is_there(archive, md5)
     ]
     return CnnexpError(
         f"{dataset} is not in {root} and could not be downloaded ({why}).\n"
-        f"Place {', '.join(files)} from {' or '.join(bases)} in the folder {source.raw}, "
+        f"Place {', '.join(files)} from {' or '.join(source.bases)} in the folder {folder}, "
         "or say where it lies with data.root=FOLDER; data=digits needs no download."
     )

@@ -1,7 +1,6 @@
 """A file from the first of several places that serves it whole, and what is in it: verified, or not there."""
 
 import gzip
-import hashlib
 import http.client
 import logging
 import os
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
+from urllib.error import URLError
 from urllib.request import urlopen
 
 from cnnexp.errors import CnnexpError
@@ -24,16 +24,19 @@ ROUNDS = 3
 """How often a place is asked that has failed in a way that may pass: silence, a busy server, a broken line."""
 
 _CHUNK = 1 << 18  # bytes
-_LARGEST = 1 << 34  # bytes; Food101, the largest of those with a published sum, has 5 GB
 _BUSY = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
-class Unavailable(Exception):
+class Unavailable(CnnexpError):
     """A place doesn't serve the file; ``again`` says that it may do so later."""
 
-    def __init__(self, why: str, again: bool) -> None:
+    def __init__(self, why: str, again: bool = False) -> None:
         super().__init__(why)
         self.again = again
+
+
+class WrongContent(Unavailable):
+    """A file isn't the one whose MD5 sum was published."""
 
 
 def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pause: float = 1.0) -> None:
@@ -52,58 +55,50 @@ def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pa
     """
     first: Unavailable | None = None
     for number in range(ROUNDS):
-        if number:
-            time.sleep(pause * number)
+        time.sleep(pause * number)
         recovering = []
         for url in urls:
             try:
                 with whole(target, md5) as file:
                     _download(url, file, timeout)
                 return
-            except (Unavailable, WrongContent) as error:
+            except Unavailable as error:
                 log.warning("not downloaded from %s: %s", url, error)
-                failure = error if isinstance(error, Unavailable) else Unavailable(str(error), again=False)
-                first = first or failure
-                if failure.again:
+                first = first or error
+                if error.again:
                     recovering.append(url)
         urls = recovering
         if not urls:
             break
-    raise first or Unavailable("no place to download from is known", again=False)
-
-
-class WrongContent(CnnexpError):
-    """A file isn't the one whose MD5 sum was published."""
+    raise first or Unavailable("no place to download from is known")
 
 
 @contextmanager
 def whole(target: Path, md5: str | None = None) -> Iterator[IO[bytes]]:
     """Give a file to write, which gets its name once it is complete, on the disk and what it should be.
 
-    A process that is killed leaves a hidden ``.part`` file at most, which the next one replaces.
+    A process that is killed leaves a hidden ``.part`` file at most, which the next one replaces; that is why
+    this isn't ``pooch.retrieve``, whose temporary files have names of their own, and stay.
 
     Raises:
         WrongContent: at the end, when what was written doesn't have the MD5 sum ``md5``.
     """
+    from torchvision.datasets.utils import check_integrity
+
     temporary = target.with_name(f".{target.name}.part")
     try:
-        with temporary.open("w+b") as file:
+        with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-            if md5 is not None:
-                file.seek(0)
-                digest = hashlib.md5(usedforsecurity=False)
-                for chunk in iter(lambda: file.read(_CHUNK), b""):
-                    digest.update(chunk)
-                if digest.hexdigest() != md5:
-                    raise WrongContent(f"{target.name} isn't the file that is expected: its MD5 sum is another")
+        if not check_integrity(temporary, md5):
+            raise WrongContent(f"{target.name} isn't the file that is expected: its MD5 sum is another")
         os.replace(temporary, target)
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def unpack_gzip(archive: Path, target: Path) -> None:
+def unpack_gzip(archive: Path | IO[bytes], target: Path) -> None:
     """Decompress ``archive`` to ``target``; the name that the archive gives its content is not looked at."""
     with whole(target) as file, gzip.open(archive) as content:
         shutil.copyfileobj(content, file, _CHUNK)
@@ -130,21 +125,6 @@ def unpack_tar(archive: Path, folder: Path, expected: Mapping[str, str]) -> None
         raise WrongContent(f"{archive.name} has no {sorted(missing)[0]}")
 
 
-class _Limited:
-    """A file to write no more than so much to."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.flush = file.flush
-        self.received = 0
-
-    def write(self, chunk: bytes) -> None:
-        self.received += len(chunk)
-        if self.received > _LARGEST:
-            raise Unavailable(f"sent more than the {_LARGEST >> 20} MB that are plausible", again=False)
-        self.file.write(chunk)
-
-
 def _download(url: str, file: IO[bytes], timeout: float) -> None:
     """Write what a place sends; whatever it does wrong raises Unavailable."""
     import pooch
@@ -159,36 +139,15 @@ def _download(url: str, file: IO[bytes], timeout: float) -> None:
         # as it lies there: a server may otherwise unpack a .gz on the way
         headers = {"User-Agent": f"cnnexp/{__version__}", "Accept-Encoding": "identity"}
         download = pooch.HTTPDownloader(sys.stderr.isatty(), _CHUNK, headers=headers, timeout=timeout)
-        download(url, _Limited(file), None)
-    except (requests.RequestException, HTTPError, ValueError) as error:
+        download(url, file, None)
+    except (requests.RequestException, HTTPError, URLError, ValueError) as error:
         raise _failure(error) from None
-    except OSError as error:
-        if url.startswith("file:") and error.errno is None:  # urllib's own, of a file that isn't there
-            raise Unavailable(str(getattr(error, "reason", error)), again=False) from None
-        raise
 
 
-def _failure(error: Exception) -> Unavailable:
-    """Return what a place did wrong, in our words: a stranger's server mustn't write to the terminal."""
-    from requests.exceptions import InvalidSchema, InvalidURL, MissingSchema
-
-    if isinstance(error, (InvalidSchema, InvalidURL, MissingSchema)):
-        return Unavailable("unknown url type", again=False)
-    response = getattr(error, "response", None)
-    if response is not None:
-        code = response.status_code
-        return Unavailable(f"HTTP status {code}, {http.client.responses.get(code, 'unknown')}", code in _BUSY)
-    cause: BaseException = error
-    while (inner := cause.__cause__ or cause.__context__ or getattr(cause, "reason", None)) is not None:
-        if not isinstance(inner, BaseException):
-            break
-        cause = inner
-    if isinstance(cause, TimeoutError) or "timed out" in str(error).lower():
-        return Unavailable("timed out", again=True)
-    if isinstance(cause, http.client.IncompleteRead):
-        return Unavailable("broke off before its end", again=True)
-    if isinstance(cause, http.client.HTTPException):
-        return Unavailable(f"its answer isn't HTTP ({type(cause).__name__})", again=True)
-    if isinstance(cause, OSError) and cause.strerror:
-        return Unavailable(cause.strerror, isinstance(cause, ConnectionResetError))
-    return Unavailable(type(cause).__name__, again=False)
+def _failure(error: BaseException) -> Unavailable:
+    """Return the innermost cause, escaped and cut short: a stranger's server mustn't write to the terminal."""
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    while (inner := error.__cause__ or error.__context__) is not None:
+        error = inner
+    again = isinstance(error, (TimeoutError, ConnectionResetError, http.client.HTTPException))
+    return Unavailable(ascii(f"{type(error).__name__}: {error}")[1:-1][:200], again or status in _BUSY)
