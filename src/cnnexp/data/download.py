@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 from filelock import FileLock
 
-from cnnexp.data.fetch import Unavailable, fetch, unpack_gzip, unpack_tar
+from cnnexp.data.fetch import Unavailable, fetch, is_whole, unpack_gzip, unpack_tar
 from cnnexp.errors import CnnexpError
 
 log = logging.getLogger(__name__)
@@ -48,14 +48,13 @@ class _Source(NamedTuple):
     idx: list[Path]
     bases: list[str]
 
+    def get(self, archive: Path, md5: str) -> None:
+        archive.parent.mkdir(parents=True, exist_ok=True)
+        fetch([base + archive.name for base in self.bases], archive, md5)
+
 
 def load(
-    dataset: str,
-    root: str | Path,
-    mirrors: Sequence[str] | None = None,
-    split: str | None = None,
-    timeout: float = 30.0,
-    pause: float = 1.0,
+    dataset: str, root: str | Path, mirrors: Sequence[str] = (), split: str | None = None
 ) -> tuple[Part, Part]:
     """Return the (training, test) parts of a data set, downloaded first where they are missing.
 
@@ -66,8 +65,6 @@ def load(
         root: folder that holds, or gets, torchvision's own layout.
         mirrors: base URLs that are tried before torchvision's own.
         split: which of EMNIST's data sets; None for others.
-        timeout: as ``cnnexp.data.fetch.fetch`` has it.
-        pause: the same.
 
     Raises:
         CnnexpError: when the data isn't there and can't be had, or is damaged.
@@ -75,13 +72,8 @@ def load(
     from torchvision import datasets
 
     root = Path(root).expanduser().absolute()
-    source = _source(getattr(datasets, CLASSES.get(dataset, dataset)), root, mirrors or (), split)
+    source = _source(getattr(datasets, CLASSES.get(dataset, dataset)), root, mirrors, split)
     read, unpack = (_read_idx, _unpack_idx) if source.idx else (_read_by_class, _unpack_for_class)
-
-    def get(archive: Path, md5: str) -> None:
-        if not _is_there(archive, md5):
-            archive.parent.mkdir(parents=True, exist_ok=True)
-            fetch([base + archive.name for base in source.bases], archive, md5, timeout, pause)
 
     try:
         if (loaded := read(source)) is not None:
@@ -90,7 +82,7 @@ def load(
         with FileLock(root / f".{dataset}.lock"):
             if (loaded := read(source)) is None:
                 log.info("getting %s into %s", dataset, root)
-                unpack(source, get)
+                unpack(source)
                 loaded = read(source)
     except (OSError, Unavailable) as error:
         raise _missing(dataset, source, error) from error
@@ -162,10 +154,10 @@ def _read(file: Path, read: Callable[[str], Any]) -> Any:
         raise _damaged(file, "isn't a whole IDX file") from None
 
 
-def _unpack_idx(source: _Source, get: Callable[[Path, str], None]) -> None:
+def _unpack_idx(source: _Source) -> None:
     if source.split is not None:
         [(archive, md5)] = source.archives
-        get(archive, md5)
+        source.get(archive, md5)
         with zipfile.ZipFile(archive) as packed:
             for target in source.idx:
                 with packed.open(f"gzip/{target.name}.gz") as member:
@@ -173,7 +165,7 @@ def _unpack_idx(source: _Source, get: Callable[[Path, str], None]) -> None:
         return
     for (archive, md5), target in zip(source.archives, source.idx, strict=True):
         if not target.exists():
-            get(archive, md5)
+            source.get(archive, md5)
             unpack_gzip(archive, target)
 
 
@@ -183,7 +175,7 @@ def _unpack_idx(source: _Source, get: Callable[[Path, str], None]) -> None:
 def _read_by_class(source: _Source) -> tuple[Part, Part] | None:
     """Both parts, None where a file is missing or another."""
     cls = source.cls
-    if hasattr(cls, "split_list") and not all(_is_there(*archive) for archive in source.archives):
+    if hasattr(cls, "split_list") and not all(is_whole(*archive) for archive in source.archives):
         return None
     by_split = "split" in inspect.signature(cls).parameters
     options = ({"split": "train"}, {"split": "test"}) if by_split else ({"train": True}, {"train": False})
@@ -198,10 +190,10 @@ def _read_by_class(source: _Source) -> tuple[Part, Part] | None:
     return train, test
 
 
-def _unpack_for_class(source: _Source, get: Callable[[Path, str], None]) -> None:
+def _unpack_for_class(source: _Source) -> None:
     cls = source.cls
     for archive, md5 in source.archives:
-        get(archive, md5)
+        source.get(archive, md5)
     if hasattr(cls, "meta"):  # CIFAR
         listed = [*cls.train_list, *cls.test_list, (cls.meta["filename"], cls.meta["md5"])]
         unpack_tar(archive, source.root, {f"{cls.base_folder}/{name}": md5 for name, md5 in listed})
@@ -210,12 +202,6 @@ def _unpack_for_class(source: _Source, get: Callable[[Path, str], None]) -> None
 
 
 # messages
-
-
-def _is_there(archive: Path, md5: str) -> bool:
-    from torchvision.datasets.utils import check_integrity
-
-    return check_integrity(archive, md5)
 
 
 def _damaged(file: Path, what: str) -> CnnexpError:
@@ -235,7 +221,7 @@ def _missing(dataset: str, source: _Source, why: Exception) -> CnnexpError:
     files = [
         archive.name
         for archive, md5 in source.archives
-        if not (source.idx and archive.with_suffix("").exists()) and not _is_there(archive, md5)
+        if not (source.idx and archive.with_suffix("").exists()) and not is_whole(archive, md5)
     ]
     return CnnexpError(
         f"{dataset} is not in {root} and could not be downloaded ({why}).\n"

@@ -40,7 +40,9 @@ class WrongContent(Unavailable):
 
 
 def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pause: float = 1.0) -> None:
-    """Download a file from the first place that serves it; whatever happens, ``target`` is whole or not there.
+    """Have a file, from the first place that serves it; whatever happens, ``target`` is whole or not there.
+
+    No place is asked where ``target`` is already what it should be.
 
     Args:
         urls: the places, in the order to try them in.
@@ -53,6 +55,8 @@ def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pa
         Unavailable: the first place's failure, when all have failed.
         OSError: when ``target`` can't be written.
     """
+    if is_whole(target, md5):
+        return
     first: Unavailable | None = None
     for number in range(ROUNDS):
         time.sleep(pause * number)
@@ -73,6 +77,13 @@ def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pa
     raise first or Unavailable("no place to download from is known")
 
 
+def is_whole(file: Path, md5: str | None) -> bool:
+    """Whether a file is there, and has the MD5 sum where one is given."""
+    from torchvision.datasets.utils import check_integrity
+
+    return check_integrity(file, md5)
+
+
 @contextmanager
 def whole(target: Path, md5: str | None = None) -> Iterator[IO[bytes]]:
     """Give a file to write, which gets its name once it is complete, on the disk and what it should be.
@@ -83,15 +94,13 @@ def whole(target: Path, md5: str | None = None) -> Iterator[IO[bytes]]:
     Raises:
         WrongContent: at the end, when what was written doesn't have the MD5 sum ``md5``.
     """
-    from torchvision.datasets.utils import check_integrity
-
     temporary = target.with_name(f".{target.name}.part")
     try:
         with temporary.open("wb") as file:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        if not check_integrity(temporary, md5):
+        if not is_whole(temporary, md5):
             raise WrongContent(f"{target.name} isn't the file that is expected: its MD5 sum is another")
         os.replace(temporary, target)
     finally:

@@ -4,13 +4,14 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
+from cnnexp.data.image_file import image_extensions
 from cnnexp.errors import CnnexpError
 
 
 def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return image files, each once: files as they were named, folders and patterns sorted by path.
 
-    Of a folder, at any depth, and of a pattern, those count whose extension is an image format's and whose
+    Of a folder, at any depth, and of a pattern, those count whose extension is a readable format's and whose
     name doesn't begin with a dot. A file that is named itself counts whatever it is called.
 
     Args:
@@ -20,6 +21,7 @@ def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
         CnnexpError: where one of them names no image.
     """
     found: dict[Path, None] = {}
+    extensions = image_extensions()
     for entry in [images] if isinstance(images, (str, Path)) else images:
         path = Path(entry).expanduser()
         if path.is_file():
@@ -29,7 +31,11 @@ def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
             inside = sorted(path.rglob("*"))
         else:
             inside = sorted(map(Path, glob.glob(str(path), recursive=True)))
-        matched = [file for file in inside if file.is_file() and _is_image(file)]
+        matched = [
+            file
+            for file in inside
+            if file.suffix.lower() in extensions and not file.name.startswith(".") and file.is_file()
+        ]
         if not matched:
             what = "has no images" if path.is_dir() else "matches no images" if inside else "is not there"
             raise CnnexpError(
@@ -39,10 +45,3 @@ def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
     if not found:
         raise CnnexpError("no images were named; give an image file, a folder of them, or a quoted pattern")
     return list(found)
-
-
-def _is_image(file: Path) -> bool:
-    from PIL import Image
-
-    extensions = Image.registered_extensions()
-    return not file.name.startswith(".") and extensions.get(file.suffix.lower()) in Image.OPEN

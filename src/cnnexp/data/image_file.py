@@ -64,7 +64,7 @@ def fitted(image: "Image", height: int, width: int) -> np.ndarray:
 
 
 def is_grey(pixels: np.ndarray) -> bool:
-    """Whether the three channels of an image (height, width, 3) are the same."""
+    """Whether the three channels of one or more images, (…, height, width, 3), are the same."""
     return bool((pixels[..., :1] == pixels[..., 1:]).all())
 
 

@@ -5,11 +5,11 @@ import inspect
 import logging
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 import numpy as np
 import torch
@@ -18,7 +18,7 @@ from torch import Tensor
 
 from cnnexp.data import download
 from cnnexp.data.arrays import as_images
-from cnnexp.data.image_file import fitted
+from cnnexp.data.image_file import fitted, is_grey
 from cnnexp.data.image_files import Side, Threads, folder, list_files, of_listing
 from cnnexp.data.image_folder import OnCorrupt
 from cnnexp.data.sets import Images, known_shape
@@ -34,7 +34,8 @@ OTHERS = (
 """Classification sets beside ``download.VERIFIED``; torchvision's other classes have no one label an image."""
 _SPLITS = {"train": ("train", "trainval"), "val": ("val", "valid"), "test": ("test",)}
 """What torchvision's classes call each part."""
-_Split = Mapping[str, Any]
+_FAILURES = (RuntimeError, OSError, ValueError)
+"""What torchvision's classes raise where data are missing, or can't be had."""
 
 
 @known_shape((1, 28, 28), 10)
@@ -110,41 +111,31 @@ def torchvision(
 # few, because each holds a data set
 @lru_cache(maxsize=4)
 def _verified(dataset: str, root: Path, mirrors: tuple[str, ...], split: str | None = None) -> Images:
-    train, test = download.load(dataset, root, mirrors, split)
-    images, labels = [], []
-    for part in (train, test):
-        read = as_images(part.data, dataset)
-        images.append(read.transpose(2, 3) if split is not None else read)
-        labels.append(torch.as_tensor(part.targets, dtype=torch.int64))
-    labels, names = _without_empty(labels, _names([train], labels))
-    return Images(images[0], labels[0], names, images[1], labels[1])
+    parts = download.load(dataset, root, mirrors, split)
+    train, test = (as_images(part.data, dataset) for part in parts)
+    if split is not None:
+        train, test = train.transpose(2, 3), test.transpose(2, 3)
+    labels, names = _classes([torch.as_tensor(part.targets, dtype=torch.int64) for part in parts], parts)
+    return Images(train, labels[0], names, test, labels[1])
 
 
 @lru_cache(maxsize=4)
 def _own(name: str, root: Path, image_size: int, on_corrupt: OnCorrupt, num_workers: int) -> Images:
     """Return a data set that torchvision's class downloads and reads itself."""
     parts = _there_or_downloaded(name, root)
-    listed = {part: _listed(one) for part, one in parts.items()}
-    if all(samples is not None for samples in listed.values()):
-        every = [torch.tensor([label for _, label in samples or ()]) for samples in listed.values()]
-        every, names = _without_empty(every, _names(parts.values(), every))
+    read: dict[str, tuple[Any, Tensor]] = {
+        part: _listed(one) or _decoded(one, image_size) for part, one in parts.items()
+    }
+    every, names = _classes([labels for _, labels in read.values()], parts.values())
+    found = {part: (images, labels) for (part, (images, _)), labels in zip(read.items(), every, strict=True)}
+    if isinstance(found["train"][0], list):
         files = {
-            part: [
-                (os.path.relpath(path, root), label) for (path, _), label in zip(samples or (), new, strict=True)
-            ]
-            for (part, samples), new in zip(listed.items(), (labels.tolist() for labels in every), strict=True)
+            part: list(zip((os.path.relpath(path, root) for path in paths), labels.tolist(), strict=True))
+            for part, (paths, labels) in found.items()
         }
         return of_listing(list_files(root, files, names), image_size, on_corrupt, num_workers)
-    decoded = {part: _decoded(one, image_size) for part, one in parts.items()}
-    grey = all(bool((images[..., :1] == images).all()) for images, _ in decoded.values())
-    every, names = _without_empty(
-        [labels for _, labels in decoded.values()],
-        _names(parts.values(), [labels for _, labels in decoded.values()]),
-    )
-    tensors = {
-        part: (as_images(images[..., :1] if grey else images, name), labels)
-        for (part, (images, _)), labels in zip(decoded.items(), every, strict=True)
-    }
+    channels = 1 if all(is_grey(images) for images, _ in found.values()) else 3
+    tensors = {part: (as_images(images[..., :channels], name), labels) for part, (images, labels) in found.items()}
     nothing = (None, None)
     return Images(*tensors["train"], names, *tensors.get("test", nothing), *tensors.get("val", nothing))
 
@@ -153,7 +144,7 @@ def _there_or_downloaded(name: str, root: Path) -> dict[str, Any]:
     """Return torchvision's data sets, of each part that there is; downloaded whole, or not at all."""
     try:
         return _parts(name, root, False)
-    except (RuntimeError, OSError, ValueError) as error:
+    except _FAILURES as error:
         missing = error
     from torchvision import datasets
 
@@ -163,29 +154,28 @@ def _there_or_downloaded(name: str, root: Path) -> dict[str, Any]:
     try:
         root.mkdir(parents=True, exist_ok=True)
         with FileLock(root / f".{name}.lock"):
-            try:
+            with suppress(*_FAILURES):
                 return _parts(name, root, False)  # another process had it downloaded meanwhile
-            except (RuntimeError, OSError, ValueError):
-                pass
             log.info("getting %s into %s", name, root)
-            shutil.rmtree(temporary, ignore_errors=True)
-            temporary.mkdir()
-            _parts(name, temporary, True)
-            for entry in temporary.iterdir():
-                if (root / entry.name).exists():
-                    raise CnnexpError(
-                        f"{root / entry.name} is there, but isn't all of {name}; remove it and run again"
-                    )
-                entry.rename(root / entry.name)
+            try:
+                shutil.rmtree(temporary, ignore_errors=True)
+                temporary.mkdir()
+                _parts(name, temporary, True)
+                for entry in temporary.iterdir():
+                    if (root / entry.name).exists():
+                        raise CnnexpError(
+                            f"{root / entry.name} is there, but isn't all of {name}; remove it and run again"
+                        )
+                    entry.rename(root / entry.name)
+            finally:
+                shutil.rmtree(temporary, ignore_errors=True)
         return _parts(name, root, False)
-    except (RuntimeError, OSError, URLError, ValueError) as error:
+    except _FAILURES as error:
         raise CnnexpError(
             f"{name} is not in {root} and could not be downloaded ({first_line(error)}).\n"
             "Place it there as torchvision lays it out, or say where it lies with data.root=FOLDER; "
             "data=digits needs no download."
         ) from error
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _parts(name: str, root: Path, get: bool) -> dict[str, Any]:
@@ -208,20 +198,15 @@ def _parts(name: str, root: Path, get: bool) -> dict[str, Any]:
     return found
 
 
-def _listed(dataset: Any) -> list[tuple[str, int]] | None:
-    """Return the path and label of each image where torchvision's object keeps a list of them, else None."""
-    for name in ("samples", "_samples"):
-        if samples := getattr(dataset, name, None):
-            return [(str(path), int(label)) for path, label in samples] if _is_path(samples[0][0]) else None
-    for name, labels in (("_image_files", "_labels"), ("_images", "_labels"), ("data", "targets")):
-        files = getattr(dataset, name, None)
-        if isinstance(files, list) and files and _is_path(files[0]):
-            return [(str(file), int(label)) for file, label in zip(files, getattr(dataset, labels), strict=True)]
-    return None
-
-
-def _is_path(value: Any) -> bool:
-    return isinstance(value, (str, Path))
+def _listed(dataset: Any) -> tuple[list[str], Tensor] | None:
+    """Return the images' paths and labels where torchvision's object keeps a list of them, else None."""
+    pairs = getattr(dataset, "samples", None) or getattr(dataset, "_samples", None)
+    for files, labels in (("_image_files", "_labels"), ("_images", "_labels"), ("data", "targets")):
+        if not pairs and isinstance(getattr(dataset, files, None), list):
+            pairs = list(zip(getattr(dataset, files), getattr(dataset, labels), strict=True))
+    if not pairs or not isinstance(pairs[0][0], (str, Path)):
+        return None
+    return [str(path) for path, _ in pairs], torch.tensor([int(label) for _, label in pairs])
 
 
 def _decoded(dataset: Any, side: int) -> tuple[np.ndarray, Tensor]:
@@ -234,22 +219,19 @@ def _decoded(dataset: Any, side: int) -> tuple[np.ndarray, Tensor]:
     return images, labels
 
 
-def _names(parts: Any, labels: Sequence[Tensor]) -> list[str]:
-    """Return the classes' names, their numbers where torchvision has none."""
-    count = 1 + max(int(each.max()) for each in labels if len(each))
+def _classes(labels: Sequence[Tensor], parts: Iterable[Any]) -> tuple[list[Tensor], tuple[str, ...]]:
+    """Return labels and the classes' names, without the classes that have no image, as EMNIST's first letter.
+
+    Args:
+        labels: of each part, as torchvision numbers them.
+        parts: what may have the names as ``classes``; they are numbers where none does.
+    """
+    there = torch.bincount(torch.cat(list(labels))) > 0
+    names = [str(number) for number in range(len(there))]
     for part in parts:
-        names = [
-            name[0] if isinstance(name, tuple) else str(name) for name in getattr(part, "classes", None) or ()
-        ]
-        if len(names) >= count:
-            return [name.split(" - ")[0] for name in names]  # MNIST's are called "0 - zero" and so on
-    return [str(number) for number in range(count)]
-
-
-def _without_empty(labels: Sequence[Tensor], names: Sequence[str]) -> tuple[list[Tensor], tuple[str, ...]]:
-    """Leave out the classes that have no image: EMNIST's letters begin with one."""
-    there = torch.bincount(torch.cat(list(labels)), minlength=len(names)) > 0
-    new = there.cumsum(0) - 1
-    return [new[each] for each in labels], tuple(
-        name for name, one in zip(names, there.tolist(), strict=True) if one
-    )
+        theirs = [one[0] if isinstance(one, tuple) else str(one) for one in getattr(part, "classes", None) or ()]
+        if len(theirs) >= len(there):
+            names = [name.split(" - ")[0] for name in theirs]  # MNIST's are called "0 - zero" and so on
+            break
+    kept = tuple(name for name, one in zip(names, there.tolist(), strict=False) if one)
+    return [(there.cumsum(0) - 1)[each] for each in labels], kept
