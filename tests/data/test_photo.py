@@ -4,7 +4,7 @@ import torch
 from PIL import Image
 
 from cnnexp import CNN, ImageDataModule
-from cnnexp.data.photo import load_photo
+from cnnexp.data.image_file import load_photo
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.errors import CnnexpError
 

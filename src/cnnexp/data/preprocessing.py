@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from cnnexp.data.augment import to_float
-from cnnexp.data.photo import load_photo
+from cnnexp.data.image_file import load_photo
 from cnnexp.errors import CnnexpError, first_line
 
 _STATE = {"class_names", "image_shape", "mean", "std"}

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from cnnexp.data.photo import load_photo
+from cnnexp.data.image_file import load_photo
 from cnnexp.data.preprocessing import Preprocessing
 
 COLOURED = 8.0
