@@ -98,7 +98,6 @@ class ImageDataModule(L.LightningDataModule):
         self.seed = seed
         self.options = options
         self.name = str(options.get("name") or name_of(dataset))
-        self._recorded: dict[str, Any] | None = None
         self._moved: dict[str, tuple[Tensor, Tensor]] = {}
 
     # what the data is
@@ -106,14 +105,12 @@ class ImageDataModule(L.LightningDataModule):
     @property
     def known_shape(self) -> KnownShape | None:
         """``image_shape`` and ``classes`` where they are known without reading, see ``sets.known_shape``."""
-        function = find(self.dataset)
-        return getattr(getattr(function, "func", function), "known_shape", None)
+        return getattr(self._function, "known_shape", None)
 
     @property
     def trial_shape(self) -> KnownShape | None:
         """The same, to try a network on: of image files the side is known, channels and classes are made up."""
-        function = find(self.dataset)
-        made_up = getattr(getattr(function, "func", function), "made_up_shape", None)
+        made_up = getattr(self._function, "made_up_shape", None)
         sizes = {key: value for key, value in self.options.items() if key == "image_size"}
         return self.known_shape or (None if made_up is None else made_up(**sizes))
 
@@ -146,12 +143,12 @@ class ImageDataModule(L.LightningDataModule):
     @property
     def mean(self) -> list[float] | None:
         """Mean of each channel of the [0, 1] images trained on; None when not normalized."""
-        return self._mean_and_std[0]
+        return self._prepared["mean"]
 
     @property
     def std(self) -> list[float] | None:
         """Standard deviation of each channel, as ``mean``."""
-        return self._mean_and_std[1]
+        return self._prepared["std"]
 
     @property
     def sizes(self) -> dict[str, int]:
@@ -179,7 +176,7 @@ class ImageDataModule(L.LightningDataModule):
 
         They tell a negative from an image. None when a checkpoint was loaded that doesn't say.
         """
-        return self._own_brightness if self._recorded is None else self._recorded.get("brightness")
+        return self._prepared.get("brightness")
 
     def __str__(self) -> str:
         # Lightning's own would iterate over every batch
@@ -257,9 +254,14 @@ class ImageDataModule(L.LightningDataModule):
                 f"the checkpoint's classes ({', '.join(state_dict['class_names'])}) are not those of "
                 f"{self.name} ({', '.join(self.class_names)}); give it the data it was trained on"
             )
-        self._recorded = dict(state_dict)
+        self._prepared = dict(state_dict)
 
     # helpers
+
+    @property
+    def _function(self) -> DataSet:
+        function = find(self.dataset)
+        return getattr(function, "func", function)  # a partial doesn't have what its function has
 
     @cached_property
     def _source(self) -> Images:
@@ -288,20 +290,13 @@ class ImageDataModule(L.LightningDataModule):
             val = ("val", torch.arange(len(source.val_labels)))
         return {"train": ("train", pool[train]), "val": val, "test": test}
 
-    @property
-    def _mean_and_std(self) -> tuple[list[float] | None, list[float] | None]:
-        if self._recorded is not None:
-            return self._recorded["mean"], self._recorded["std"]
-        return self._own_mean_and_std if self.normalize else (None, None)
-
     @cached_property
-    def _own_mean_and_std(self) -> tuple[list[float], list[float]]:
-        return mean_and_std(self._source.train_counts(self._parts["train"][1]))
-
-    @cached_property
-    def _own_brightness(self) -> list[float]:
+    def _prepared(self) -> dict[str, Any]:
+        """What images are prepared by: of those trained on, until a checkpoint's is loaded."""
+        source, train = self._source, self._parts["train"][1]
+        mean, std = mean_and_std(source.train_counts(train)) if self.normalize else (None, None)
         # the indices begin with a stratified part; a thousand images are enough to tell what is unlike them
-        return image_brightness(self._source.train_images[self._parts["train"][1][:1000]])
+        return {"mean": mean, "std": std, "brightness": image_brightness(source.train_images[train[:1000]])}
 
     def _augmentation(self) -> Augmentation:
         # blank means the mean, which normalization turns into 0

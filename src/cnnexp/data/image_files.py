@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 
 from cnnexp.data.image_cache import load_images
-from cnnexp.data.image_folder import Listing, OnCorrupt, list_images, with_stat
+from cnnexp.data.image_folder import SPLITS, Listing, OnCorrupt, list_files, list_images
 from cnnexp.data.sets import Images
 from cnnexp.errors import CnnexpError
 
@@ -18,7 +18,6 @@ Side: TypeAlias = Annotated[int, Ge(1)]
 Threads: TypeAlias = Annotated[int, Ge(0)]
 
 _HEADER = "path,label or path,label,split"
-_SPLITS = ("train", "val", "test")
 
 
 def image_folder(
@@ -88,26 +87,6 @@ def folder(root: str | Path) -> Path:
     return Path(root)
 
 
-def list_files(root: Path, parts: dict[str, list[tuple[str, int]]], class_names: tuple[str, ...]) -> Listing:
-    """Return a listing of files.
-
-    Args:
-        root: the folder that their paths are relative to.
-        parts: of train, val and test, each file's path and label.
-        class_names: the name of each label.
-    """
-    ordered = [sample for part in _SPLITS for sample in parts.get(part, [])]
-    val_from = len(parts["train"])
-    return Listing(
-        root,
-        tuple(with_stat(root, [path for path, _ in ordered])),
-        tuple(label for _, label in ordered),
-        val_from + len(parts.get("val", [])),
-        class_names,
-        val_from,
-    )
-
-
 def _list_table(path: Path) -> Listing:
     rows = _read_table(path)
     found = {label for _, label, _ in rows}
@@ -118,7 +97,7 @@ def _list_table(path: Path) -> Listing:
     if len(names) < 2:
         raise CnnexpError(f"{path} has {len(names)} class(es); a classification needs at least 2")
     labels = {name: number for number, name in enumerate(names)}
-    parts: dict[str, list[tuple[str, int]]] = {part: [] for part in _SPLITS}
+    parts: dict[str, list[tuple[str, int]]] = {part: [] for part in SPLITS}
     for file, label, part in rows:
         parts[part].append((file, labels[label]))
     if not parts["train"]:
@@ -147,10 +126,10 @@ def _read_table(path: Path) -> list[tuple[str, str, str]]:
             rows = []
             for line in lines:
                 file_path, label, part = ((line.get(key) or "").strip() for key in ("path", "label", "split"))
-                if not file_path or not label or None in line or part not in (*_SPLITS, ""):
+                if not file_path or not label or None in line or part not in (*SPLITS, ""):
                     raise CnnexpError(
                         f"{path}, line {lines.line_num}: {','.join(map(str, line.values()))!r} isn't {_HEADER}"
-                        + (f" with a split of {', '.join(_SPLITS)}" if "split" in header else "")
+                        + (f" with a split of {', '.join(SPLITS)}" if "split" in header else "")
                     )
                 rows.append((file_path, label, part or "train"))
             return rows

@@ -1,7 +1,7 @@
 """A folder of images, one folder a class, as one array: listed, and decoded once."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from stat import S_ISREG
@@ -15,6 +15,7 @@ from cnnexp.errors import CnnexpError
 
 OnCorrupt: TypeAlias = Literal["error", "skip"]
 
+SPLITS = ("train", "val", "test")
 LAYOUT = "train/<class>/… and test/<class>/…, or one folder a class"
 
 
@@ -67,29 +68,25 @@ def _list_images(root: Path) -> Listing:
                 f"{root}: the class folders of train/ and test/ differ: {', '.join(odd)} "
                 f"{'is' if len(odd) == 1 else 'are'} in only one of them; both need the same"
             )
-        files, labels, test_from = train[1] + test[1], train[2] + test[2], len(train[1])
-        names = train[0]
-    elif "train" in folders and _subfolders(root / "train"):
+        return list_files(root, {"train": train[1], "test": test[1]}, train[0])
+    if "train" in folders and _subfolders(root / "train"):
         beside = sorted(folders - {"train"})
         raise CnnexpError(
             f"{root} has train/ but no test/{f' (there is {beside[0]}/)' if beside else ''}: add test/<class>/… "
             f"or, to have a fifth held out for the test, type data.root={root / 'train'}"
         )
-    else:
-        names, files, labels = _list_classes(root, "")
-        held_out = hold_out_test(torch.tensor(labels), names)
-        order = torch.cat(held_out).tolist()
-        files, labels = [files[i] for i in order], [labels[i] for i in order]
-        test_from = len(held_out[0])
-    return Listing(root, tuple(with_stat(root, files)), tuple(labels), test_from, tuple(names), test_from)
+    names, samples = _list_classes(root, "")
+    held_out = hold_out_test(torch.tensor([label for _, label in samples]), names)
+    parts = zip(("train", "test"), held_out, strict=True)
+    return list_files(root, {part: [samples[i] for i in indices.tolist()] for part, indices in parts}, names)
 
 
 def _subfolders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _list_classes(root: Path, part: str) -> tuple[list[str], list[str], list[int]]:
-    """Class names, paths relative to the root, and labels of a folder of class folders."""
+def _list_classes(root: Path, part: str) -> tuple[list[str], list[tuple[str, int]]]:
+    """Class names, and each image's path relative to the root and label, of a folder of class folders."""
     folder = root / part
     names = _subfolders(folder)
     if len(names) < 2:
@@ -98,17 +95,15 @@ def _list_classes(root: Path, part: str) -> tuple[list[str], list[str], list[int
             f"{folder} needs a folder for each of at least 2 classes, and has {there}; expected {LAYOUT}"
         )
     extensions = image_extensions()
-    files: list[str] = []
-    labels: list[int] = []
+    samples: list[tuple[str, int]] = []
     for label, name in enumerate(names):
-        found = [path[len(os.path.join(root, "")) :] for path in _files_under(str(folder / name), extensions)]
-        files += found
-        labels += [label] * len(found)
-    for label in sorted(set(range(len(names))) - set(labels)):
-        raise CnnexpError(
-            f"the class folder {folder / names[label]} has no images; put some there or remove the folder"
-        )
-    return names, files, labels
+        found = _files_under(str(folder / name), extensions)
+        if not found:
+            raise CnnexpError(
+                f"the class folder {folder / name} has no images; put some there or remove the folder"
+            )
+        samples += [(path[len(os.path.join(root, "")) :], label) for path in found]
+    return names, samples
 
 
 def _files_under(folder: str, extensions: frozenset[str]) -> list[str]:
@@ -133,13 +128,26 @@ def _files_under(folder: str, extensions: frozenset[str]) -> list[str]:
     return sorted(found)
 
 
-def with_stat(root: Path, files: list[str]) -> Iterator[tuple[str, int, int]]:
-    """Yield each file's path as given, its size in bytes and its time of change in nanoseconds.
+def list_files(root: Path, parts: dict[str, list[tuple[str, int]]], class_names: Sequence[str]) -> Listing:
+    """Return a listing of files.
+
+    Args:
+        root: the folder that their paths are relative to.
+        parts: of train, val and test, each file's path and label.
+        class_names: the name of each label.
 
     Raises:
         OSError: for a file that isn't there.
         CnnexpError: for what isn't a file.
     """
+    ordered = [sample for part in SPLITS for sample in parts.get(part, [])]
+    val_from = len(parts["train"])
+    test_from = val_from + len(parts.get("val", []))
+    files = tuple(_with_stat(root, [path for path, _ in ordered]))
+    return Listing(root, files, tuple(label for _, label in ordered), test_from, tuple(class_names), val_from)
+
+
+def _with_stat(root: Path, files: list[str]) -> Iterator[tuple[str, int, int]]:
     for file in files:
         stat = os.stat(os.path.join(root, file))
         if not S_ISREG(stat.st_mode):  # a pipe, for example, which would be waited on for ever

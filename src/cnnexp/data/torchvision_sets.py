@@ -19,8 +19,8 @@ from torch import Tensor
 from cnnexp.data import download
 from cnnexp.data.arrays import as_images
 from cnnexp.data.image_file import fitted, is_grey
-from cnnexp.data.image_files import Side, Threads, folder, list_files, of_listing
-from cnnexp.data.image_folder import OnCorrupt
+from cnnexp.data.image_files import Side, Threads, folder, of_listing
+from cnnexp.data.image_folder import OnCorrupt, list_files
 from cnnexp.data.sets import Images, known_shape
 from cnnexp.errors import CnnexpError, first_line
 
