@@ -94,16 +94,13 @@ def load(
 def _source(cls: Any, root: Path, mirrors: Sequence[str], split: str | None) -> _Source:
     places, published = _published(cls)
     bases = [f"{base.rstrip('/')}/" for base in (*mirrors, *places)]
-    if not hasattr(cls, "resources"):
-        return _Source(cls, root, split, [(root / name, md5) for name, md5 in published], [], bases)
-    raw = root / cls.__name__ / "raw"
-    names = [name.removesuffix(".gz") for name, _ in published]
+    folder = root / cls.__name__ / "raw" if hasattr(cls, "resources") else root
+    archives = [(folder / name, md5) for name, md5 in published]
+    idx = [archive.with_suffix("") for archive, _ in archives] if folder != root else []
     if split is not None:
         kinds = ("images-idx3", "labels-idx1")
-        names = [f"emnist-{split}-{part}-{kind}-ubyte" for part in ("train", "test") for kind in kinds]
-    return _Source(
-        cls, root, split, [(raw / name, md5) for name, md5 in published], [raw / name for name in names], bases
-    )
+        idx = [folder / f"emnist-{split}-{part}-{kind}-ubyte" for part in ("train", "test") for kind in kinds]
+    return _Source(cls, root, split, archives, idx, bases)
 
 
 def _published(cls: Any) -> tuple[Sequence[str], Sequence[tuple[str, str]]]:
