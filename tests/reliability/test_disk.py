@@ -25,7 +25,7 @@ SETTINGS = ["model=ffnn", "model.hidden=[32]", "data.batch_size=100", "trainer.m
 MOMENTS: dict[str, tuple[type, str, int, str]] = {
     "metrics.csv": (CsvLogger, "log_epoch", 2, "in log_epoch"),
     "run.log": (TerminalLogger, "log_epoch", 2, "in flush"),
-    "tensorboard/train/events*": (TensorBoardLogger, "log_metrics", 2, "in save"),
+    "tensorboard/train/events*": (TensorBoardLogger, "log_epoch", 2, "in save"),
     "tensorboard/events*": (TensorBoardLogger, "log_hyperparams", 0, "in _writer"),
     "checkpoints/best.ckpt": (WholeCheckpointIO, "save_checkpoint", 2, "in save_checkpoint"),
     "checkpoints/last.ckpt": (WholeCheckpointIO, "save_checkpoint", 3, "in save_checkpoint"),

@@ -81,6 +81,7 @@ class Classifier(Optimized):
         self._differs = False
         self._so_far: dict[str, Any] | None = None
         self._in_epoch = False
+        self._row_due = False
         self._several = False
         self._whole_size: Callable[[int], int] | None = None
         self._seconds = 0.0
@@ -164,6 +165,7 @@ class Classifier(Optimized):
 
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums and its clock."""
+        self._hand_over()
         self.running.reset()
         self._logged.clear()
         self._epoch_metrics = {"learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
@@ -189,7 +191,7 @@ class Classifier(Optimized):
         return objective * (len(labels) * self.trainer.world_size / self._whole_size(batch_idx))
 
     def on_train_epoch_end(self) -> None:
-        """Complete the epoch's row and hand it to the loggers."""
+        """Complete the epoch's row."""
         self._stop_clock()
         self._check_finite(int(self.trainer.num_training_batches) - 1)
         self._epoch_metrics |= {f"running_{k}": v for k, v in self.running.compute().items()}
@@ -203,11 +205,24 @@ class Classifier(Optimized):
         self.history.append({"epoch": epoch, **self._epoch_metrics})
         # for callbacks that monitor one of them; the loggers get the row whole, at the epoch and not at the step
         self.log_dict(self._epoch_metrics, logger=False)
+        self._row_due = True
+
+    def on_train_end(self) -> None:
+        """Hand the last epoch's row to the loggers."""
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        # after the epoch's checkpoints, which are saved when on_train_epoch_end is over: whoever reads of an epoch
+        # can rely on its being saved
+        if not self._row_due:
+            return
+        self._row_due = False
+        row = self.history[-1]
         for logger in self.trainer.loggers:
             if hasattr(logger, "log_epoch"):
-                logger.log_epoch(epoch, self.history[-1])
+                logger.log_epoch(int(row["epoch"]), row)
             else:
-                logger.log_metrics(self._epoch_metrics, step=epoch)
+                logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
                 logger.save()
 
     def log(

@@ -86,7 +86,9 @@ def _scaling(job: Job, sides: Sequence[int], channels: int, classes: int) -> Non
     write_scaling(growths, job.folder / "scaling.csv")
     save_figures(job, {"scaling": draw_scaling(growths, channels)})
     settings: dict[str, Any] = OmegaConf.to_container(job.config.model)  # type: ignore[assignment]
-    said = ", ".join(f"{key}={value}" for key, value in settings.items() if not key.startswith("_"))
+    said = ", ".join(
+        f"{key}={value}" for key, value in settings.items() if not key.startswith("_") and key != "loss"
+    )
     log.info("%s with %s; the others as they come", chosen.__name__, said)
     log.info("%s", scaling_table(growths))
     log.info("growth: the slope of log parameters over log side n, in the upper half; n² is the number of pixels")
