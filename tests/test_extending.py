@@ -1,50 +1,72 @@
-"""The sections of docs/extending.md on losses and metrics, followed to the letter from an empty folder."""
+"""docs/extending.md, section by section, followed to the letter from an empty folder."""
 
 import csv
 import json
 import re
+import runpy
 import shlex
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from serving import FileServer, serve_idx
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torchvision import datasets
+
+from cnnexp.command.targets import named_in
 
 PAGE = (Path(__file__).parents[1] / "docs" / "extending.md").read_text()
 SHORT = ["trainer.limit_train_batches=5", "trainer.max_epochs=2", "data.eval_batch_size=2000"]
 
 
 @pytest.fixture
-def follow(cnnexp, folder):
-    """Write a section's files and run its commands, in the page's order; return their run folders."""
+def follow(
+    cnnexp: Callable[..., int], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., dict[str, list[Path]]]]:
+    """Follow a section, its fits shortened by ``SHORT``, and return the new run folders of each command.
 
-    def section(title: str) -> dict[str, list[Path]]:
+    Modules in the working folder are found, as ``python -m`` does it, and are forgotten after the test.
+    """
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+
+    def section(title: str, short: bool = True) -> dict[str, list[Path]]:
         text = re.search(rf"^## {title}\n(.*?)(?=^## |\Z)", PAGE, re.S | re.M)[1]
         made = {}
-        for name, content, commands in re.findall(
-            r"^`([\w/.]+)`:\n\n```\w+\n(.*?)^```|^```bash\n(.*?)^```", text, re.S | re.M
-        ):
-            if name:
-                (folder / name).parent.mkdir(parents=True, exist_ok=True)
-                (folder / name).write_text(content)
-            for command in commands.splitlines():
-                before = set(folder.glob("outputs/**/result.json"))
-                words = shlex.split(command.removeprefix("python -m cnnexp"))
-                assert cnnexp(*words, *SHORT) == 0, command
-                made[command] = [path.parent for path in set(folder.glob("outputs/**/result.json")) - before]
+        for file, language, content in re.findall(r"(?:^`(\S+)`:\n\n)?^```(\w+)\n(.*?)^```", text, re.S | re.M):
+            if language != "bash":
+                (folder / file).parent.mkdir(parents=True, exist_ok=True)
+                (folder / file).write_text(content)
+                named_in.cache_clear()  # a command is a process of its own elsewhere
+                continue
+            for command in content.splitlines():
+                there = _runs(folder)
+                _run(command, folder, cnnexp, SHORT if short else [])
+                made[command] = [path for path in _runs(folder) if path not in there]
         return made
 
-    return section
+    yield section
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]
 
 
-@pytest.fixture(autouse=True)
-def importable(folder, monkeypatch):
-    """Modules in the working folder are found, as `python -m` does it, and are forgotten after the test."""
-    import sys
+def _runs(folder: Path) -> list[Path]:
+    return sorted(path.parent for path in folder.glob("outputs/**/result.json"))
 
-    monkeypatch.syspath_prepend(str(folder))
-    yield
-    for name in [name for name in sys.modules if name.startswith("my_")]:
-        del sys.modules[name]
+
+def _run(command: str, folder: Path, cnnexp: Callable[..., int], short: list[str]) -> None:
+    program, *arguments = shlex.split(command)[1:]
+    if program != "-m":
+        runpy.run_path(program)
+        return
+    assert arguments.pop(0) == "cnnexp"
+    for named in re.findall(r"outputs/[\w-]+/[\d_-]+", command):
+        run = sorted((folder / Path(named).parent).iterdir())[0]
+        arguments = [argument.replace(named, str(run)) for argument in arguments]
+    fits = not any(argument.startswith(("task=", "resume=")) for argument in arguments)
+    assert cnnexp(*arguments, *(short if fits else [])) == 0, command
 
 
 def rows(run: Path) -> list[dict[str, float]]:
@@ -101,3 +123,20 @@ def test_a_metric(follow, cnnexp):
     [test] = (worst / "test").iterdir()
     assert result(test)["test_worst_class"] == result(worst)["test_worst_class"]
     assert cnnexp("task=test", f"run={kappa}") == 0
+
+
+@pytest.mark.slow
+def test_a_network(follow):
+    assert len(follow("A network")) >= 5
+
+
+@pytest.mark.slow
+def test_a_data_set(follow, folder, monkeypatch, tmp_path_factory):
+    server = FileServer(tmp_path_factory.mktemp("served"))
+    serve_idx(datasets.KMNIST, server, monkeypatch, 400)
+    follow("A data set", short=False)
+    server.stop()
+    # the examples are learned: what a page shows must work, not only run
+    for data in ("blobs", "noise", "csv"):
+        [run] = (folder / "outputs" / f"cnn-{data}").iterdir()
+        assert result(run)["test_accuracy"] > 0.9, data
