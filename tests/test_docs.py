@@ -50,7 +50,7 @@ SMALL = {
     "experiment=search_": ["hydra.sweeper.n_trials=2"],
     "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=2"],
     "experiment=mnist_fast": ["data.val_size=0.2"],
-    "experiment=cifar10_fast": ["data.val_size=0.2", "trainer.max_epochs=2"],
+    "experiment=cifar10_fast": ["data.val_size=0.2", "trainer.max_epochs=2", "model.channels=[8,16,16]"],
     "task=batch_size_find": ["task.steps=2", "task.largest=16"],
     "resume=": [],
 }
