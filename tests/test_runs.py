@@ -35,14 +35,6 @@ def test_json_has_numbers_and_null_only(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["r.json"]
 
 
-def test_a_run_is_held_by_one_at_a_time(tmp_path):
-    (tmp_path / ".hydra").mkdir()
-    with held(tmp_path), pytest.raises(CnnexpError, match="in use"), held(tmp_path):
-        pass
-    with held(tmp_path):
-        pass
-
-
 def test_running_without_a_lock_means_interrupted(tmp_path):
     (tmp_path / ".hydra").mkdir()
     assert read_result(tmp_path) is None

@@ -1,6 +1,7 @@
 """The rules about a run's folder: claiming it, its lock, its files, and which settings make another experiment."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
@@ -12,9 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from cnnexp.errors import CnnexpError
+from cnnexp.locks import Lock, Taken
 
 RESULT = "result.json"
 ELSEWHERE = (
@@ -116,18 +116,19 @@ def give_back(folder: Path, made_for_it: Sequence[Path]) -> None:
             parent.rmdir()
 
 
-def _lock_of(folder: Path) -> FileLock:
-    return FileLock(folder / ".hydra" / "run.lock", blocking=False)
-
-
 @contextlib.contextmanager
 def held(folder: Path) -> Iterator[None]:
     """Hold a run's lock; raises CnnexpError if another process does."""
-    lock = _lock_of(folder)
+    lock = Lock(folder / ".hydra" / "run.lock")
     try:
-        lock.acquire()
-    except Timeout:
-        raise CnnexpError(f"{folder} is in use by another process; wait for it to end") from None
+        lock.acquire(wait=False)
+    except Taken as taken:
+        who = str(taken) or "another process; wait for it to end"
+        raise CnnexpError(f"{folder} is in use by {who}") from None
+    except OSError as error:
+        if error.errno != errno.ELOOP:
+            raise
+        raise CnnexpError(f"{lock.path} is a link; remove it") from None
     try:
         yield
     finally:

@@ -7,10 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from filelock import FileLock
-
 from cnnexp.data.fetch import Unavailable, fetch, is_whole, unpack_gzip, unpack_tar
 from cnnexp.errors import CnnexpError
+from cnnexp.locks import Lock
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +78,7 @@ def load(
         if (loaded := read(source)) is not None:
             return loaded
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{dataset}.lock"):
+        with Lock(root / f".{dataset}.lock"):
             if (loaded := read(source)) is None:
                 log.info("getting %s into %s", dataset, root)
                 unpack(source)

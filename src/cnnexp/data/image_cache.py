@@ -16,12 +16,12 @@ from typing import IO
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from cnnexp.data.image_file import is_grey, read_image
 from cnnexp.data.image_folder import Listing, OnCorrupt
 from cnnexp.errors import CnnexpError
+from cnnexp.locks import Lock
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def load_images(
     if loaded is None:
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(file.with_suffix(".lock")):
+            with Lock(file.with_suffix(".lock")):
                 loaded = _read(file, *expected)
                 if loaded is None:
                     _decode(listing, image_size, on_corrupt, num_workers, file)

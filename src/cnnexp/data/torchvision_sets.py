@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from filelock import FileLock
 from torch import Tensor
 
 from cnnexp.data import download
@@ -23,6 +22,7 @@ from cnnexp.data.image_files import Side, Threads, folder, of_listing
 from cnnexp.data.image_folder import OnCorrupt, list_files
 from cnnexp.data.sets import Images, known_shape
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.locks import Lock
 
 log = logging.getLogger(__name__)
 
@@ -153,7 +153,7 @@ def _there_or_downloaded(name: str, root: Path) -> dict[str, Any]:
     temporary = root / f".{name}.part"
     try:
         root.mkdir(parents=True, exist_ok=True)
-        with FileLock(root / f".{name}.lock"):
+        with Lock(root / f".{name}.lock"):
             with suppress(*_FAILURES):
                 return _parts(name, root, False)  # another process had it downloaded meanwhile
             log.info("getting %s into %s", name, root)

@@ -14,10 +14,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
-
 from cnnexp import runs
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.locks import Lock, Taken
 from cnnexp.reports.search import quiet_optuna
 from cnnexp.sweeps.sweep import OBJECTIVE
 
@@ -26,20 +25,20 @@ FOLDER, PROCESS, HOST = "cnnexp.folder", "cnnexp.process", "cnnexp.host"
 OWN_FILE = "study.journal"
 
 
-def lock_of(address: str) -> FileLock:
+def lock_of(address: str) -> Lock:
     """Return the lock that the processes of this machine take turns by, at the same database or journal."""
     if "://" not in address or address.startswith("sqlite:///"):
         address = os.path.abspath(address.removeprefix("sqlite:///"))
     digest = hashlib.sha256(address.encode()).hexdigest()[:16]
     user = os.getuid() if hasattr(os, "getuid") else ""
-    return FileLock(Path(tempfile.gettempdir()) / f"cnnexp-{user}-{digest}.lock")
+    return Lock(Path(tempfile.gettempdir()) / f"cnnexp-{user}-{digest}.lock")
 
 
 def journal(path: Path) -> Any:
     """Return the storage that is Optuna's journal, a file of a line of JSON for each change."""
     from optuna.storages.journal import JournalFileBackend, JournalStorage
 
-    lock: Any = FileLock(path.with_name(f".{path.name}.lock"))  # released by itself where a process is killed
+    lock: Any = Lock(path.with_name(f".{path.name}.lock"))  # released by itself where a process is killed
     with lock:
         content = path.read_bytes() if path.is_file() else b""
         whole = content.rfind(b"\n") + 1
@@ -88,15 +87,15 @@ class Process:
         self.folder, self.host = folder / ".search", socket.gethostname()
         self.name = f"{self.host}-{os.getpid()}-{time.time_ns()}"
         self.folder.mkdir(exist_ok=True)
-        self._locks: dict[str, FileLock] = {}
+        self._locks: dict[str, Lock] = {}
         self._take(self.name)
 
     def _take(self, name: str) -> bool:
         """Take a process's lock; return False where another process has it."""
-        lock = FileLock(self.folder / f"{name}.lock", blocking=False)
+        lock = Lock(self.folder / f"{name}.lock")
         try:
-            lock.acquire()
-        except Timeout:
+            lock.acquire(wait=False)
+        except Taken:
             return False
         self._locks[name] = lock
         return True
@@ -116,7 +115,7 @@ class Process:
         """Let go of all locks."""
         for lock in self._locks.values():
             lock.release()
-            Path(lock.lock_file).unlink(missing_ok=True)
+            lock.path.unlink(missing_ok=True)
 
 
 def tell(study: Any, number: int, value: float | None) -> None:
