@@ -17,7 +17,7 @@ from cnnexp.command.arguments import Typed, read
 from cnnexp.command.explain import ANSWERED, explain
 from cnnexp.disk import cant_write
 from cnnexp.errors import CnnexpError, Refused, StopSweep
-from cnnexp.interrupts import Interrupted, raise_on_signals
+from cnnexp.interrupts import Interrupted, raise_on_signals, received, say_interrupted
 from cnnexp.job import ranks
 from cnnexp.sweeps import sweep
 from cnnexp.version import __version__
@@ -44,14 +44,6 @@ plugins.prefer_files_of(resolvers.config_folder())
 plugins.copy_lightly()
 
 
-def main() -> None:
-    """Run the command that was typed, and exit with its status."""
-    # modules in the working folder are found by `cnnexp` as they are by `python -m cnnexp`
-    if "" not in sys.path and os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
-    sys.exit(run(sys.argv[1:]))
-
-
 def run(arguments: list[str]) -> int:
     """Run a command and return its exit status; the arguments are those after the program's name."""
     if "--version" in arguments:
@@ -64,12 +56,29 @@ def run(arguments: list[str]) -> int:
     # errors come to us as they are; otherwise Hydra prints them itself and exits with 1
     os.environ["HYDRA_FULL_ERROR"] = "1"
     try:
+        status = _answered(arguments)
+        return status if status == 0 or (number := received()) is None else 128 + number
+    except Interrupted as interrupted:
+        return _interrupted(interrupted)
+    except Exception:
+        if (number := received()) is None:
+            raise
+        return _interrupted(Interrupted(number))  # what was raised is what a library made of the interruption
+    finally:
+        sys.argv = called_as
+        put_environment_back()
+        give_signals_back()
+
+
+def _answered(arguments: list[str]) -> int:
+    """Run a command; answer a mistake, and the disk's errors, in a line or two. Returns the exit status."""
+    try:
         typed, name = read(arguments), "config"
         if (folder := recorded.sweep_to_resume(typed)) is not None:
             from cnnexp.sweeps.resume import arguments_of
 
             typed = read(arguments_of(folder, typed))
-            sweep.current = sweep.Sweep(folder, resumed=True)
+            sweep.begin(sweep.Sweep(folder, resumed=True))
         else:
             name = recorded.use_record(typed) or name
         compose_and_run(typed, name)
@@ -93,30 +102,21 @@ def run(arguments: list[str]) -> int:
         return _say(str(error), error.exit_status)
     except ANSWERED as error:
         return _say(explain(error))
-    except BrokenPipeError:  # the reader, `head` for example, has seen enough; Python flushes once more at exit
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
     except OSError as error:
         told = cant_write(error)
         if told is None:
             raise
         return _say(str(told), told.exit_status)
-    except Interrupted as interrupted:
-        if ranks.leaves_the_status_to_another():
-            return 0
-        if sweep.current is not None and sweep.current.cancel:
-            print(sweep.current.stopped_waiting(str(interrupted)), file=sys.stderr)
-            return interrupted.exit_status
-        print(f"interrupted by {interrupted}", file=sys.stderr)
-        if sweep.current is not None:
-            where = os.path.relpath(sweep.current.folder)
-            print(f"go on with: python -m cnnexp resume={where}", file=sys.stderr)
-            print(f"report of what there is: python -m cnnexp task=report run={where}", file=sys.stderr)
-        return interrupted.exit_status
-    finally:
-        sys.argv = called_as
-        put_environment_back()
-        give_signals_back()
+
+
+def _interrupted(interrupted: Interrupted) -> int:
+    if ranks.leaves_the_status_to_another():
+        return 0
+    if sweep.current is not None and sweep.current.cancel:
+        print(sweep.current.stopped_waiting(str(interrupted)), file=sys.stderr)
+    else:
+        say_interrupted(str(interrupted))
+    return interrupted.exit_status
 
 
 def compose_and_run(typed: Typed, name: str) -> None:

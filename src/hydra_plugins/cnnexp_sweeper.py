@@ -16,8 +16,10 @@ class CnnexpSweeper(BasicSweeper):
 
     def get_job_batch(self) -> Sequence[Sequence[str]]:
         """Return the overrides of the next jobs."""
+        from cnnexp.interrupts import let_through
         from cnnexp.sweeps.resume import left_to_do
 
+        let_through()  # Hydra has written multirun.yaml, by which the sweep can be gone on with
         assert self.config is not None
         assert self.hydra_context is not None
         return left_to_do(super().get_job_batch(), self.config, self.hydra_context.config_loader)

@@ -106,7 +106,7 @@ def test_the_console_command_finds_the_working_folders_modules_too(folder):
     (folder / "found.py").write_text("import cnnexp\nclass Found(cnnexp.FFNN): pass\n")
     typed = ["task=summary", "model=own", "model._target_=found.Found"]
     # what pip writes to bin/cnnexp
-    start = "import sys; sys.path[:] = [p for p in sys.path if p]; from cnnexp.app import main; main()"
+    start = "import sys; sys.path[:] = [p for p in sys.path if p]; from cnnexp.__main__ import main; main()"
     done = subprocess.run([sys.executable, "-c", start, *typed], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "Found for images of 1×28×28" in done.stdout

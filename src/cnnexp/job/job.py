@@ -13,7 +13,7 @@ from hydra.types import RunMode
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from cnnexp import runs
+from cnnexp import interrupts, runs
 from cnnexp.disk import cant_write, quiet_threads, reserve
 from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
@@ -88,6 +88,7 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
             config_hash=runs.config_hash(job.settings),
         )
         try:
+            interrupts.let_through()
             if first is not None:
                 first()
             with quiet_threads():
@@ -98,6 +99,9 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
             job.record(status="interrupted")
             raise
         except Exception as raised:
+            if (number := interrupts.received()) is not None:  # what a library made of the interruption
+                job.record(status="interrupted")
+                raise Interrupted(number) from raised
             error = _told(raised, job, Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else job.folder)
             with contextlib.suppress(OSError):  # the error is shown even where it can't be written
                 if room is not None:

@@ -1,5 +1,6 @@
 """How one job begins and ends for Hydra: it is checked, gets a folder, and its settings are recorded there."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
+from cnnexp import interrupts
 from cnnexp.command import plugins
 from cnnexp.command.check import check
 from cnnexp.command.recorded import settings_of
@@ -26,6 +28,8 @@ class StartJob(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: Any) -> None:
         """Check a single run, then claim its folder."""
         try:
+            if config.resume is not None:
+                _say_how_to_go_on(config, Path(config.hydra.run.dir))
             plugins.refuse_launcher(config)
             check(config)
             if config.hydra.runtime.choices.task == "fit":
@@ -74,9 +78,19 @@ class StartJob(Callback):
         if config.resume is not None:
             check_resume(folder, config)
             return folder
+        interrupts.hold_back()  # until its settings are recorded: before that it can't be gone on with
         claimed, above = claim_for(folder)
         self._made = claimed, above
+        _say_how_to_go_on(config, claimed)
         return claimed
+
+
+def _say_how_to_go_on(config: DictConfig, folder: Path) -> None:
+    where = os.path.relpath(folder)
+    fit = config.hydra.runtime.choices.task == "fit"
+    interrupts.last_words[:] = [
+        f"go on with: python -m cnnexp resume={where}" if fit else f"what there is: {where}"
+    ]
 
 
 def claim_for(folder: Path) -> tuple[Path, list[Path]]:

@@ -18,6 +18,7 @@ from cnnexp.command.arguments import quoted
 from cnnexp.command.recorded import without_hydra
 from cnnexp.command.resolvers import job_folder
 from cnnexp.errors import CnnexpError, StopSweep
+from cnnexp.interrupts import let_through
 from cnnexp.reports.search import SEARCH, described
 from cnnexp.reports.tables import shown
 from cnnexp.runs import claim, differences, write_json
@@ -58,6 +59,7 @@ class Search:
 
     def run(self) -> None:
         """Run the trials that are missing, the interrupted ones first."""
+        let_through()
         self.study = open_study(self.address, self.name, self.options.direction)
         self.process = Process(self.folder)
         try:
@@ -174,7 +176,7 @@ def begin_search(config: DictConfig, loader: Any, claimed: Callable[[], Path]) -
             found = next((folder for folder in known if (folder / RECORD).is_file()), None)
         if found is None:
             found = claimed()
-            sweep.current = sweep.Sweep(found)
+            sweep.begin(sweep.Sweep(found))
             # in the file that Hydra writes for a grid
             overrides = OmegaConf.to_container(config.hydra.overrides)
             OmegaConf.save({**settings, "hydra": {"overrides": overrides}}, found / RECORD)
@@ -186,4 +188,5 @@ def begin_search(config: DictConfig, loader: Any, claimed: Callable[[], Path]) -
         raise CnnexpError(
             f"the study of {shown(found)} was started with another {', '.join(changed)}; give another study_name"
         )
-    sweep.current = sweep.current or sweep.Sweep(found, resumed=True)
+    if sweep.current is None:
+        sweep.begin(sweep.Sweep(found, resumed=True))

@@ -8,6 +8,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, open_dict, read_write
 
+from cnnexp import interrupts
 from cnnexp.command import plugins
 from cnnexp.command.arguments import quoted
 from cnnexp.errors import Refused
@@ -24,6 +25,7 @@ class StartSweep(Callback):
         loader = GlobalHydra.instance().config_loader()
 
         def new_folder() -> Path:
+            interrupts.hold_back()  # until there is what `resume=` needs
             return claim_for(Path(config.hydra.sweep.dir))[0].resolve()
 
         try:
@@ -37,9 +39,10 @@ class StartSweep(Callback):
             else:
                 check_jobs(config, jobs, loader)
             if sweep.current is None:
-                sweep.current = sweep.Sweep(new_folder())
+                sweep.begin(sweep.Sweep(new_folder()))
         except Exception as error:  # a bug too: Hydra would make a warning of it, and go on
             raise Refused from error
+        assert sweep.current is not None
         folder = sweep.current.folder
         sweep.current.jobs = None if jobs is None else len(jobs)
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))

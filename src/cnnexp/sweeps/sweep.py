@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cnnexp.interrupts import last_words
+
 OBJECTIVE = "val_accuracy"
 """The number in result.json that sweeps and searches compare."""
 
@@ -77,6 +79,17 @@ class Sweep:
 current: Sweep | None = None
 """This process's sweep. Not an argument: between the command, which reports at its end, and the jobs stand Hydra's
 callback, sweeper and launcher, which Hydra makes itself and hands nothing of ours."""
+
+
+def begin(sweep: Sweep) -> None:
+    """Make a sweep this process's, so that an interruption tells how to go on with it."""
+    global current
+    current = sweep
+    where = os.path.relpath(sweep.folder)
+    last_words[:] = [
+        f"go on with: python -m cnnexp resume={where}",
+        f"report of what there is: python -m cnnexp task=report run={where}",
+    ]
 
 
 def duration(seconds: float) -> str:

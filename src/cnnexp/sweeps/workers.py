@@ -17,7 +17,7 @@ from typing import Any, NoReturn
 
 from omegaconf import DictConfig
 
-from cnnexp.interrupts import Interrupted, answer_signals
+from cnnexp.interrupts import USUAL, Interrupted, answer_signals
 from cnnexp.sweeps import sweep
 
 PATIENCE = 2
@@ -57,7 +57,7 @@ def start(told: Start) -> None:
     sweep.current = sweep.Sweep(told.folder, told.jobs, workers=told.workers, started=told.started)
     # a process group of its own: Ctrl-C then comes from the parent only, and once
     os.setpgrp()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in USUAL:
         signal.signal(number, _stop)
 
 
@@ -75,7 +75,7 @@ def _mark() -> Path:
 def _wait_for_the_end() -> NoReturn:
     """Take no other job, but stay: loky kills the rest if one worker exits."""
     assert _worker is not None
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in USUAL:
         signal.signal(number, signal.SIG_IGN)
     _mark().unlink(missing_ok=True)
     while os.getppid() == _worker.parent:
@@ -104,7 +104,7 @@ class InWorker:
 
 @contextmanager
 def ended_together(busy: Path) -> Iterator[None]:
-    """Pass SIGINT and SIGTERM on to the workers, wait until none is ``busy``, and raise Interrupted."""
+    """Pass SIGINT, SIGTERM and SIGHUP on to the workers, wait until none is ``busy``, and raise Interrupted."""
     received = 0
 
     def pass_on(number: int, frame: FrameType | None) -> None:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from cnnexp.contract import can_skip
 from cnnexp.distributed import AGREE_EVERY, highest, several
-from cnnexp.interrupts import Interrupted, stop_signals
+from cnnexp.interrupts import USUAL, Interrupted, received, stop_signals
 from cnnexp.seeds import mix
 from cnnexp.training.checkpoints import save_last
 
@@ -95,7 +95,7 @@ class SeedSteps(L.Callback):
 
 
 class StopOnSignal(Checkpoint):
-    """On the first SIGINT or SIGTERM, finish the batch and save; on a second SIGINT, stop at once.
+    """On the first SIGINT, SIGTERM or SIGHUP, finish the batch and save; on a second SIGINT, stop at once.
 
     Any other signal that `raise_on_signals` was given, such as a cluster's, counts as the first. Validation can't
     be resumed in the middle, so it is finished and saved with its epoch. Put this last among the callbacks, so
@@ -115,6 +115,8 @@ class StopOnSignal(Checkpoint):
     def on_train_start(self, *args: Any, **kwargs: Any) -> None:
         """Replace the signals' handlers, Lightning's too."""
         self._several = several()
+        if self._own is None:
+            self._own = received()  # the exception got lost on the way
         # as a loop starts, because Lightning installs its own handlers after setup
         for number in stop_signals():
             if number not in self._before and signal.getsignal(number) != signal.SIG_IGN:
@@ -127,7 +129,7 @@ class StopOnSignal(Checkpoint):
             self._own = number
         elif number == signal.SIGINT:
             raise Interrupted(number)
-        elif number != signal.SIGTERM:
+        elif number not in USUAL:
             # a cluster sends SIGTERM beside its own signal, which alone says that the job will be resumed
             self._own = number
 
