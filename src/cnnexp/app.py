@@ -65,6 +65,8 @@ def run(arguments: list[str]) -> int:
             raise
         return _interrupted(Interrupted(number))  # what was raised is what a library made of the interruption
     finally:
+        if sweep.current is not None:
+            sweep.current.leave()
         sys.argv = called_as
         put_environment_back()
         give_signals_back()

@@ -40,6 +40,7 @@ class CnnexpJoblibLauncher(Launcher):
         """Run jobs, several at once, and return what each returned."""
         from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
         from joblib import effective_n_jobs
+        from joblib.externals.loky.process_executor import TerminatedWorkerError
 
         from cnnexp.sweeps import sweep, workers
 
@@ -67,5 +68,20 @@ class CnnexpJoblibLauncher(Launcher):
             task_function=workers.InWorker(self.task_function),
             config=self.config,
         )
+        left = dict(enumerate(job_overrides))
+        returned: dict[int, JobReturn] = {}
         with workers.ended_together(self._busy):
-            return launcher.launch(job_overrides, initial_job_idx)
+            while left:
+                try:
+                    done = launcher.launch(list(left.values()), initial_job_idx)
+                    returned |= dict(zip(left, done, strict=True))
+                    break
+                except TerminatedWorkerError:  # killed, for its memory perhaps; joblib then ends the others too
+                    before = dict(enumerate(left))
+                    found = workers.what_became_of(self._busy, initial_job_idx, len(left))
+                    returned |= {before[number]: job for number, job in found.items()}
+                    if not found:
+                        raise
+                    initial_job_idx += len(left)
+                    left = {number: job for number, job in left.items() if number not in returned}
+        return [returned[number] for number in range(len(job_overrides))]

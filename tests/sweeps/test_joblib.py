@@ -1,14 +1,17 @@
 """Several jobs at once on one machine: the results of one after the other, and an end that all share."""
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 import torch
+from waiting import until
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
 TWO = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -80,6 +83,26 @@ def test_fail_fast_ends_the_other_jobs(cnnexp, folder, capfd):
     assert "1 failed" in capfd.readouterr().err
     assert statuses(the_sweep(folder))["optimizer.lr--1"] == "failed"
     assert "completed" not in statuses(the_sweep(folder)).values()
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_fails_its_job_and_not_the_sweep(cnnexp, folder, capsys):
+    def kill_one() -> None:
+        until(lambda: list(folder.glob("outputs/sweeps/*/*/seed-*/metrics.csv")))
+        os.kill(multiprocessing.active_children()[0].pid, signal.SIGKILL)
+
+    killer = threading.Thread(target=kill_one)
+    killer.start()
+    assert cnnexp(*QUICK, *TWO, "trainer.max_epochs=40", "-m", "seed=0,1,2,3") == 1
+    killer.join()
+    sweep, printed = the_sweep(folder), capsys.readouterr()
+    assert f"didn't finish; python -m cnnexp resume={sweep.relative_to(folder)} goes on" in printed.err
+    assert "a worker was killed" in printed.err
+    assert "Traceback" not in printed.err
+    assert (sweep / "report.html").is_file()
+    assert list(statuses(sweep).values()).count("completed") >= 2
+    assert cnnexp(f"resume={sweep}", "trainer.max_epochs=2", "hydra/launcher=basic") == 0
+    assert list(statuses(sweep).values()) == ["completed"] * 4
 
 
 def test_none_at_once_is_refused(cnnexp, folder, capsys):

@@ -148,6 +148,40 @@ def test_an_interrupted_search_is_finished_and_is_what_it_would_have_been(
     }
 
 
+@pytest.mark.parametrize("instant", ["set_user_attr", "_suggest"])
+def test_a_search_that_was_killed_before_its_trial_had_a_folder_runs_that_trial(
+    instant, cnnexp, folder, monkeypatch
+):
+    """Killed, for what is on the disk: the process that was at it did nothing any more."""
+    from optuna.trial import Trial
+
+    class Killed(BaseException):
+        pass
+
+    def dies(self, *arguments):
+        if self.number == 1 and (instant != "_suggest" or "optimizer.lr" in self.params):
+            raise Killed
+        return real(self, *arguments)
+
+    command = [*OPTUNA, *QUICK, RATE, "model.dropout=interval(0,0.5)", "hydra.sweeper.n_trials=3"]
+    assert cnnexp(*command, "name=straight") == 0
+    real = getattr(Trial, instant)
+    with monkeypatch.context() as patch:
+        patch.setattr(Trial, instant, dies)
+        with pytest.raises(Killed):
+            cnnexp(*command, "name=a")
+    [sweep] = folder.glob("outputs/sweeps/a/*")
+    assert cnnexp(f"resume={sweep}") == 0
+    [straight] = folder.glob("outputs/sweeps/straight/*")
+    # what was chosen of the trial stays, and the others are as they would have been
+    one, other = (
+        [chosen for _, chosen in trials(f"{path}/study.journal", "search")] for path in (sweep, straight)
+    )
+    assert (one[0], one[1]["optimizer.lr"], one[2]) == (other[0], other[1]["optimizer.lr"], other[2])
+    assert [state for state, _ in trials(f"{sweep}/study.journal", "search")] == ["COMPLETE"] * 3
+    assert len(results(sweep)) == 3
+
+
 def test_another_search_under_the_same_name_is_refused(cnnexp, folder, capsys):
     command = [*OPTUNA, *QUICK, RATE, *SHARED, "hydra.sweeper.n_trials=1"]
     assert cnnexp(*command) == 0

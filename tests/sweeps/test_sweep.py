@@ -122,6 +122,24 @@ def test_a_resumed_sweep_can_not_become_another(interrupted, cnnexp, capsys):
     assert jobs(interrupted) == {"seed-0": "completed", "seed-1": "interrupted"}
 
 
+def test_a_sweep_at_work_is_not_resumed(interrupted, cnnexp, capsys):
+    at_work = Sweep(interrupted)
+    at_work.hold()
+    assert cnnexp(f"resume={interrupted}") == 2
+    assert "is in use by another process; wait for it to end" in capsys.readouterr().err
+    assert jobs(interrupted) == {"seed-0": "completed", "seed-1": "interrupted"}
+    at_work.leave()
+
+
+@pytest.mark.parametrize("data", [["data=mnist", "data.mirrors=[]"], ["data=image_folder", "data.root=nowhere"]])
+def test_data_that_are_missing_are_told_once_and_before_there_is_a_folder(data, cnnexp, folder, capsys):
+    assert cnnexp(*QUICK, *data, "-m", "seed=0,1,2") == 2
+    told = capsys.readouterr().err
+    assert len(told.splitlines()) <= 2
+    assert told.startswith("cnnexp: ")
+    assert not (folder / "outputs").exists()
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_every_job_of_every_study_composes(study, folder):
     with initialize_config_dir(str(config_folder()), version_base="1.3"):

@@ -1,6 +1,7 @@
 """The jobs of a sweep over a grid: which there are, and whether each is valid."""
 
 import functools
+import logging
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,8 +10,11 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig
 
 from cnnexp.command.check import check
+from cnnexp.errors import CnnexpError
 from cnnexp.job.ranks import asks_for_several
 from cnnexp.sweeps.jobs import refuse_several
+
+log = logging.getLogger(__name__)
 
 
 def jobs_of(config: DictConfig, loader: Any) -> list[list[str]] | None:
@@ -35,6 +39,9 @@ def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]] | None, loader:
         return bool(loader.get_group_options(key))
 
     seen: set[tuple[tuple[str, ...], str]] = set()
+    have: set[tuple[str, str]] = set()
+    # on a cluster the data may be where the jobs are, and not here
+    elsewhere = "submitit" in config.hydra.launcher._target_
     for job in jobs or ():
         choices = tuple(override for override in job if is_group(override.partition("=")[0].lstrip("+~")))
         new = {(choices, override) for override in ("", *job)} - seen
@@ -44,3 +51,19 @@ def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]] | None, loader:
             if composed.hydra.runtime.choices.task == "fit" and asks_for_several(composed.trainer):
                 refuse_several()
             seen |= new
+            where = (composed.hydra.runtime.choices.data, str(composed.data.get("root")))
+            if where not in have and not elsewhere and composed.hydra.runtime.choices.task == "fit":
+                _have_data(composed)
+            have.add(where)
+
+
+def _have_data(config: DictConfig) -> None:
+    """Download or read what a job trains on; raises CnnexpError where it isn't there: once, not for each job."""
+    from cnnexp.job.build import build_data
+
+    try:
+        build_data(config).prepare_data()
+    except CnnexpError:
+        raise
+    except Exception as error:  # of somebody's own data: the job tells, in its folder
+        log.debug("not read beforehand: %s", error)

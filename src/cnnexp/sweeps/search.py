@@ -100,6 +100,11 @@ class Search:
     def _left(self) -> list[tuple[int, list[str]]]:
         """Return the trials that a process of this machine left unfinished, each to be finished in its folder."""
         with lock_of(self.address):
+            if "://" not in self.address or self.address.startswith("sqlite:"):
+                # chosen by a process that was killed before it gave a folder to it
+                for trial in self.study.trials:
+                    if trial.state.name == "RUNNING" and HOST not in trial.user_attrs:
+                        self._adopt(trial)
             taken = self.process.take_over(self._running())
         left = []
         for trial in taken:
@@ -117,12 +122,30 @@ class Search:
             self.study.sampler = self._sampler(len(self.study.trials))
             for _ in range(min(self.at_once, self._missing())):
                 trial = self.study.ask(self.space)
-                job, composed = self._job(trial.params)
-                folder = claim(self.folder / job_folder(composed.hydra.job.override_dirname))
-                for key, value in ((FOLDER, folder.name), (PROCESS, self.process.name), (HOST, self.process.host)):
-                    trial.set_user_attr(key, value)
-                asked.append((trial.number, [*job, f"hydra.sweep.subdir={quoted(folder.name)}"]))
+                job, name = self._place(trial, self.process.name)
+                asked.append((trial.number, [*job, f"hydra.sweep.subdir={quoted(name)}"]))
         return asked
+
+    def _place(self, trial: Any, process: str) -> tuple[list[str], str]:
+        """Give a folder to a trial, and note which process is at it; return its overrides and that folder."""
+        job, composed = self._job(trial.params)
+        name = claim(self.folder / job_folder(composed.hydra.job.override_dirname)).name
+        for key, value in ((FOLDER, name), (PROCESS, process), (HOST, self.process.host)):
+            trial.set_user_attr(key, value)
+        return job, name
+
+    def _adopt(self, known: Any) -> None:
+        """Give a folder to a trial that has none, as one of a process that is gone, with what isn't chosen yet."""
+        from optuna.trial import Trial
+
+        self.study.sampler = self._sampler(known.number)
+        trial = Trial(self.study, known._trial_id)
+        try:
+            for key, distribution in self.space.items():
+                trial._suggest(key, distribution)
+            self._place(trial, "nobody")
+        except (CnnexpError, ValueError):  # not a trial of this search
+            tell(self.study, known.number, None)
 
     def _sampler(self, known: int) -> Any:
         node: Any = OmegaConf.to_container(self.options.sampler, resolve=True)

@@ -40,9 +40,12 @@ class StartSweep(Callback):
                 check_jobs(config, jobs, loader)
             if sweep.current is None:
                 sweep.begin(sweep.Sweep(new_folder()))
+            assert sweep.current is not None
+            # a search in a database is shared by several processes
+            if not plugins.is_search(config) or config.hydra.sweeper.storage is None:
+                sweep.current.hold()
         except Exception as error:  # a bug too: Hydra would make a warning of it, and go on
             raise Refused from error
-        assert sweep.current is not None
         folder = sweep.current.folder
         sweep.current.jobs = None if jobs is None else len(jobs)
         overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))

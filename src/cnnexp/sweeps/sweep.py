@@ -7,7 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import last_words
+from cnnexp.locks import Lock, Taken
 
 OBJECTIVE = "val_accuracy"
 """The number in result.json that sweeps and searches compare."""
@@ -36,6 +38,22 @@ class Sweep:
     best: tuple[float, str] | None = None
     cancel: str | None = None
     unfinished: dict[str, str] = field(default_factory=dict)
+    _lock: Lock | None = None
+
+    def hold(self) -> None:
+        """Hold the sweep's folder, until ``leave``; raises CnnexpError while another process is at its jobs."""
+        lock = Lock(self.folder / ".lock")
+        try:
+            lock.acquire(wait=False)
+        except Taken as taken:
+            who = str(taken) or "another process; wait for it to end"
+            raise CnnexpError(f"{self.folder} is in use by {who}") from None
+        self._lock = lock
+
+    def leave(self) -> None:
+        """Let go of the sweep's folder."""
+        if self._lock is not None:
+            self._lock.release()
 
     def announce(self, name: str, number: int) -> str:
         """Return a line for the job that begins: which one, the time left, the best so far.

@@ -15,9 +15,12 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from cnnexp.interrupts import USUAL, Interrupted, answer_signals
+from cnnexp.runs import read_result
 from cnnexp.sweeps import sweep
 
 PATIENCE = 2
@@ -95,11 +98,42 @@ class InWorker:
             return self.function(config)
         try:
             _mark().touch()
+            hydra = HydraConfig.get()
+            (_worker.busy / f"job-{hydra.job.num}").write_text(hydra.runtime.output_dir)
             return self.function(config)
         except Interrupted:
             _wait_for_the_end()
         finally:
             _mark().unlink(missing_ok=True)
+
+
+def what_became_of(busy: Path, first: int, count: int) -> dict[int, JobReturn]:
+    """Return what the begun ones of ``count`` jobs returned, by their position, after a worker was killed.
+
+    One that didn't end is counted as unfinished.
+
+    Args:
+        busy: the workers' folder.
+        first: the first job's number.
+        count: how many jobs there were.
+    """
+    found = {}
+    for number in range(count):
+        note = busy / f"job-{first + number}"
+        if not note.is_file():
+            continue
+        folder = Path(note.read_text())
+        result = read_result(folder) or {}
+        status = result.get("status", "interrupted")
+        value = result.get(sweep.OBJECTIVE) if status == "completed" else None
+        found[number] = JobReturn(status=JobStatus.COMPLETED, _return_value=value)
+        if sweep.current is not None:
+            sweep.current.finished(folder.name, result)
+            if status not in ("completed", "failed"):
+                sweep.current.unfinished[folder.name] = (
+                    "a worker was killed; with too little memory type a lower hydra.launcher.n_jobs"
+                )
+    return found
 
 
 @contextmanager
