@@ -16,6 +16,12 @@ class CantWrite(CnnexpError):
     exit_status = 1
 
 
+class LeftAlone(CnnexpError):
+    """Another of a run's processes has gone: nothing was typed wrong."""
+
+    exit_status = 1
+
+
 class Refused(BaseException):
     """Carries a CnnexpError (its ``__cause__``) through Hydra to the end of the command.
 

@@ -193,6 +193,28 @@ def test_sigterm_to_one_ends_both_and_the_run_is_gone_on_with_in_the_middle_of_t
     same(rows(path), rows(here("not stopped", *settings, epochs)))
 
 
+@pytest.mark.parametrize("rank", [0, 1])
+def test_a_process_that_is_killed_interrupts_the_run_without_a_wall_of_tracebacks(rank, folder):
+    process = started(folder, *PYTHON, *SMALL, *TWO, "data.batch_size=8", "trainer.max_epochs=1000")
+    assert any("epoch 1/1000" in line for line in process.stdout)
+    [other] = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    for sockets in ("tcp", "tcp6"):  # both only listen to this machine
+        for pid in (process.pid, other):
+            mine = {os.readlink(file) for file in Path(f"/proc/{pid}/fd").iterdir() if file.is_symlink()}
+            for line in Path(f"/proc/{pid}/net/{sockets}").read_text().splitlines()[1:]:
+                fields = line.split()
+                if fields[3] == "0A" and f"socket:[{fields[9]}]" in mine:
+                    assert fields[1].startswith(("0100007F:", "00000000000000000000000001000000:")), line
+    os.kill(process.pid if rank == 0 else int(other), signal.SIGKILL)
+    done = finished(process)
+    assert "Traceback" not in done.stdout
+    assert len(done.stdout.splitlines()) < 30, done.stdout
+    path = the_run(folder)
+    assert result(path)["status"] == "interrupted"
+    assert f"go on with: python -m cnnexp resume={path.relative_to(folder)}" in done.stdout
+    assert done.returncode == (-9 if rank == 0 else 1)
+
+
 def test_srun_starts_two_of_which_one_claims_and_both_stop_at_a_loss_that_is_not_finite(workshop):
     folder = workshop / "srun"
     folder.mkdir()

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import interrupts, runs
 from cnnexp.disk import cant_write, quiet_threads, reserve
-from cnnexp.errors import CnnexpError
+from cnnexp.errors import CnnexpError, LeftAlone
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
 from cnnexp.job.run_log import quiet_lightning
@@ -102,6 +102,8 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
             if (number := interrupts.received()) is not None:  # what a library made of the interruption
                 job.record(status="interrupted")
                 raise Interrupted(number) from raised
+            if ranks.is_broken(raised):
+                raise _left_alone(job) from raised
             error = _told(raised, job, Path(hydra.sweep.dir) if hydra.mode == RunMode.MULTIRUN else job.folder)
             with contextlib.suppress(OSError):  # the error is shown even where it can't be written
                 if room is not None:
@@ -114,6 +116,22 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
             raise error from raised
         job.record(status="completed")
     return job.result
+
+
+def _left_alone(job: Job) -> CnnexpError:
+    """Note that a run is interrupted because one of its processes is gone, and return what to say of it."""
+    if job.writes:
+        job.record(status="interrupted")
+    else:
+        # the first process may be the one that is gone, and can't say so
+        with contextlib.suppress(CnnexpError, OSError), runs.held(job.folder):
+            if result := runs.read_json(job.folder / runs.RESULT):
+                runs.write_json(job.folder / runs.RESULT, {**result, "status": "interrupted"})
+    where = os.path.relpath(job.folder)
+    return LeftAlone(
+        f"another of the run's processes is gone: was it killed, for its memory perhaps?\n"
+        f"go on with: python -m cnnexp resume={where}"
+    )
 
 
 def _told(error: Exception, job: Job, whole: Path) -> Exception:

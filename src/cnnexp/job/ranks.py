@@ -7,7 +7,9 @@ are about to meet anyway for training: that needs neither a clock nor a file tha
 
 import logging
 import os
+import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -99,7 +101,11 @@ def meet(trainer: "L.Trainer", claim: Callable[[], Path]) -> Path:
     if FOLDER in os.environ:
         return Path(os.environ[FOLDER])
     alone = trainer.num_nodes == 1 and not environment.creates_processes_externally
-    folder = claim() if alone else _tell(trainer, environment, claim)
+    if alone:
+        folder = claim()
+        _listen_on_loopback(environment)
+    else:
+        folder = _tell(trainer, environment, claim)
     # for the processes that Lightning starts on this machine later
     os.environ[FOLDER] = str(folder.absolute())
     return folder
@@ -129,6 +135,38 @@ def _check(trainer: "L.Trainer", environment: Any) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     if trainer.strategy.root_device.type == "cpu" and devices > cores and is_first():
         log.warning("trainer.devices=%d processes share %d cores: that many train faster", devices, cores)
+
+
+def _listen_on_loopback(environment: Any) -> None:
+    """Have the processes of one machine meet where no other machine can connect; torch listens everywhere."""
+    from torch.distributed import TCPStore
+
+    global _store
+    if environment.main_address != "127.0.0.1":  # typed by the user
+        return
+    listening = socket.create_server(("127.0.0.1", 0))
+    port = listening.getsockname()[1]
+    _store = TCPStore(
+        "127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach()
+    )
+    # torch then connects to the store that is there, as it does under torchrun
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
+    loopback = "lo0" if sys.platform == "darwin" else "lo"
+    for backend in ("GLOO", "NCCL"):
+        os.environ.setdefault(f"{backend}_SOCKET_IFNAME", loopback)
+
+
+def is_broken(error: BaseException) -> bool:
+    """Return whether an error is what torch says in a process whose others are gone."""
+    from cnnexp.distributed import several
+
+    if not isinstance(error, RuntimeError) or not several():
+        return False
+    said = str(error)
+    return type(error).__name__.startswith("Dist") or any(
+        part in said
+        for part in ("Connection", "onnection closed", "gloo", "Gloo", "NCCL", "Broken pipe", "Socket")
+    )
 
 
 def _tell(trainer: "L.Trainer", environment: Any, claim: Callable[[], Path]) -> Path:

@@ -13,7 +13,7 @@ from cnnexp import interrupts
 from cnnexp.command import plugins
 from cnnexp.command.check import check
 from cnnexp.command.recorded import settings_of
-from cnnexp.errors import CantWrite, CnnexpError, Refused
+from cnnexp.errors import CantWrite, CnnexpError, LeftAlone, Refused
 from cnnexp.job import ranks
 from cnnexp.job.resume import check_resume, note_resume
 from cnnexp.runs import claim, give_back, write_whole
@@ -68,7 +68,11 @@ class StartJob(Callback):
         if config.hydra.mode != RunMode.RUN or job_return.status != JobStatus.FAILED:
             return
         error = job_return._return_value
-        if self._made is not None and isinstance(error, CnnexpError) and not isinstance(error, CantWrite):
+        if (
+            self._made is not None
+            and isinstance(error, CnnexpError)
+            and not isinstance(error, (CantWrite, LeftAlone))
+        ):
             give_back(*self._made)
         # a plain exception Hydra announces with a list of the overrides
         raise Refused from error
