@@ -1,10 +1,12 @@
+import hashlib
 import json
 import math
+import subprocess
 
 import pytest
 
 from cnnexp.errors import CnnexpError
-from cnnexp.runs import config_hash, held, read_result, write_json
+from cnnexp.runs import config_hash, held, origin, read_result, write_diff, write_json
 
 SETTINGS = {
     "seed": 0, "name": None, "run": None, "logger": {"tensorboard": {}},
@@ -42,6 +44,34 @@ def test_running_without_a_lock_means_interrupted(tmp_path):
     assert read_result(tmp_path)["status"] == "interrupted"
     with held(tmp_path):
         assert read_result(tmp_path)["status"] == "running"
+
+
+def test_the_code_at_work_is_named_with_what_was_changed_in_it(tmp_path, monkeypatch):
+    def git(*arguments: str) -> None:
+        subprocess.run(
+            ["git", "-c", "user.name=a", "-c", "user.email=a", *arguments], check=True, capture_output=True
+        )
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    assert [origin()[0][key] for key in ("git_commit", "dirty", "git_diff_sha256")] == [None] * 3
+    git("init")
+    (tmp_path / "model.py").write_text("one\n")
+    git("add", "model.py")
+    git("commit", "-m", "a")
+    clean, diff = origin()
+    assert (clean["dirty"], clean["git_diff_sha256"], diff) == (False, None, b"")
+    (tmp_path / "model.py").write_text("two\n")
+    dirty, diff = origin()
+    assert dirty["git_commit"] == clean["git_commit"]
+    assert dirty["dirty"]
+    assert dirty["git_diff_sha256"] == hashlib.sha256(diff).hexdigest()
+    write_diff(tmp_path, diff)
+    git("checkout", "model.py")
+    git("apply", "git.diff")
+    assert (tmp_path / "model.py").read_text() == "two\n"
+    write_diff(tmp_path, b"x" * (2 << 20))
+    assert (tmp_path / "git.diff").stat().st_size < 1.1 * (1 << 20)
 
 
 def test_a_damaged_result_is_named(tmp_path):

@@ -25,7 +25,9 @@ ELSEWHERE = (
 """Settings that say where, how comfortably and for whom something runs: with others it is the same experiment."""
 FREE_TO_CHANGE = (*ELSEWHERE, "trainer.max_epochs")
 """Settings that a resume may change: a longer run is the same one, gone on with."""
-_START_UP_FILES = {".hydra", "run.log", "result.json"}
+DIFF = "git.diff"
+_LONGEST_DIFF = 1 << 20
+_START_UP_FILES = {".hydra", "run.log", "result.json", DIFF}
 _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "torchmetrics", "numpy")
 
 
@@ -176,15 +178,39 @@ def config_hash(settings: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
 
 
-def origin() -> dict[str, Any]:
-    """Return what code is at work: the packages' versions, and the commit of the folder's git repository."""
+def origin() -> tuple[dict[str, Any], bytes]:
+    """Return what code is at work, for result.json, and what was changed in it since git's commit.
+
+    That is the packages' versions, and of the working folder's git repository the commit, whether files that git
+    knows were changed since then (``dirty``), and the hash of what was.
+    """
     versions = {"python": platform.python_version(), "cnnexp": version("cnnexp")}
     versions |= {package: version(package) for package in _PACKAGES}
+    commit, diff = _git("rev-parse", "HEAD"), None
+    if commit is not None:
+        diff = _git("diff", "HEAD", "--no-color", "--no-ext-diff", "--no-textconv", "--binary")
+    return {
+        "versions": versions,
+        "git_commit": None if commit is None else commit.decode().strip(),
+        "dirty": None if diff is None else bool(diff),
+        "git_diff_sha256": hashlib.sha256(diff).hexdigest() if diff else None,
+    }, diff or b""
+
+
+def _git(*arguments: str) -> bytes | None:
+    """Return what git says of the working folder; None where it has no answer."""
+    # a hook that the folder's own settings name isn't called
+    command = ["git", "-c", "core.fsmonitor=false", *arguments]
     try:
-        asked = subprocess.run(
-            ["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=5, check=False
-        )
-        commit = asked.stdout.strip() if asked.returncode == 0 else None
+        asked = subprocess.run(command, capture_output=True, timeout=5, check=False)
     except (OSError, subprocess.TimeoutExpired):
-        commit = None
-    return {"versions": versions, "git_commit": commit}
+        return None
+    return asked.stdout if asked.returncode == 0 else None
+
+
+def write_diff(folder: Path, diff: bytes) -> None:
+    """Keep beside a run's result.json what was changed since the commit, cut after 1 MiB; nothing if nothing."""
+    if len(diff) > _LONGEST_DIFF:
+        diff = diff[:_LONGEST_DIFF] + b"\n... cut here: it is longer; its hash in result.json is of the whole\n"
+    if diff:
+        write_whole(folder / DIFF, diff)

@@ -77,6 +77,7 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
         # a resumed run keeps its earlier numbers until there are newer ones
         known = (runs.read_json(job.folder / runs.RESULT) or {}) if config.resume is not None else {}
         job.result = {**dict.fromkeys(NUMBERS), **known}
+        code, diff = runs.origin()
         job.record(
             status="running",
             error=None,
@@ -84,9 +85,11 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
             model=job.choices["model"],
             data=job.choices["data"],
             seed=config.seed,
-            **runs.origin(),
+            **code,
             config_hash=runs.config_hash(job.settings),
         )
+        if job.writes:
+            runs.write_diff(job.folder, diff)
         try:
             interrupts.let_through()
             if first is not None:

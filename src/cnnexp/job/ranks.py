@@ -138,17 +138,15 @@ def _check(trainer: "L.Trainer", environment: Any) -> None:
 
 
 def _listen_on_loopback(environment: Any) -> None:
-    """Have the processes of one machine meet where no other machine can connect; torch listens everywhere."""
+    """Have the processes of one machine meet where no other can connect; torch listens on every address."""
     from torch.distributed import TCPStore
 
     global _store
     if environment.main_address != "127.0.0.1":  # typed by the user
         return
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    _store = TCPStore(
-        "127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=listening.detach()
-    )
+    server = socket.create_server(("127.0.0.1", 0))
+    port = server.getsockname()[1]
+    _store = TCPStore("127.0.0.1", port, is_master=True, wait_for_workers=False, master_listen_fd=server.detach())
     # torch then connects to the store that is there, as it does under torchrun
     os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "TORCHELASTIC_USE_AGENT_STORE": "True"}
     loopback = "lo0" if sys.platform == "darwin" else "lo"
@@ -164,8 +162,7 @@ def is_broken(error: BaseException) -> bool:
         return False
     said = str(error)
     return type(error).__name__.startswith("Dist") or any(
-        part in said
-        for part in ("Connection", "onnection closed", "gloo", "Gloo", "NCCL", "Broken pipe", "Socket")
+        part in said for part in ("Connection", "gloo", "Gloo", "NCCL", "Broken pipe", "Socket")
     )
 
 
