@@ -3,10 +3,19 @@
     python tests/reliability/kill_harness.py --kills 50
 
 Half of the kills come at a random instant of the run, half at a random one of the calls that write a checkpoint
-(flush to the disk, rename). Prints a line a kill and ends with how many runs came to the same, bit for bit.
+(flush to the disk, rename).
+
+    python tests/reliability/kill_harness.py --matrix
+
+kills a run of each shipped network, precision, schedule and callback at each kind of instant (start, in mid-epoch,
+boundary of epochs, validation, test, report, decoding) by SIGKILL and SIGTERM: so many combinations that any two
+values meet; all of them with ``--matrix=full``.
+
+Prints a line a kill and ends with how many runs came to the same, bit for bit.
 """
 
 import argparse
+import itertools
 import json
 import os
 import random
@@ -28,6 +37,7 @@ import torch  # noqa: F401
 import cnnexp.tasks.fit  # noqa: F401
 from cnnexp.app import run
 
+from reliability import kill_matrix  # isort: skip
 from tasks.test_resume import identical  # isort: skip
 
 SETTINGS = [
@@ -154,11 +164,49 @@ def harness(kills: int, seed: int = 0, say: Callable[[str], None] = print) -> li
     return done
 
 
+def matrix(full: bool, seed: int = 0, most: int | None = None, say: Callable[[str], None] = print) -> list[Kill]:
+    """Return what became of a killed run of each combination, or of so many that all pairs of values meet."""
+    lists = kill_matrix.factors()
+    wanted = itertools.islice(itertools.product(*lists) if full else kill_matrix.pairwise(lists, seed), most)
+    done: list[Kill] = []
+    straight: dict[tuple[str, ...], Path | None] = {}
+    with tempfile.TemporaryDirectory() as name:
+        for number, one in enumerate(wanted):
+            arguments, made = kill_matrix.settings(one), one[:4]
+            if made not in straight:
+                folder = Path(name) / "-".join(made)
+                folder.mkdir()
+                straight[made] = the_run(folder) if ended(started(folder, arguments)) == 0 else None
+            where, path = ", ".join(one), straight[made]
+            if path is None:
+                done.append(Kill(where, 0, False, "the run that nobody kills fails"))
+            else:
+                folder = Path(name) / str(number)
+                folder.mkdir()
+                ended(started(folder, arguments, kill_matrix.die(one)))
+                killed = the_run(folder)
+                ended(started(folder, [f"resume={killed}"] if killed else arguments))
+                why, resumed = "", the_run(folder)
+                try:
+                    assert resumed is not None, "no run"
+                    identical(path, resumed)
+                except (AssertionError, OSError) as error:
+                    why = f"{type(error).__name__}: {error}"[:200]
+                done.append(Kill(where, 1, not why, why))
+            say(f"{number + 1:3} {'identical' if done[-1].same else 'DIFFERENT'}: {where} {done[-1].why}")
+    return done
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--matrix", nargs="?", const="pairwise", choices=["pairwise", "full"])
+    parser.add_argument("--most", type=int, help="combinations of the matrix at most")
     options = parser.parse_args()
-    outcome = harness(options.kills, options.seed)
+    if options.matrix:
+        outcome = matrix(options.matrix == "full", options.seed, options.most)
+    else:
+        outcome = harness(options.kills, options.seed)
     print(f"{sum(kill.same for kill in outcome)} of {len(outcome)} identical")
     sys.exit(not all(kill.same for kill in outcome))
