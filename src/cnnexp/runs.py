@@ -23,7 +23,9 @@ ELSEWHERE = (
     "data.num_workers", "data.device", "data.eval_batch_size", "data.mirrors", "callbacks.save_every",
 )  # fmt: skip
 """Settings that say where, how comfortably and for whom something runs: with others it is the same experiment."""
-FREE_TO_CHANGE = (*ELSEWHERE, "trainer.max_epochs")
+LENGTH = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
+"""Settings that say how long training is."""
+FREE_TO_CHANGE = (*ELSEWHERE, *LENGTH)
 """Settings that a resume may change: a longer run is the same one, gone on with."""
 DIFF = "git.diff"
 _LONGEST_DIFF = 1 << 20

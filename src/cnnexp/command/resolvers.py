@@ -67,9 +67,15 @@ def claim_job(sweep: str, overrides: str) -> str:
     return claim(Path(sweep) / job_folder(overrides)).name
 
 
+def direction(monitor: str) -> str:
+    """Return which way a metric is to go: ``min`` for a loss and for time, ``max`` for accuracy and other scores."""
+    return "min" if re.search(r"loss|objective|error|seconds|rate", str(monitor)) else "max"
+
+
 def register() -> None:
     """Make the functions known to OmegaConf."""
     OmegaConf.register_new_resolver("first_of", first_of, replace=True)
     OmegaConf.register_new_resolver("data_root", data_root, replace=True)
+    OmegaConf.register_new_resolver("direction", direction, replace=True)
     OmegaConf.register_new_resolver("choices", choices, replace=True)
     OmegaConf.register_new_resolver("claim_job", claim_job, use_cache=True, replace=True)

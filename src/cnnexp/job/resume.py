@@ -22,14 +22,26 @@ def check_resume(folder: Path, config: DictConfig) -> None:
     with runs.held(folder):  # raises where another process works on it
         pass
     result = runs.read_result(folder) or {}
-    epochs = config.trainer.max_epochs
-    planned = OmegaConf.load(folder / ".hydra" / "config.yaml").trainer.max_epochs
-    more = epochs is not None and planned != epochs and epochs > (result.get("epochs") or 0)
-    if result.get("status") == "completed" and not more:
+    if result.get("status") == "completed" and not _goes_further(folder, config, result.get("epochs") or 0):
+        planned = OmegaConf.load(folder / ".hydra" / "config.yaml").trainer
+        if planned.get("max_time"):
+            longer = "a longer trainer.max_time"
+        elif (planned.get("max_steps") or -1) > 0 and (result.get("epochs") or 0) < (planned.max_epochs or 0):
+            longer = f"trainer.max_steps={2 * planned.max_steps}, say"
+        else:
+            longer = f"trainer.max_epochs={2 * (result.get('epochs') or 1)}, say"
         raise CnnexpError(
-            f"{config.resume} is complete after {result.get('epochs')} epochs; to train on, type "
-            f"trainer.max_epochs={2 * (result.get('epochs') or 1)}, say"
+            f"{config.resume} is complete after {result.get('epochs')} epochs; to train on, type {longer}"
         )
+
+
+def _goes_further(folder: Path, config: DictConfig, done: int) -> bool:
+    """Whether a run that was ended by its epochs, steps or time is given more of them."""
+    now, before = config.trainer, OmegaConf.load(folder / ".hydra" / "config.yaml").trainer
+    changed = {key.split(".")[1] for key in runs.LENGTH}
+    changed = {key for key in changed if now.get(key) != before.get(key)}
+    more_epochs = now.max_epochs is not None and now.max_epochs > done
+    return more_epochs and bool(changed) if changed == {"max_epochs"} else bool(changed)
 
 
 def note_resume(folder: Path, config: DictConfig) -> None:

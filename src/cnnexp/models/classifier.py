@@ -23,6 +23,7 @@ from cnnexp.models.losses import CrossEntropy
 from cnnexp.models.metrics import LossAndAccuracy, shortest
 from cnnexp.models.optimized import Optimized, OptimizerFactory, SchedulerFactory
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
+from cnnexp.ranking import rank
 from cnnexp.version import __version__
 
 if TYPE_CHECKING:
@@ -77,6 +78,7 @@ class Classifier(Optimized):
         self.train_with()
         self.history: list[dict[str, float]] = []
         self._epoch_metrics: dict[str, float] = {}
+        self._measured: Mapping[str, float] = {}
         self._logged: dict[str, None] = {}  # a set in order
         self._differs = False
         self._so_far: dict[str, Any] | None = None
@@ -301,6 +303,7 @@ class Classifier(Optimized):
             return
         self._stop_clock()
         data = getattr(self.trainer, "datamodule", None)
+        self._measured = {}
         if data is None:
             return
         self.clean.reset()
@@ -309,7 +312,7 @@ class Classifier(Optimized):
                 images, labels = self.transfer_batch_to_device(batch, self.device, 0)
                 # not self(…): FSDP gathers the weights only in its wrapper
                 self.clean.add(cast(Any, self.trainer.model)(images), labels)
-        self._epoch_metrics |= {f"train_{k}": v for k, v in self.clean.compute().items()}
+        self._measured = self.clean.compute()
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Add a batch to the validation sums."""
@@ -322,10 +325,17 @@ class Classifier(Optimized):
         if not self._in_fit():
             self.log_dict(metrics)
             return
-        self._epoch_metrics |= metrics
+        metrics |= {f"train_{k}": v for k, v in self._measured.items()}
+        if not self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or "val_step" in self._epoch_metrics:
+            metrics["val_step"] = float(self.trainer.global_step)
+        # callbacks that monitor a metric find it at each validation, those that act at the epoch's end there
+        self.log_dict({k: v for k, v in metrics.items() if k != "val_step"}, logger=False)
         for config in self.trainer.lr_scheduler_configs:
             if isinstance(config.scheduler, ReduceLROnPlateau):
-                config.scheduler.step(metrics[config.monitor or "val_loss"])
+                config.scheduler.step({**self._epoch_metrics, **metrics}[config.monitor or "val_loss"])
+        # of several validations in an epoch its row tells the best: best.ckpt is of the best row
+        if rank(metrics) > rank(self._epoch_metrics):
+            self._epoch_metrics |= metrics
         self._clock = time.perf_counter()
 
     def on_test_epoch_start(self) -> None:

@@ -1,5 +1,8 @@
 """What a network does with its optimizer and its schedule."""
 
+import inspect
+import math
+import sys
 from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
@@ -28,9 +31,18 @@ class Optimized(L.LightningModule):
             return optimizer
         if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
             raise CnnexpError("a learning-rate schedule needs to know its end: set trainer.max_epochs")
-        epochs = self.trainer.max_epochs
-        steps = max(1, int(self.trainer.estimated_stepping_batches) // epochs)
-        schedule = self._scheduler(optimizer, epochs=epochs, steps_per_epoch=steps)
+        # fewer than whole epochs where trainer.max_steps ends training within one
+        total = max(1, int(self.trainer.estimated_stepping_batches))
+        batches, together = int(self.trainer.num_training_batches), self.trainer.accumulate_grad_batches
+        steps = max(1, math.ceil(batches / together))
+        length = {"epochs": math.ceil(total / steps), "steps_per_epoch": steps, "total_steps": total}
+        if "total_steps" not in inspect.signature(self._scheduler).parameters:
+            del length["total_steps"]
+        schedule = self._scheduler(optimizer, **length)
+        if isinstance(schedule["scheduler"], ReduceLROnPlateau):
+            # it is stepped with each validation: Lightning's own turn comes after the epoch's checkpoint, which
+            # would then hold a plateau that lags an epoch behind
+            schedule = {**schedule, "frequency": sys.maxsize}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def configure_gradient_clipping(
@@ -59,10 +71,3 @@ class Optimized(L.LightningModule):
             cast(Any, self.trainer.model).clip_grad_norm_(gradient_clip_val)
         else:
             self.clip_gradients(optimizer, gradient_clip_val, gradient_clip_algorithm)
-
-    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        """Step a schedule, but leave a plateau schedule alone."""
-        # that one was stepped with validation, before the epoch's checkpoint: Lightning's own turn comes
-        # after the checkpoint, which would then hold a plateau that lags an epoch behind
-        if not isinstance(scheduler, ReduceLROnPlateau):
-            super().lr_scheduler_step(scheduler, metric)

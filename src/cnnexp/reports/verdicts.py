@@ -8,6 +8,8 @@ from typing import Literal
 
 import numpy as np
 
+from cnnexp.ranking import rank
+
 Word = Literal["overfits", "underfits", "fits", "diverges", "unknown"]
 
 LEAST_FOR_NOISE = 8
@@ -53,11 +55,11 @@ class Verdict:
 
 
 def best_row(history: Sequence[Mapping[str, float]]) -> Mapping[str, float]:
-    """Return the epoch with the highest validation accuracy, the first of equals: that of ``best.ckpt``.
+    """Return the epoch with the highest validation accuracy, of equals the lowest loss: that of ``best.ckpt``.
 
     Epochs without validation are passed over; raises ValueError where there is no other.
     """
-    return max((row for row in history if "val_accuracy" in row), key=lambda row: row["val_accuracy"])
+    return max((row for row in history if "val_accuracy" in row), key=rank)
 
 
 def judge(history: Sequence[Mapping[str, float]], rule: Rule = Rule()) -> Verdict:

@@ -23,8 +23,8 @@ from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
 from cnnexp.reports.verdicts import best_row
 from cnnexp.runs import write_whole
-from cnnexp.training.callbacks import SeedSteps, StopOnSignal
-from cnnexp.training.checkpoints import BEST, FOLDER, checkpoint_callbacks
+from cnnexp.training.callbacks import SeedSteps, StaysStopped, StopOnSignal
+from cnnexp.training.checkpoints import BEST, FOLDER, EndWithinEpoch, checkpoint_callbacks
 from cnnexp.training.compilation import Compile
 from cnnexp.training.loggers import COLUMNS, CsvLogger, Status, TensorBoardLogger, TerminalLogger, flatten
 from cnnexp.training.resume import checkpoint_to_go_on_from
@@ -40,7 +40,7 @@ def fit(job: Job) -> None:
     always = [table, TerminalLogger(config.trainer.max_epochs)] if job.writes else []
     callbacks: list[L.Callback] = [SeedSteps(config.seed)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
-    callbacks += [*checkpoint_callbacks(job.folder / FOLDER), StopOnSignal()]
+    callbacks += [*checkpoint_callbacks(job.folder / FOLDER), EndWithinEpoch(), StopOnSignal(), StaysStopped()]
     trainer = build_trainer(config, job.folder, callbacks, always)
     data = build_data(config)
     data.prepare_data()

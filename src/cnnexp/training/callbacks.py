@@ -1,5 +1,6 @@
 """Callbacks that a run from the command line has, and a notebook may borrow."""
 
+import logging
 import signal
 import sys
 from types import FrameType
@@ -15,6 +16,8 @@ from cnnexp.distributed import AGREE_EVERY, highest, several
 from cnnexp.interrupts import USUAL, Interrupted, received, stop_signals
 from cnnexp.seeds import mix
 from cnnexp.training.checkpoints import save_last
+
+log = logging.getLogger(__name__)
 
 
 class ProgressBar(TQDMProgressBar):
@@ -92,6 +95,17 @@ class SeedSteps(L.Callback):
             torch.cuda.default_generators[pl_module.device.index or 0].manual_seed(seed)
         else:
             torch.default_generator.manual_seed(seed)
+
+
+class StaysStopped(L.Callback):
+    """A run that early stopping had ended, and that is gone on with, trains no further."""
+
+    def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Ask what the checkpoint's early stopping says."""
+        for callback in trainer.early_stopping_callbacks:
+            if callback.stopped_epoch or callback.wait_count >= callback.patience:
+                log.info("early stopping had ended training after epoch %d", trainer.current_epoch)
+                trainer.should_stop = True
 
 
 class StopOnSignal(Checkpoint):

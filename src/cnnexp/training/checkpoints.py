@@ -10,6 +10,7 @@ import torch
 from annotated_types import Ge, Gt
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from torch import Tensor
 
 from cnnexp.contract import can_skip
 from cnnexp.distributed import AGREE_EVERY, highest
@@ -124,10 +125,79 @@ class KeptCheckpoint(ModelCheckpoint):
         self.current_score = state_dict["current_score"]
 
 
+class BestCheckpoint(KeptCheckpoint):
+    """Of validations that are equally accurate, the one with the lowest loss is kept, the first of equals."""
+
+    _loss = float("inf")
+
+    def check_monitor_top_k(self, trainer: L.Trainer, current: Tensor | None = None) -> bool:
+        """Whether the weights just validated are the best so far."""
+        loss = float(trainer.callback_metrics.get("val_loss", float("inf")))
+        tie = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
+        better = (loss < self._loss) if tie else super().check_monitor_top_k(trainer, current)
+        if better:
+            self._loss = loss
+        return better
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return Lightning's state and the loss of the best."""
+        return {**super().state_dict(), "loss": self._loss}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore both."""
+        super().load_state_dict(state_dict)
+        self._loss = state_dict.get("loss", float("inf"))
+
+
+class LastCheckpoint(KeptCheckpoint):
+    """``last.ckpt`` of each epoch, but of one within which training ends the one that `EndWithinEpoch` saved.
+
+    Gone on with from there, the run is what it would have been without the end.
+    """
+
+    def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+        """Save, unless the epoch isn't over."""
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or not can_skip(trainer.train_dataloader):
+            super().on_train_epoch_end(trainer, pl_module)
+
+
+class EndWithinEpoch(Checkpoint):
+    """Save and validate where ``max_steps``, ``max_time`` or a callback ends training within an epoch."""
+
+    # a Checkpoint, because Lightning calls those after all other callbacks
+
+    def __init__(self) -> None:
+        self._every: int | None = None
+        self._ended = False
+
+    def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Note what the Trainer was told."""
+        self._every, self._ended = trainer.check_val_every_n_epoch, False
+
+    def on_train_batch_end(
+        self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save, and have Lightning validate at once."""
+        over = trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
+        if over and batch_idx + 1 < trainer.num_training_batches and not self._ended:
+            self._ended = True
+            save_last(trainer)
+            trainer.should_stop = True
+            if self._every is not None:
+                trainer.check_val_every_n_epoch = 1
+
+    def on_train_end(self, trainer: L.Trainer, *args: Any) -> None:
+        """Leave the Trainer as it was told to be."""
+        trainer.check_val_every_n_epoch = self._every
+
+
 def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
     """Return Lightning's callbacks that keep ``best.ckpt`` (validation accuracy) and ``last.ckpt``."""
+    best = BestCheckpoint(
+        folder, Path(BEST).stem, monitor="val_accuracy", mode="max", enable_version_counter=False,
+        save_on_train_epoch_end=False,  # but with each validation, the weights that were measured
+    )  # fmt: skip
     # after the epoch's row is complete: a checkpoint made right after validation would be resumed without the
     # epoch's numbers
-    common: dict[str, Any] = {"enable_version_counter": False, "save_on_train_epoch_end": True}
-    best = KeptCheckpoint(folder, Path(BEST).stem, monitor="val_accuracy", mode="max", **common)
-    return [best, KeptCheckpoint(folder, Path(LAST).stem, **common)]
+    last = LastCheckpoint(folder, Path(LAST).stem, enable_version_counter=False, save_on_train_epoch_end=True)
+    return [best, last]

@@ -2,7 +2,8 @@
 
 Each returns Lightning's learning-rate-scheduler dict: torch's own schedule, and how often it is stepped. They
 are given to a network with their own settings filled in, ``scheduler=partial(cosine, warmup=0.1)``, or by the
-config group ``scheduler``. A schedule of one's own is a function with the same first three arguments.
+config group ``scheduler``. A schedule of one's own is a function with the same first three arguments; if it takes
+``total_steps`` too, it is told where ``trainer.max_steps`` ends training within an epoch.
 """
 
 import math
@@ -18,6 +19,7 @@ Share = Annotated[float, Interval(ge=0, lt=1)]
 Rate = Annotated[float, Ge(0)]
 Factor = Annotated[float, Interval(gt=0, lt=1)]
 Divisor = Annotated[float, Gt(0)]
+Length = Annotated[int, Ge(1)] | None
 
 
 def constant(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int) -> dict[str, Any]:
@@ -38,13 +40,19 @@ def step(
 
 
 def cosine(
-    optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, warmup: Share = 0.0, final_lr: Rate = 0.0
+    optimizer: Optimizer,
+    *,
+    epochs: int,
+    steps_per_epoch: int,
+    total_steps: Length = None,
+    warmup: Share = 0.0,
+    final_lr: Rate = 0.0,
 ) -> dict[str, Any]:
     """Fall to ``final_lr`` along half a cosine, a step at a time (Loshchilov & Hutter, arXiv:1608.03983).
 
     ``warmup`` is the share of all steps over which the learning rate first rises from a hundredth of its value.
     """
-    total = epochs * steps_per_epoch
+    total = total_steps or epochs * steps_per_epoch
     rising = round(warmup * total)
 
     # computed from the step alone, so that a run resumed with more epochs continues on the longer curve;
@@ -77,12 +85,14 @@ class _OneCycle(torch_schedules.OneCycleLR):
         super().load_state_dict({**state_dict, **length})
 
 
-def linear(optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, warmup: Share = 0.0) -> dict[str, Any]:
+def linear(
+    optimizer: Optimizer, *, epochs: int, steps_per_epoch: int, total_steps: Length = None, warmup: Share = 0.0
+) -> dict[str, Any]:
     """Fall to nothing in a line, a step at a time.
 
     ``warmup`` is the share of all steps over which the learning rate first rises, in a line too.
     """
-    total = epochs * steps_per_epoch
+    total = total_steps or epochs * steps_per_epoch
     rising = round(warmup * total)
 
     def factor(number: int) -> float:
@@ -98,6 +108,7 @@ def onecycle(
     *,
     epochs: int,
     steps_per_epoch: int,
+    total_steps: Length = None,
     warmup: Factor = 0.3,
     div_factor: Divisor = 25.0,
     final_div_factor: Divisor = 1e4,
@@ -107,7 +118,7 @@ def onecycle(
     The peak is ``optimizer.lr``; the start is the peak over ``div_factor``, the end the start over
     ``final_div_factor``; ``warmup`` is the share of all steps spent rising.
     """
-    peaks, total = [group["lr"] for group in optimizer.param_groups], epochs * steps_per_epoch
+    peaks, total = [group["lr"] for group in optimizer.param_groups], total_steps or epochs * steps_per_epoch
     schedule = _OneCycle(
         optimizer, peaks, total, pct_start=warmup, div_factor=div_factor, final_div_factor=final_div_factor
     )
@@ -123,6 +134,6 @@ def plateau(
     patience: Annotated[int, Ge(0)] = 2,
     min_lr: Rate = 0.0,
 ) -> dict[str, Any]:
-    """Multiply the learning rate by ``factor`` when ``val_loss`` hasn't fallen for ``patience`` epochs."""
+    """Multiply the learning rate by ``factor`` when ``val_loss`` hasn't fallen for ``patience`` validations."""
     schedule = torch_schedules.ReduceLROnPlateau(optimizer, factor=factor, patience=patience, min_lr=min_lr)
     return {"scheduler": schedule, "interval": "epoch", "monitor": "val_loss", "reduce_on_plateau": True}
