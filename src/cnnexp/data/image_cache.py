@@ -166,7 +166,7 @@ def _decode(listing: Listing, size: int, on_corrupt: OnCorrupt, num_workers: int
                         why = install_for(path) or image or type(image).__name__
                         raise CnnexpError(
                             f"can't read the image {printable(str(path))}: {why}\n"
-                            "Mend or remove it, or type data.on_corrupt=skip to leave such files out"
+                            "Mend or remove it, or type data.on_corrupt=skip: such files are left out then"
                         ) from image
                     log.debug("left out %s: %s", path, image)
                     skipped.append(number)

@@ -83,7 +83,7 @@ def of_listing(listing: Listing, image_size: int, on_corrupt: OnCorrupt, num_wor
             )
     val, test = ((images[part], labels[part]) if labels[part].numel() else (None, None) for part in parts[1:])
     return Images(
-        images[parts[0]], labels[parts[0]], listing.class_names, *test, *val,
+        images[parts[0]], labels[parts[0]], listing.class_names, test[0], test[1], val[0], val[1],
         files={name: tuple(files[part]) for name, part in zip(SPLITS, parts, strict=True)}, levels=levels,
     )  # fmt: skip
 

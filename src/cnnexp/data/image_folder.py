@@ -5,7 +5,7 @@ import os
 import time
 import unicodedata
 from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import blake2b
@@ -92,7 +92,7 @@ def _list_images(root: Path, on_corrupt: OnCorrupt) -> Listing:
             )
     parts: dict[str, list[tuple[str, int]]] = {}
     for part, folders in names.items():
-        found = defaultdict(list)
+        found: dict[str, list[str]] = defaultdict(list)
         for folder, name in folders.items():
             found[name] += walk.found[part, folder]
         for label, name in enumerate(classes):
@@ -149,8 +149,8 @@ def _counts(name: str) -> bool:
     return not name.startswith(".")
 
 
-def _some(names: "Sequence[str] | object") -> str:
-    every = [printable(name) for name in names]  # type: ignore[attr-defined]
+def _some(names: Iterable[str]) -> str:
+    every = [printable(name) for name in names]
     return ", ".join(every[:_NAMED]) + (f" and {len(every) - _NAMED} more" if len(every) > _NAMED else "")
 
 
@@ -266,7 +266,7 @@ def list_files(
         path, said = wrong[0]
         raise CnnexpError(
             f"can't read {os.path.join(root, path)}: {said[1:]}\n"
-            "Mend or remove it, or type data.on_corrupt=skip to leave such files out"
+            "Mend or remove it, or type data.on_corrupt=skip: such files are left out then"
         )
     if wrong:
         log.warning("%d files can't be read and are left out: %s", len(wrong), _some(path for path, _ in wrong))

@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 import torch
 from torch import Tensor
 
-from cnnexp.data.duplicates import find_duplicates, refuse
+from cnnexp.data.duplicates import Labelled, find_duplicates, refuse
 from cnnexp.data.image_folder import printable
 from cnnexp.data.recorded_split import Record, reuse
 from cnnexp.data.sets import Images
@@ -119,7 +119,7 @@ def record_of(source: Images, parts: Parts) -> Record:
     assert files is not None
     entries = {part: [files[kept][i] for i in places.tolist()] for part, (kept, places) in parts.items()}
     if parts["val"] is parts["test"]:
-        entries["val"] = []
+        entries["val"] = list(files["val"])
     used = {i for kept, places in parts.values() if kept == "train" for i in places.tolist()}
     rest = [entry for i, entry in enumerate(files["train"]) if i not in used]
     return {"train": entries["train"], "val": entries["val"], "test": entries["test"], "rest": rest}
@@ -131,7 +131,7 @@ def without_duplicates(source: Images, parts: Parts, duplicates: Literal["warn",
     Raises:
         CnnexpError: where there are some and ``duplicates`` is "error".
     """
-    named = {part: _labelled(source, *place) for part, place in parts.items()}
+    named: dict[str, list[Labelled]] = {part: _labelled(source, *place) for part, place in parts.items()}
     if parts["val"] is parts["test"]:
         del named["val"]
     told, leave = find_duplicates(named)
@@ -144,7 +144,8 @@ def without_duplicates(source: Images, parts: Parts, duplicates: Literal["warn",
         return parts
     log.info("%s: left out of training", told)
     kept_parts = dict(parts)
-    for part in ("train", "val"):
+    both: tuple[Part, ...] = ("train", "val")
+    for part in both:
         if part in named:
             kept, places = parts[part]
             stay = torch.tensor([digest not in leave[part] for digest, _, _ in named[part]], dtype=torch.bool)
@@ -152,7 +153,7 @@ def without_duplicates(source: Images, parts: Parts, duplicates: Literal["warn",
     return kept_parts
 
 
-def _labelled(source: Images, kept: Part, places: Tensor) -> list[tuple[str, int, str]]:
+def _labelled(source: Images, kept: Part, places: Tensor) -> list[Labelled]:
     """Return the digest, the label and the name of images of a part of a data set."""
     digests, labels = source.digests[kept], source.part(kept)[1][places].tolist()
     files = source.files[kept] if source.files is not None else None

@@ -78,15 +78,15 @@ def reuse(record: Record, files: Sequence[Entry]) -> Reused:
     for part in PARTS:
         for name, digest in record[part]:
             free = [place for place in places.get(digest, ()) if place not in taken]
-            place = names.get(name)
+            here = names.get(name)
             if free:
-                chosen = place if place in free else free[0]
+                chosen = here if here is not None and here in free else free[0]
                 taken.add(chosen)
                 parts[part].append(chosen)
-            elif place is not None and files[place][1] not in known:
+            elif here is not None and files[here][1] not in known:
                 altered.append(name)
                 if part in ("val", "test"):
-                    taken.add(place)
+                    taken.add(here)
             else:
                 gone.append(name)
     new = [place for place, (_, digest) in enumerate(files) if place not in taken and digest not in held]
