@@ -25,6 +25,7 @@ Optional, and what is lost without it:
 - ``whole_size(number)`` of a training loader, the size of a batch over all processes: each process is taken to
   have as many images.
 - ``batch_sizes`` of a loader: ``callbacks=[compile]`` compiles during the first batches and not before them.
+- ``fingerprint``, an attribute or a method: a hash of the data set, for ``data_fingerprint`` in result.json; null.
 - ``known_shape``, ``trial_shape`` and ``check``: mistakes that they find are found once the data are read.
 
 The order of a torch ``DataLoader`` is a function of the seed and the epoch: torch's generator is seeded before
@@ -71,6 +72,18 @@ def sizes(data: Any, parts: Sequence[str] = ("train", "val", "test")) -> dict[st
     if (known := getattr(data, "sizes", None)) is not None:
         return dict(known)
     return {part: _count(data, part) for part in parts}
+
+
+def facts(data: Any) -> dict[str, Any]:
+    """Return what result.json says of a data module, set up: its fingerprint and the number of images."""
+    fingerprint = getattr(data, "fingerprint", None)
+    if callable(fingerprint):
+        fingerprint = fingerprint()
+    return {
+        "data_fingerprint": None if fingerprint is None else str(fingerprint),
+        **{f"{part}_images": count for part, count in sizes(data, ("train", "val")).items() if part != "test"},
+        "train_eval_images": getattr(data, "train_eval_images", None),
+    }
 
 
 def clean_batches(data: Any, most: float) -> Iterable[Any]:

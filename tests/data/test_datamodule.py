@@ -147,7 +147,7 @@ def test_a_checkpoint_carries_the_preprocessing(make_trainer: Callable[..., L.Tr
     state = torch.load(tmp_path / "a.ckpt", weights_only=True)["ImageDataModule"]
     assert state == {
         "class_names": list("0123456789"), "image_shape": [1, 28, 28], "mean": data.mean, "std": data.std,
-        "brightness": data.brightness,
+        "brightness": data.brightness, "levels": None,
     }  # fmt: skip
     other = ImageDataModule("digits", train_size=1000)
     assert other.mean != data.mean

@@ -1,6 +1,7 @@
 """The data set of a run as one Lightning object: split, batches, and what the network must know of it."""
 
 import inspect
+import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
@@ -12,14 +13,18 @@ from torch import Tensor
 
 from cnnexp.data.augment import Augmentation, check_padding, to_float
 from cnnexp.data.loader import BatchLoader
+from cnnexp.data.parts import Drawing, Part, Parts, record_of, without_duplicates
+from cnnexp.data.recorded_split import Record, extended
 from cnnexp.data.sets import DataSet, Images, KnownShape, find, load, name_of
-from cnnexp.data.split import hold_out_test, split
 from cnnexp.data.statistics import image_brightness, mean_and_std
 from cnnexp.errors import CnnexpError
 
 Count: TypeAlias = Annotated[int, Ge(1)]
 PixelCount: TypeAlias = Annotated[int, Ge(0)]
-Part: TypeAlias = Literal["train", "val", "test"]
+
+log = logging.getLogger(__name__)
+
+_MEASURED = 2000  # training images, at least, that the clean numbers are measured on
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -42,7 +47,7 @@ class ImageDataModule(L.LightningDataModule):
         validation: "split" off the training set by ``val_size``; or "test": validate on the test set and
             train on the whole training set.
         train_eval_size: number of training images in ``train_eval_dataloader``; "val": as many as
-            validate.
+            validate; "auto": the same but 2,000 at least, or all. All of more would cost a third of the epoch.
         normalize: subtract the mean and divide by the standard deviation of the images trained on, channel
             by channel; images only lie in [0, 1] when False.
         crop_padding: shift training images at random by up to so many pixels; 0 is off.
@@ -51,6 +56,8 @@ class ImageDataModule(L.LightningDataModule):
         num_workers: threads that decode image files, 0 being one a core; batches need none.
         device: where the images lie; auto: on the GPU when training there and they take less than half
             of its free memory.
+        duplicates: byte-identical images in two parts or classes are told of ("warn"), left out of training and
+            of validation ("drop"; the test keeps its own), or refused ("error").
         seed: of the split, the order and the augmentation.
         options: further arguments of the data set's function, such as ``image_size``.
 
@@ -70,13 +77,14 @@ class ImageDataModule(L.LightningDataModule):
         train_size: Count | Annotated[float, Interval(gt=0, le=1)] | None = None,
         val_size: Count | Annotated[float, Interval(gt=0, lt=1)] = 0.1,
         validation: Literal["split", "test"] = "split",
-        train_eval_size: Count | Literal["val", "all"] = "val",
+        train_eval_size: Count | Literal["auto", "val", "all"] = "auto",
         normalize: bool = True,
         crop_padding: PixelCount = 0,
         horizontal_flip: bool | Literal["alternating"] = False,
         cutout: PixelCount = 0,
         num_workers: Annotated[int, Ge(0)] = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
+        duplicates: Literal["warn", "drop", "error"] = "warn",
         seed: Annotated[int, Ge(0)] = 0,
         **options: Any,
     ) -> None:
@@ -95,7 +103,10 @@ class ImageDataModule(L.LightningDataModule):
         self.cutout = cutout
         self.num_workers = num_workers
         self.device = device
+        self.duplicates = duplicates
         self.seed = seed
+        self.recorded: Record | None = None
+        self.only_test = False
         self.options = options
         self.name = str(options.get("name") or name_of(dataset))
         self._moved: dict[str, tuple[Tensor, Tensor]] = {}
@@ -154,6 +165,39 @@ class ImageDataModule(L.LightningDataModule):
     def sizes(self) -> dict[str, int]:
         """Number of images that train, validate and test."""
         return {part: len(indices) for part, (_, indices) in self._parts.items()}
+
+    @property
+    def train_eval_images(self) -> int:
+        """Number of training images that the clean training numbers are measured on."""
+        count = self.train_eval_size
+        if isinstance(count, str):
+            sizes = self.sizes
+            count = {"all": sizes["train"], "val": sizes["val"], "auto": max(sizes["val"], _MEASURED)}[count]
+        return min(count, self.sizes["train"])
+
+    @property
+    def fingerprint(self) -> str:
+        """A hash of all images, labels and class names of the data set, however it is split."""
+        return self._source.fingerprint()
+
+    def use_split(self, record: Record, only_test: bool = False) -> None:
+        """Split as a run's record says, before the data are read: what it trained on is never tested.
+
+        Of image files; the split of other data sets is a function of the data. Files that the record doesn't know
+        join training, where the test isn't a part of its own.
+
+        Args:
+            record: as ``split_record`` gave it.
+            only_test: draw training and validation anew, from what doesn't test.
+        """
+        self.recorded, self.only_test = record, only_test
+
+    def split_record(self) -> Record | None:
+        """Return which files train, validate and test; None for other data sets than image files."""
+        if self._source.files is None:
+            return None
+        now = record_of(self._source, self._parts)
+        return now if self.recorded is None or self.only_test else extended(self.recorded, now)
 
     def labels(self, part: Part) -> Tensor:
         """Return the labels of a part, int64, shape (images,); "val" is the test set where that validates."""
@@ -220,10 +264,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def train_eval_dataloader(self) -> BatchLoader:
         """Return training images without augmentation, a stratified part, for measuring on them."""
-        count = self.train_eval_size
-        if isinstance(count, str):
-            count = self.sizes["train" if count == "all" else "val"]
-        return self._loader("train", self.eval_batch_size, count)
+        return self._loader("train", self.eval_batch_size, self.train_eval_images)
 
     def test_dataloader(self) -> BatchLoader:
         """Return the test batches."""
@@ -241,6 +282,7 @@ class ImageDataModule(L.LightningDataModule):
             "mean": self.mean,
             "std": self.std,
             "brightness": self.brightness,
+            "levels": None if self._source.levels is None else list(self._source.levels),
         }
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
@@ -271,24 +313,17 @@ class ImageDataModule(L.LightningDataModule):
         return load(self.dataset, self.root, **options)
 
     @cached_property
-    def _parts(self) -> dict[Part, tuple[Part, Tensor]]:
+    def _parts(self) -> Parts:
         """Which part of the source each part is taken from, and which of its images it is."""
-        source = self._source
-        pool = torch.arange(len(source.train_labels))
-        if source.test_labels is None:
-            pool, held_out = hold_out_test(source.train_labels, source.class_names)
-            test: tuple[Part, Tensor] = ("train", held_out)
+        val_size = self.val_size if self.validation == "split" else None
+        drawing = Drawing(self._source, val_size, self.train_size, self.seed)
+        if self.recorded is not None and (found := drawing.recorded(self.recorded, self.only_test)) is not None:
+            parts, told = found
+            if told:
+                log.warning("since the run's split was recorded, images of %s changed: %s", self.root, told)
         else:
-            test = ("test", torch.arange(len(source.test_labels)))
-        own = source.val_labels is not None
-        val_size = self.val_size if self.validation == "split" and not own else None
-        train, drawn = split(source.train_labels[pool], val_size, self.train_size, self.seed, source.class_names)
-        val: tuple[Part, Tensor] = ("train", pool[drawn])
-        if self.validation == "test":
-            val = test
-        elif source.val_labels is not None:
-            val = ("val", torch.arange(len(source.val_labels)))
-        return {"train": ("train", pool[train]), "val": val, "test": test}
+            parts = drawing.drawn()
+        return without_duplicates(self._source, parts, self.duplicates)
 
     @cached_property
     def _prepared(self) -> dict[str, Any]:

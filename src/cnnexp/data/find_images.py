@@ -4,15 +4,15 @@ import glob
 from collections.abc import Sequence
 from pathlib import Path
 
-from cnnexp.data.image_file import image_extensions
+from cnnexp.data.image_file import format_of, image_extensions
 from cnnexp.errors import CnnexpError
 
 
 def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
     """Return image files, each once: files as they were named, folders and patterns sorted by path.
 
-    Of a folder, at any depth, and of a pattern, those count whose extension is a readable format's and whose
-    name doesn't begin with a dot. A file that is named itself counts whatever it is called.
+    Of a folder, at any depth, and of a pattern, those count that are images by extension or content and
+    whose name doesn't begin with a dot. A file that is named itself counts whatever it is called.
 
     Args:
         images: a file, a folder, a pattern such as ``photos/**/*.jpg``, or several of them.
@@ -34,7 +34,9 @@ def find_images(images: str | Path | Sequence[str | Path]) -> list[Path]:
         matched = [
             file
             for file in inside
-            if file.suffix.lower() in extensions and not file.name.startswith(".") and file.is_file()
+            if not file.name.startswith(".")
+            and file.is_file()
+            and (file.suffix.lower() in extensions or format_of(file))
         ]
         if not matched:
             what = "has no images" if path.is_dir() else "matches no images" if inside else "is not there"

@@ -5,38 +5,42 @@ import json
 import logging
 import os
 import sys
+import tempfile
 import warnings
 import zlib
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing
-from functools import partial
+from contextlib import closing, suppress
+from functools import lru_cache, partial
 from pathlib import Path
-from typing import IO
+from stat import S_ISDIR
+from typing import IO, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from cnnexp.data.image_file import is_grey, read_image
-from cnnexp.data.image_folder import Listing, OnCorrupt
+from cnnexp.data.image_file import install_for, is_grey, levels_of, read_image
+from cnnexp.data.image_folder import Listing, OnCorrupt, printable
 from cnnexp.errors import CnnexpError
 from cnnexp.locks import Lock
 
 log = logging.getLogger(__name__)
+_T = TypeVar("_T")
 
-_FORMAT = 1  # to be raised whenever the same file would be decoded to other bytes
+_FORMAT = 2  # to be raised whenever the same file would be decoded to other bytes
 _NAMED = 5  # unreadable files that are named; all of them are in the log at level DEBUG
 _TOGETHER = 512  # images that the threads get at a time, so that an interruption isn't kept waiting
 
 
 def load_images(
     listing: Listing, image_size: int, on_corrupt: OnCorrupt = "error", num_workers: int = 0
-) -> tuple[Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, tuple[int, int] | None]:
     """Return a listing's images, decoded now or earlier.
 
-    Kept in ``$CNNEXP_CACHE``, or ``cnnexp`` in ``$XDG_CACHE_HOME``, or ``~/.cache/cnnexp``; it can be deleted
-    at any time. Larger than a quarter of the machine's memory, they are mapped from there and not read.
+    Kept by the files' contents in ``$CNNEXP_CACHE``, or ``cnnexp`` in ``$XDG_CACHE_HOME``, or ``~/.cache/cnnexp``,
+    or for want of these in the folder for temporary files; it can be deleted at any time. Larger than a quarter of
+    the machine's memory, they are mapped from there and not read.
 
     Args:
         listing: of the folder.
@@ -47,11 +51,12 @@ def load_images(
     Returns:
         Images, uint8 of shape (N, channels, image_size, image_size): one channel when all of them are grey,
         else three, which lie last in memory. And the numbers of their files in the listing, shape (N,).
+        And the levels that grey of more than 8 bits was scaled from, None where there is none.
 
     Raises:
         CnnexpError: for a file that can't be read, or a cache folder that can't be written.
     """
-    key = json.dumps([_FORMAT, listing.files, image_size, on_corrupt]).encode()
+    key = json.dumps([_FORMAT, listing.digests, image_size, on_corrupt]).encode()
     file = cache_folder() / f"{hashlib.sha256(key).hexdigest()[:32]}.npy"
     expected = (len(listing.files), image_size)
     loaded = _read(file, *expected)
@@ -69,16 +74,18 @@ def load_images(
                 "set the environment variable CNNEXP_CACHE to a folder with room for them"
             ) from error
     assert loaded is not None
-    images, skipped = loaded
+    images, skipped, levels = loaded
+    if levels is not None:
+        log.info("images of more than 8 bits are scaled from %d–%d to 0–255, all by the same", *levels)
     if skipped:
-        names = ", ".join(listing.files[number][0] for number in skipped[:_NAMED])
+        names = ", ".join(printable(listing.files[number]) for number in skipped[:_NAMED])
         log.warning(
             "%d of %d image files can't be read and are left out: %s%s",
             len(skipped), len(listing.files), names, ", …" if len(skipped) > _NAMED else "",
         )  # fmt: skip
     kept = torch.ones(len(listing.files), dtype=torch.bool)
     kept[skipped] = False
-    return torch.from_numpy(images).permute(0, 3, 1, 2), kept.nonzero().flatten()
+    return torch.from_numpy(images).permute(0, 3, 1, 2), kept.nonzero().flatten(), levels
 
 
 def cache_folder() -> Path:
@@ -86,10 +93,30 @@ def cache_folder() -> Path:
     if chosen := os.environ.get("CNNEXP_CACHE"):
         return Path(chosen).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "cnnexp"
+    try:
+        usual = (Path(base) if base else Path.home() / ".cache") / "cnnexp"
+        usual.mkdir(parents=True, exist_ok=True)
+        if os.access(usual, os.W_OK | os.X_OK):
+            return usual
+    except (OSError, RuntimeError):  # RuntimeError: a user whom the system doesn't know, without HOME
+        pass
+    return _temporary()
 
 
-def _read(file: Path, files: int, size: int) -> tuple[np.ndarray, list[int]] | None:
+@lru_cache(maxsize=1)
+def _temporary() -> Path:
+    """Return a folder of this user's, and nobody else's, where there is no home."""
+    user = os.getuid() if hasattr(os, "getuid") else "cnnexp"
+    folder = Path(tempfile.gettempdir()) / f"cnnexp-{user}"
+    with suppress(OSError):
+        folder.mkdir(mode=0o700, exist_ok=True)
+        found = folder.lstat()
+        if S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
+            return folder
+    return Path(tempfile.mkdtemp(prefix="cnnexp-"))
+
+
+def _read(file: Path, files: int, size: int) -> tuple[np.ndarray, list[int], tuple[int, int] | None] | None:
     """Return the array and the files left out of it; None when it isn't there, or isn't of so many files."""
     try:
         record = json.loads(file.with_suffix(".json").read_text())
@@ -105,7 +132,8 @@ def _read(file: Path, files: int, size: int) -> tuple[np.ndarray, list[int]] | N
         # a sum over what doesn't fit into memory would read it all: its length, which np.load checks, must do
         if not mapped and zlib.crc32(images) != record["crc32"]:
             return None
-        return images, skipped
+        low, high = record["levels"] or (0, 0)
+        return images, skipped, (int(low), int(high)) if high > low else None
     # MemoryError: a damaged header may ask for any number of bytes
     except (OSError, ValueError, KeyError, TypeError, EOFError, MemoryError):
         return None
@@ -124,17 +152,21 @@ def _decode(listing: Listing, size: int, on_corrupt: OnCorrupt, num_workers: int
     temporary = file.with_suffix(".tmp")
     skipped: list[int] = []
     grey = True
+    levels: tuple[int, int] | None = None
 
     def wanted() -> Iterator[np.ndarray]:
         nonlocal grey
-        with closing(_images(listing, size, num_workers)) as images:
+        nonlocal levels
+        levels = _levels(listing, num_workers)
+        with closing(_images(listing, partial(read_image, size=size, levels=levels), num_workers)) as images:
             for number, image in enumerate(images):
                 if isinstance(image, Exception):
-                    path = listing.root / listing.files[number][0]
+                    path = listing.root / listing.files[number]
                     if on_corrupt == "error":
+                        why = install_for(path) or image or type(image).__name__
                         raise CnnexpError(
-                            f"can't read the image {path}: {image or type(image).__name__}\n"
-                            "Mend or remove it, or type data.on_corrupt=skip to leave such files out"
+                            f"can't read the image {printable(str(path))}: {why}\n"
+                            "Mend or remove it, or type data.on_corrupt=skip: such files are left out then"
                         ) from image
                     log.debug("left out %s: %s", path, image)
                     skipped.append(number)
@@ -151,7 +183,7 @@ def _decode(listing: Listing, size: int, on_corrupt: OnCorrupt, num_workers: int
             del whole
             narrow.replace(temporary)
         written = np.load(temporary, mmap_mode="r", allow_pickle=False)
-        record = {"crc32": zlib.crc32(written), "skipped": skipped}
+        record = {"crc32": zlib.crc32(written), "skipped": skipped, "levels": levels}
         del written
         temporary.replace(file)
         with temporary.open("w") as stream:
@@ -163,30 +195,42 @@ def _decode(listing: Listing, size: int, on_corrupt: OnCorrupt, num_workers: int
         temporary.unlink(missing_ok=True)
 
 
-def _images(listing: Listing, size: int, num_workers: int) -> Generator[np.ndarray | Exception, None, None]:
-    """Each file's image, or what is wrong with it, with a progress bar at a terminal."""
+def _levels(listing: Listing, num_workers: int) -> tuple[int, int] | None:
+    """Return the range that the data set's levels of grey lie in, of so many bits; None where none has over 8."""
+    with closing(_images(listing, levels_of, num_workers, "looking at")) as found:
+        ranges = [levels for levels in found if isinstance(levels, tuple)]
+    if not ranges:
+        return None
+    low, high = min(0, *(low for low, _ in ranges)), max(high for _, high in ranges)
+    # of whole bits, so that one image more or less rarely changes it; 8 bits in 16 stay as they are
+    return low, low + max(255, (1 << (high - low).bit_length()) - 1)
+
+
+def _images(
+    listing: Listing, read: Callable[[Path], _T], num_workers: int, doing: str = "decoding"
+) -> Generator[_T | Exception, None, None]:
+    """Yield what is read of each file, or what is wrong with it, with a progress bar at a terminal."""
     from PIL import Image
     from tqdm import tqdm
 
-    read = partial(_read_or_why_not, size=size)
-    paths = [listing.root / name for name, _, _ in listing.files]
-    # Pillow raises at twice its limit and only warns before that
+    paths = [listing.root / name for name in listing.files]
+    # what Pillow only warns of, read_image refuses
     with (
         warnings.catch_warnings(),
         ThreadPoolExecutor(num_workers or os.cpu_count()) as pool,
-        tqdm(total=len(paths), desc="decoding", unit=" images", disable=not sys.stderr.isatty()) as bar,
+        tqdm(total=len(paths), desc=doing, unit=" images", disable=not sys.stderr.isatty()) as bar,
     ):
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         for start in range(0, len(paths), _TOGETHER):
-            for image in pool.map(read, paths[start : start + _TOGETHER]):
+            for image in pool.map(partial(_read_or_why_not, read), paths[start : start + _TOGETHER]):
                 yield image
                 bar.update()
 
 
-def _read_or_why_not(path: Path, size: int) -> np.ndarray | Exception:
+def _read_or_why_not(read: Callable[[Path], _T], path: Path) -> _T | Exception:
     # Pillow's decoders raise nearly anything on a damaged file: SyntaxError, struct.error, IndexError, …
     try:
-        return read_image(path, size)
+        return read(path)
     except Exception as error:
         return error
 

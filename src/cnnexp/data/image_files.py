@@ -10,7 +10,7 @@ import torch
 from annotated_types import Ge
 
 from cnnexp.data.image_cache import load_images
-from cnnexp.data.image_folder import SPLITS, Listing, OnCorrupt, list_files, list_images
+from cnnexp.data.image_folder import SPLITS, Listing, OnCorrupt, list_files, list_images, printable
 from cnnexp.data.sets import Images
 from cnnexp.errors import CnnexpError
 
@@ -34,7 +34,7 @@ def image_folder(
     Raises:
         CnnexpError: when the folder isn't laid out so, or a file can't be read.
     """
-    return of_listing(list_images(folder(root)), image_size, on_corrupt, num_workers)
+    return of_listing(list_images(folder(root), on_corrupt), image_size, on_corrupt, num_workers)
 
 
 def csv(root: str, image_size: Side = 32, on_corrupt: OnCorrupt = "error", num_workers: Threads = 0) -> Images:
@@ -52,7 +52,7 @@ def csv(root: str, image_size: Side = 32, on_corrupt: OnCorrupt = "error", num_w
     Raises:
         CnnexpError: when the table isn't that, or a file is missing or can't be read.
     """
-    return of_listing(_list_table(Path(root)), image_size, on_corrupt, num_workers)
+    return of_listing(_list_table(Path(root), on_corrupt), image_size, on_corrupt, num_workers)
 
 
 def made_up_shape(image_size: int = 32) -> tuple[tuple[int, int, int], int]:
@@ -67,17 +67,25 @@ image_folder.made_up_shape = csv.made_up_shape = made_up_shape  # type: ignore[a
 @lru_cache(maxsize=4)
 def of_listing(listing: Listing, image_size: int, on_corrupt: OnCorrupt, num_workers: int) -> Images:
     """Return the images of listed files, decoded now or earlier; raises CnnexpError where a class has none."""
-    images, kept = load_images(listing, image_size, on_corrupt, num_workers)
+    images, kept, levels = load_images(listing, image_size, on_corrupt, num_workers)
     labels = torch.tensor(listing.labels)[kept]
+    files = [(listing.files[number], listing.digests[number]) for number in kept.tolist()]
     ends = [int((kept < end).sum()) for end in (listing.val_from, listing.test_from, len(listing.files))]
     parts = [slice(start, end) for start, end in zip([0, *ends], ends, strict=False)]
     for part in (parts[0], parts[2]):
         counts = torch.bincount(labels[part], minlength=len(listing.class_names)).tolist()
         if 0 in counts and (part == parts[0] or listing.test_from < len(listing.files)):
             name = listing.class_names[counts.index(0)]
-            raise CnnexpError(f"{listing.root}: no image of class {name} that trains or tests can be read")
+            kind = "training" if part == parts[0] else "test"
+            raise CnnexpError(
+                f"{listing.root}: no {kind} image of class {name} can be read; "
+                "mend them, or remove the class's folder in each part"
+            )
     val, test = ((images[part], labels[part]) if labels[part].numel() else (None, None) for part in parts[1:])
-    return Images(images[parts[0]], labels[parts[0]], listing.class_names, *test, *val)
+    return Images(
+        images[parts[0]], labels[parts[0]], listing.class_names, test[0], test[1], val[0], val[1],
+        files={name: tuple(files[part]) for name, part in zip(SPLITS, parts, strict=True)}, levels=levels,
+    )  # fmt: skip
 
 
 def folder(root: str | Path) -> Path:
@@ -87,7 +95,7 @@ def folder(root: str | Path) -> Path:
     return Path(root)
 
 
-def _list_table(path: Path) -> Listing:
+def _list_table(path: Path, on_corrupt: OnCorrupt) -> Listing:
     rows = _read_table(path)
     found = {label for _, label, _ in rows}
     # numbers in their own order: 2 before 10
@@ -102,13 +110,7 @@ def _list_table(path: Path) -> Listing:
         parts[part].append((file, labels[label]))
     if not parts["train"]:
         raise CnnexpError(f"{path} has no row whose split is train")
-    try:
-        return list_files(path.parent, parts, names)
-    except OSError as error:
-        missing = error.filename or path
-        raise CnnexpError(
-            f"{path} lists {missing}: {error.strerror}; paths are relative to {path.parent}"
-        ) from None
+    return list_files(path.parent, parts, names, on_corrupt)
 
 
 def _read_table(path: Path) -> list[tuple[str, str, str]]:
@@ -131,7 +133,7 @@ def _read_table(path: Path) -> list[tuple[str, str, str]]:
                         f"{path}, line {lines.line_num}: {','.join(map(str, line.values()))!r} isn't {_HEADER}"
                         + (f" with a split of {', '.join(SPLITS)}" if "split" in header else "")
                     )
-                rows.append((file_path, label, part or "train"))
+                rows.append((file_path, printable(label), part or "train"))
             return rows
     except (OSError, UnicodeDecodeError, table.Error) as error:
         raise CnnexpError(f"{path} can't be read as a CSV file: {error}") from None

@@ -1,32 +1,42 @@
-"""A folder of images, one folder a class, as one array: listed, and decoded once."""
+"""A folder of images, one folder a class: which files it is made of, and what their contents are."""
 
+import logging
 import os
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import time
+import unicodedata
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from hashlib import blake2b
 from pathlib import Path
 from stat import S_ISREG
 from typing import Literal, TypeAlias
 
-import torch
-
-from cnnexp.data.image_file import image_extensions
-from cnnexp.data.split import hold_out_test
+from cnnexp.data.image_file import format_of, image_extensions, install_for
+from cnnexp.data.layout import LAYOUT, read_layout
 from cnnexp.errors import CnnexpError
 
+log = logging.getLogger(__name__)
+
 OnCorrupt: TypeAlias = Literal["error", "skip"]
+_Owner: TypeAlias = tuple[str, str]
+"""The part and the class that a folder's images are of."""
 
 SPLITS = ("train", "val", "test")
-LAYOUT = "train/<class>/… and test/<class>/…, or one folder a class"
+_NAMED = 3  # files that a message names
+_RECENT = 2_000_000_000  # nanoseconds within which a file system's clock may give two changes one time
 
 
 @dataclass(frozen=True)
 class Listing:
-    """What is in an image folder; equal listings mean that no file was added, removed or changed.
+    """The files of a data set; equal listings have the same images.
 
     Args:
         root: the folder.
-        files: path relative to the root, size in bytes and time of change in nanoseconds; the training
-            images, then the validation images where there are some of its own, then the test images.
+        files: path of each file relative to the root; the training images, then the validation images where
+            there are some of its own, then the test images.
+        digests: of each file's bytes, in hexadecimal.
         labels: class of each file.
         test_from: number of the first test image.
         class_names: the name of each label.
@@ -34,122 +44,268 @@ class Listing:
     """
 
     root: Path
-    files: tuple[tuple[str, int, int], ...]
+    files: tuple[str, ...]
+    digests: tuple[str, ...]
     labels: tuple[int, ...]
     test_from: int
     class_names: tuple[str, ...]
     val_from: int
 
 
-def list_images(root: Path) -> Listing:
+def list_images(root: Path, on_corrupt: OnCorrupt = "error") -> Listing:
     """List a folder laid out as ``train/<class>/…`` and ``test/<class>/…``, or as one folder a class.
 
-    In the second case a stratified fifth, always the same, is the test set. Files and folders whose names
-    begin with a dot, and files that have no image's extension, are left out.
+    docs/data.md has what becomes of each file. Without test/ there is no test part, without val/ no validation
+    part. What is left out is told in the log.
 
     Raises:
         CnnexpError: when the folder is missing, can't be read or is laid out in another way.
     """
     try:
-        return _list_images(root)
+        return _list_images(root, on_corrupt)
     except OSError as error:
         raise CnnexpError(f"can't read the folder data.root={root}: {error.strerror}, {error.filename}") from None
 
 
-def _list_images(root: Path) -> Listing:
+def _list_images(root: Path, on_corrupt: OnCorrupt) -> Listing:
     if not root.is_dir():
         raise CnnexpError(f"there is no folder {root}; data.root=DIR names one with {LAYOUT}")
-    folders = set(_subfolders(root))
-    if {"train", "test"} <= folders:
-        train, test = _list_classes(root, "train"), _list_classes(root, "test")
-        if train[0] != test[0]:
-            odd = sorted(set(train[0]) ^ set(test[0]))
+    layout = read_layout(root)
+    starts = {
+        (part, name): os.path.join(root, folder, name)
+        for part, folder in layout.parts.items()
+        for name in layout.classes[part]
+    }
+    walk = _Walk(root)
+    walk.through(starts)
+    names = {
+        part: _class_names([name for name in layout.classes[part] if (part, name) not in walk.left_out])
+        for part in layout.parts
+    }
+    classes = sorted(set(names.get("", names.get("train", {})).values()))
+    for part in names:
+        odd = sorted(set(classes) ^ set(names[part].values()))
+        if odd:
             raise CnnexpError(
-                f"{root}: the class folders of train/ and test/ differ: {', '.join(odd)} "
+                f"{root}: the class folders of train/ and {part}/ differ: {', '.join(odd)} "
                 f"{'is' if len(odd) == 1 else 'are'} in only one of them; both need the same"
             )
-        return list_files(root, {"train": train[1], "test": test[1]}, train[0])
-    if "train" in folders and _subfolders(root / "train"):
-        beside = sorted(folders - {"train"})
-        raise CnnexpError(
-            f"{root} has train/ but no test/{f' (there is {beside[0]}/)' if beside else ''}: add test/<class>/… "
-            f"or, to have a fifth held out for the test, type data.root={root / 'train'}"
-        )
-    names, samples = _list_classes(root, "")
-    held_out = hold_out_test(torch.tensor([label for _, label in samples]), names)
-    parts = zip(("train", "test"), held_out, strict=True)
-    return list_files(root, {part: [samples[i] for i in indices.tolist()] for part, indices in parts}, names)
+    parts: dict[str, list[tuple[str, int]]] = {}
+    for part, folders in names.items():
+        found: dict[str, list[str]] = defaultdict(list)
+        for folder, name in folders.items():
+            found[name] += walk.found[part, folder]
+        for label, name in enumerate(classes):
+            if not found[name]:
+                raise CnnexpError(_no_images(root / layout.parts[part], name, walk))
+            parts.setdefault(part or "train", []).extend((path, label) for path in sorted(found[name]))
+    loose = [entry.name for entry in os.scandir(root) if entry.is_file() and _counts(entry.name)]
+    if layout.strays:
+        kind = "class" if "" in layout.parts else "part"
+        log.warning("left out, as no %s of the data set: %s", kind, _some(f"{name}/" for name in layout.strays))
+    if loose:
+        log.warning("left out, as they are in no class's folder: %s", _some(loose))
+    walk.tell()
+    return list_files(root, parts, classes, on_corrupt)
 
 
-def _subfolders(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
+def _class_names(folders: Sequence[str]) -> dict[str, str]:
+    """Return each class folder's name as text: one form of Unicode, and nothing that a terminal would obey.
+
+    The two forms that é can have, as one character and as e with an accent, are one class. Bytes that are no
+    UTF-8, line breaks and the like are written as their escapes.
+    """
+    named = {folder: printable(folder) for folder in folders}
+    forms = defaultdict(set)
+    for folder, name in named.items():
+        forms[name].add(unicodedata.normalize("NFC", folder))
+    for folder, name in named.items():
+        if len(forms[name]) > 1 and name != folder:  # a folder that is called as another's escapes
+            named[folder] = f"{name} ({sorted(forms[name]).index(unicodedata.normalize('NFC', folder)) + 1})"
+    return named
 
 
-def _list_classes(root: Path, part: str) -> tuple[list[str], list[tuple[str, int]]]:
-    """Class names, and each image's path relative to the root and label, of a folder of class folders."""
-    folder = root / part
-    names = _subfolders(folder)
-    if len(names) < 2:
-        there = f"one, {names[0]}" if names else "none"
-        raise CnnexpError(
-            f"{folder} needs a folder for each of at least 2 classes, and has {there}; expected {LAYOUT}"
-        )
-    extensions = image_extensions()
-    samples: list[tuple[str, int]] = []
-    for label, name in enumerate(names):
-        found = _files_under(str(folder / name), extensions)
-        if not found:
-            raise CnnexpError(
-                f"the class folder {folder / name} has no images; put some there or remove the folder"
-            )
-        samples += [(path[len(os.path.join(root, "")) :], label) for path in found]
-    return names, samples
+def printable(name: str) -> str:
+    """Return a name in Unicode's NFC with control characters, surrogates and changes of direction as escapes."""
+    text = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return "".join(
+        char.encode("unicode_escape").decode()
+        if unicodedata.category(char) in ("Cc", "Cs", "Zl", "Zp") or char in "\u202a\u202b\u202c\u202d\u202e"
+        or char in "\u2066\u2067\u2068\u2069"
+        else char
+        for char in unicodedata.normalize("NFC", text)
+    )  # fmt: skip
 
 
-def _files_under(folder: str, extensions: frozenset[str]) -> list[str]:
-    """Paths of the images in a folder and those below it, sorted; each folder once, wherever links lead."""
-    found: list[str] = []
-    seen: set[str] = set()
-
-    def give_up(error: OSError) -> None:
-        raise error  # otherwise os.walk would leave out in silence what it can't read
-
-    # strings, not Paths: this runs over every file, for each job of a sweep
-    for here, folders, names in os.walk(folder, onerror=give_up, followlinks=True):
-        real = os.path.realpath(here)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
-        for name in names:
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in extensions:
-                found.append(os.path.join(here, name))
-    return sorted(found)
+def _no_images(folder: Path, name: str, walk: "_Walk") -> str:
+    inside = f"{folder / name}{os.sep}"
+    unread = [path for path in walk.unread if os.path.join(walk.root, path).startswith(inside)]
+    others = f" but {len(unread)} files of other kinds ({_some(unread)})" if unread else ""
+    how = next((f"; {hint}" for path in unread if (hint := install_for(os.path.join(walk.root, path)))), "")
+    return f"the class folder {folder / name} has no images{others}{how}; put some there or remove the folder"
 
 
-def list_files(root: Path, parts: dict[str, list[tuple[str, int]]], class_names: Sequence[str]) -> Listing:
-    """Return a listing of files.
+def _counts(name: str) -> bool:
+    return not name.startswith(".")
+
+
+def _some(names: Iterable[str]) -> str:
+    every = [printable(name) for name in names]
+    return ", ".join(every[:_NAMED]) + (f" and {len(every) - _NAMED} more" if len(every) > _NAMED else "")
+
+
+@dataclass
+class _Walk:
+    """What is below the class folders: each folder once, wherever links lead."""
+
+    root: Path
+    found: dict[_Owner, list[str]] = field(default_factory=lambda: defaultdict(list))
+    unread: list[str] = field(default_factory=list)
+    left_out: set[_Owner] = field(default_factory=set)
+    _seen: dict[str, tuple[_Owner, str, bool]] = field(default_factory=dict)
+    _links: list[tuple[str, _Owner]] = field(default_factory=list)
+    _back: list[str] = field(default_factory=list)
+
+    def through(self, starts: dict[_Owner, str]) -> None:
+        """Find the images below each class's folder.
+
+        Folders come first and links to folders then: one that leads to what was met already, or above it, would
+        give images a second class, or no end.
+
+        Raises:
+            CnnexpError: for a folder that links give two classes.
+        """
+        for owner, path in starts.items():
+            if os.path.islink(path):
+                self._links.append((path, owner))
+            else:
+                self._into(path, owner, linked=False)
+        root = os.path.realpath(self.root)
+        while self._links:
+            path, owner = self._links.pop(0)
+            real = os.path.realpath(path)
+            inside = os.path.join(real, "")
+            above = os.path.join(root, "").startswith(inside)
+            # what only links led to is no folder of the data set: whether it has two classes is seen on the way
+            if above or any(
+                not met[2] and f"{folder}{os.sep}".startswith(inside) for folder, met in self._seen.items()
+            ):
+                self._back.append(self._relative(path))
+                if starts.get(owner) == path:
+                    self.left_out.add(owner)
+            else:
+                self._into(path, owner, linked=True)
+
+    def _into(self, top: str, owner: _Owner, linked: bool) -> None:
+        extensions = image_extensions()
+        waiting = [top]
+        while waiting:  # strings, not Paths: this runs over every file, for each job of a sweep
+            here = waiting.pop()
+            real = os.path.realpath(here)
+            met = self._seen.get(real)
+            if met is not None:
+                if met[0] != owner:
+                    raise CnnexpError(
+                        f"{self._relative(here)} and {self._relative(met[1])} are the same folder by a link: its "
+                        "images would have two classes or parts; remove one of them"
+                    )
+                continue
+            self._seen[real] = owner, here, linked
+            with os.scandir(here) as entries:
+                for entry in entries:
+                    if not _counts(entry.name):
+                        continue
+                    if not entry.is_dir():
+                        whole = os.path.splitext(entry.name)[1].lower() in extensions or format_of(entry.path)
+                        (self.found[owner] if whole else self.unread).append(self._relative(entry.path))
+                    elif entry.is_symlink():
+                        self._links.append((entry.path, owner))
+                    else:
+                        waiting.append(entry.path)
+
+    def _relative(self, path: str) -> str:
+        return path[len(os.path.join(self.root, "")) :]
+
+    def tell(self) -> None:
+        """Say what was left out."""
+        if self._back:
+            log.warning("left out, as these links lead back into the data set: %s", _some(sorted(self._back)))
+        if not self.unread:
+            return
+        kinds = Counter(os.path.splitext(path)[1].lower() or "no extension" for path in self.unread)
+        told = ", ".join(f"{count} {printable(kind)}" for kind, count in kinds.most_common(5))
+        hints = dict.fromkeys(install_for(os.path.join(self.root, path)) for path in sorted(self.unread))
+        log.warning(
+            "left out, as no images that can be read: %d files (%s), such as %s%s",
+            len(self.unread), told, _some(sorted(self.unread)), "".join(f"; {hint}" for hint in hints if hint),
+        )  # fmt: skip
+
+
+def list_files(
+    root: Path,
+    parts: dict[str, list[tuple[str, int]]],
+    class_names: Sequence[str],
+    on_corrupt: OnCorrupt = "error",
+) -> Listing:
+    """Return a listing of files, by their contents.
 
     Args:
         root: the folder that their paths are relative to.
         parts: of train, val and test, each file's path and label.
         class_names: the name of each label.
+        on_corrupt: "skip" leaves out, and names, what is no file that can be read.
 
     Raises:
-        OSError: for a file that isn't there.
-        CnnexpError: for what isn't a file.
+        CnnexpError: for what is no file that can be read.
     """
-    ordered = [sample for part in SPLITS for sample in parts.get(part, [])]
-    val_from = len(parts["train"])
-    test_from = val_from + len(parts.get("val", []))
-    files = tuple(_with_stat(root, [path for path, _ in ordered]))
-    return Listing(root, files, tuple(label for _, label in ordered), test_from, tuple(class_names), val_from)
+    ordered = [(part, *sample) for part in SPLITS for sample in parts.get(part, [])]
+    with ThreadPoolExecutor() as pool:
+        digests = list(pool.map(_digest_or_why_not, (os.path.join(root, path) for _, path, _ in ordered)))
+    wrong = [(path, said) for (_, path, _), said in zip(ordered, digests, strict=True) if said.startswith("!")]
+    if wrong and on_corrupt == "error":
+        path, said = wrong[0]
+        raise CnnexpError(
+            f"can't read {os.path.join(root, path)}: {said[1:]}\n"
+            "Mend or remove it, or type data.on_corrupt=skip: such files are left out then"
+        )
+    if wrong:
+        log.warning("%d files can't be read and are left out: %s", len(wrong), _some(path for path, _ in wrong))
+    kept = [(*one, said) for one, said in zip(ordered, digests, strict=True) if not said.startswith("!")]
+    counts = Counter(part for part, *_ in kept)
+    return Listing(
+        root,
+        tuple(path for _, path, _, _ in kept),
+        tuple(digest for *_, digest in kept),
+        tuple(label for _, _, label, _ in kept),
+        counts["train"] + counts["val"],
+        tuple(class_names),
+        counts["train"],
+    )
 
 
-def _with_stat(root: Path, files: list[str]) -> Iterator[tuple[str, int, int]]:
-    for file in files:
-        stat = os.stat(os.path.join(root, file))
+_hashed: dict[tuple[int, ...], str] = {}
+"""Digests of files by device, inode, size and the times of change, of which no program can set the second."""
+
+
+def _digest_or_why_not(path: str) -> str:
+    """Return the digest of a file's bytes, or, after an exclamation mark, what is wrong with it."""
+    try:
+        stat = os.stat(path)
         if not S_ISREG(stat.st_mode):  # a pipe, for example, which would be waited on for ever
-            raise CnnexpError(f"{root / file} is no regular file; remove it")
-        yield file, stat.st_size, stat.st_mtime_ns
+            return "!it is no regular file"
+        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+        if key in _hashed:
+            return _hashed[key]
+        now = time.time_ns()
+        with open(path, "rb") as file:
+            hashed = blake2b(digest_size=16)
+            while block := file.read(1 << 20):
+                hashed.update(block)
+        digest = hashed.hexdigest()
+        # a change in the same tick of the clock as the last one would leave no trace
+        if os.name == "posix" and now - stat.st_ctime_ns > _RECENT:
+            _hashed[key] = digest
+        return digest
+    except OSError as error:
+        gone = os.path.islink(path) and not os.path.exists(path)
+        return f"!{f'it is a link to {os.readlink(path)}, which is not there' if gone else error.strerror}"

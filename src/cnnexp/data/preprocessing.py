@@ -27,6 +27,7 @@ class Preprocessing:
         std: of each channel, divided by.
         brightness: mean and standard deviation, over the training images, of an image's mean value in
             [0, 1]; None when the checkpoint doesn't say.
+        levels: what grey of more than 8 bits is scaled from, as the training images were.
     """
 
     class_names: tuple[str, ...]
@@ -34,6 +35,7 @@ class Preprocessing:
     mean: tuple[float, ...] | None = None
     std: tuple[float, ...] | None = None
     brightness: tuple[float, float] | None = None
+    levels: tuple[int, int] | None = None
 
     @classmethod
     def of_checkpoint(cls, path: str | Path) -> "Preprocessing":
@@ -52,11 +54,13 @@ class Preprocessing:
         mean, std = (None if state[key] is None else tuple(state[key]) for key in ("mean", "std"))
         middle, spread = state.get("brightness") or (None, None)
         brightness = None if middle is None or spread is None else (middle, spread)
-        return cls(tuple(state["class_names"]), (channels, height, width), mean, std, brightness)
+        low, high = state.get("levels") or (None, None)
+        levels = None if low is None or high is None else (low, high)
+        return cls(tuple(state["class_names"]), (channels, height, width), mean, std, brightness, levels)
 
     def load(self, path: str | Path) -> Tensor:
         """Return an image file as uint8 of shape ``image_shape``; see ``load_photo``."""
-        return load_photo(path, self.image_shape)
+        return load_photo(path, self.image_shape, self.levels)
 
     def __call__(self, images: Tensor) -> Tensor:
         """Return uint8 images of shape (batch, channels, height, width) as the network's floats."""

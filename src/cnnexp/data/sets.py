@@ -1,9 +1,11 @@
 """What a data set is here: one function from a folder to ``Images``, whoever wrote it."""
 
 import inspect
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
+from hashlib import blake2b
 from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeAlias, TypeVar
@@ -39,6 +41,9 @@ class Images:
     stratified fifth of the training part, always the same, is held out for it. Without a validation part one is
     drawn from the training part by ``data.val_size``.
 
+    Of image files, ``files`` has of train, val and test each file's path and the digest of its bytes; a split that
+    is drawn from them is recorded with the run. ``levels`` is what grey of more than 8 bits was scaled from.
+
     Raises:
         CnnexpError: where images or labels aren't that.
     """
@@ -50,6 +55,8 @@ class Images:
     test_labels: Tensor | None = None
     val_images: Tensor | None = None
     val_labels: Tensor | None = None
+    files: Mapping[str, Sequence[tuple[str, str]]] | None = None
+    levels: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         shape = None
@@ -67,6 +74,24 @@ class Images:
     def part(self, name: str) -> tuple[Tensor, Tensor]:
         """Return the images and labels of a part that is there: train, val or test."""
         return getattr(self, f"{name}_images"), getattr(self, f"{name}_labels")
+
+    @cached_property
+    def digests(self) -> dict[str, list[str]]:
+        """Of train, val and test, a digest of each image: of its file's bytes, or else of its own."""
+        if self.files is not None:
+            return {part: [digest for _, digest in files] for part, files in self.files.items()}
+        return {part: list(_digests(getattr(self, f"{part}_images"))) for part in ("train", "val", "test")}
+
+    def fingerprint(self) -> str:
+        """Return a hash of all images, labels and class names, whatever order the images are in."""
+        whole = blake2b(json.dumps(list(self.class_names)).encode(), digest_size=16)
+        for part, digests in self.digests.items():
+            labels = getattr(self, f"{part}_labels")
+            labels = [] if labels is None else labels.tolist()
+            whole.update(part.encode())
+            for digest, label in sorted(zip(digests, labels, strict=True)):
+                whole.update(f"{digest} {label}\n".encode())
+        return whole.hexdigest()
 
     def train_counts(self, indices: Tensor) -> Tensor:
         """Return how often each value occurs in the chosen training images: int64, (channels, 256)."""
@@ -154,6 +179,16 @@ def _check(part: str, images: Tensor, labels: Tensor, classes: int) -> None:
             f"the {part} labels must lie in 0 to {classes - 1}, as there are {classes} class names; "
             f"they lie in {int(labels.min())} to {int(labels.max())}"
         )
+
+
+def _digests(images: Tensor | None) -> Iterator[str]:
+    """Yield a digest of each image's bytes, in the order that they lie in memory."""
+    if images is None:
+        return
+    stored = images if images.is_contiguous() else images.permute(0, 2, 3, 1)
+    for some in stored.split(1024):
+        for row in some.contiguous().flatten(1).numpy():
+            yield blake2b(row, digest_size=16).hexdigest()
 
 
 def _times(tensor: Tensor) -> str:

@@ -60,6 +60,7 @@ def split(
     validation = torch.empty(0, dtype=torch.int64)
     rest = torch.arange(len(labels))
     if val_size is not None:
+        _check_can_validate(labels, class_names)
         count = _count("val_size", val_size, len(labels), exclusive=True)
         order = stratified_order(labels, seed)
         validation, rest = order[:count], order[count:]
@@ -106,6 +107,18 @@ def _count(key: str, size: int | float, available: int, exclusive: bool) -> int:
             " (or a fraction such as 0.1)"
         )
     return size
+
+
+def _check_can_validate(labels: Tensor, class_names: Sequence[str] | None) -> None:
+    """Refuse a class of one image, which no size could both train and validate."""
+    counts = torch.bincount(labels)
+    if bool((counts == 1).any()):
+        number = int((counts == 1).nonzero()[0])
+        name = repr(class_names[number]) if class_names is not None else f"number {number}"
+        raise CnnexpError(
+            f"class {name} has 1 picture to train and to validate on: add others, or remove the class, or bring a "
+            "val/ part, or type data.validation=test"
+        )
 
 
 def _check_classes(

@@ -133,7 +133,7 @@ def _own(name: str, root: Path, image_size: int, on_corrupt: OnCorrupt, num_work
             part: list(zip((os.path.relpath(path, root) for path in paths), labels.tolist(), strict=True))
             for part, (paths, labels) in found.items()
         }
-        return of_listing(list_files(root, files, names), image_size, on_corrupt, num_workers)
+        return of_listing(list_files(root, files, names, on_corrupt), image_size, on_corrupt, num_workers)
     channels = 1 if all(is_grey(images) for images, _ in found.values()) else 3
     tensors = {part: (as_images(images[..., :channels], name), labels) for part, (images, labels) in found.items()}
     nothing = (None, None)

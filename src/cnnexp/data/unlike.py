@@ -28,7 +28,7 @@ def why_unlike(path: str | Path, image: Tensor, preprocessing: Preprocessing) ->
     """
     reasons = []
     if preprocessing.image_shape[0] == 1:
-        colour = load_photo(path, (3, *preprocessing.image_shape[1:])).float()
+        colour = load_photo(path, (3, *preprocessing.image_shape[1:]), preprocessing.levels).float()
         if float((colour.amax(0) - colour.amin(0)).mean()) > COLOURED:
             reasons.append("in colour, trained on grey")
     if preprocessing.brightness is not None:

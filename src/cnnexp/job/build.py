@@ -20,6 +20,8 @@ from torchmetrics import Metric
 
 from cnnexp import contract
 from cnnexp.data.datamodule import ImageDataModule
+from cnnexp.data.recorded_split import FILE as SPLIT
+from cnnexp.data.recorded_split import decode
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.job import ranks
 from cnnexp.job.optimization import build_optimization
@@ -31,6 +33,9 @@ from cnnexp.training.checkpoints import WholeCheckpointIO
 from cnnexp.training.profiler import NoProfiler, profiler_into
 
 log = logging.getLogger(__name__)
+
+_FIT = "cnnexp.tasks.fit.fit"
+_LONGEST = 64 << 20  # bytes of a recorded split: millions of files
 
 # with it, which Lightning sets, torch.cuda.is_available() asks the driver; fused optimizers call that each step
 os.environ.pop("PYTORCH_NVML_BASED_CUDA_CHECK", None)
@@ -78,10 +83,19 @@ def _slurm() -> list[SLURMEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)]
 
 
-def build_data(config: DictConfig) -> Any:
-    """Return the data module, ours or what ``cnnexp.contract`` describes; nothing is read yet."""
+def build_data(config: DictConfig, run: str | Path | None = None) -> Any:
+    """Return the data module, ours or what ``cnnexp.contract`` describes; nothing is read yet.
+
+    It is split as the run recorded it that is gone on with, or is asked about: ``run``, or the settings'.
+    """
     data = instantiate(config.data, _convert_="all")
     if isinstance(data, ImageDataModule):
+        known = run or config.get("resume") or config.get("run")
+        if known is not None and (file := Path(known) / SPLIT).is_file():
+            # a new fit with a run's settings draws what trains and validates by its own seed
+            again = run is None and config.get("resume") is None and config.task._target_ == _FIT
+            with file.open("rb") as stream:
+                data.use_split(decode(stream.read(_LONGEST)), only_test=again)
         return data
     if not isinstance(data, L.LightningDataModule):
         raise CnnexpError(f"data._target_={config.data._target_} isn't a LightningDataModule")

@@ -44,7 +44,7 @@ def load_run(run: str | Path, checkpoint: str = "best", trusted: Collection[str]
     folder = Path(run)
     settings, _ = read_record(folder, trusted=trusted)
     path = checkpoint_path(folder, checkpoint)
-    return LoadedRun(folder, settings, path, load_model(settings, path), build_data(settings))
+    return LoadedRun(folder, settings, path, load_model(settings, path), build_data(settings, folder))
 
 
 def load_for(job: Job) -> LoadedRun:

@@ -33,8 +33,19 @@ def as_csv(rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = No
     file = io.StringIO()
     writer = csv.DictWriter(file, list(columns or rows[0]), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
     return file.getvalue()
+
+
+def _cell(value: Any) -> Any:
+    """Return a text that a spreadsheet would take for a formula behind an apostrophe, and all else as it is."""
+    if not isinstance(value, (str, Path)) or not str(value).startswith(("=", "+", "-", "@", "\t", "\r")):
+        return value
+    try:
+        float(value)
+    except (ValueError, TypeError):
+        return f"'{value}"
+    return value
 
 
 def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] | None = None) -> None:
@@ -50,12 +61,15 @@ def final_table(result: Mapping[str, Any], folder: Path) -> str:
         loss, accuracy = result.get(f"{part}_loss{suffix}"), result.get(f"{part}_accuracy{suffix}")
         if loss is not None and accuracy is not None:
             rows.append([f"{suffix[1:] or part:6}", f"{loss:7.4f}", f"{accuracy:.2%}"])
+    measured, trained = result.get("train_eval_images"), result.get("train_images")
     lines = [in_columns(rows, "lrr", gap=3)]
     if result.get("best_epoch") is not None:
         lines.append(
             f"best epoch {result['best_epoch']} of {result['epochs']}, "
             f"generalization gap {100 * result['generalization_gap']:.2f} points"
         )
+    if measured is not None and trained is not None and measured < trained:
+        lines.append(f"train: measured on {measured:,} of the {trained:,} training images")
     return "\n".join([*lines, f"files: {shown(folder)}"])
 
 

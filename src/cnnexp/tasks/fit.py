@@ -11,6 +11,9 @@ from lightning.pytorch.loggers.logger import Logger
 from omegaconf import OmegaConf
 
 from cnnexp import contract
+from cnnexp.data.datamodule import ImageDataModule
+from cnnexp.data.recorded_split import FILE as SPLIT
+from cnnexp.data.recorded_split import encode
 from cnnexp.errors import CnnexpError
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
@@ -48,7 +51,8 @@ def fit(job: Job) -> None:
     contract.check_processes(data, trainer.world_size, config.trainer.get("use_distributed_sampler", True))
     model = build_model(config, contract.image_shape(data), contract.classes(data))
     device = str(trainer.strategy.root_device)
-    job.record(parameters=model.parameter_count, device=device, processes=trainer.world_size)
+    facts = contract.facts(data)
+    job.record(parameters=model.parameter_count, device=device, processes=trainer.world_size, **facts)
     where = device if trainer.world_size == 1 else f"{device}, {trainer.world_size} processes"
     _announce(job, data, model, where)
 
@@ -70,6 +74,8 @@ def fit(job: Job) -> None:
             begin(configured, _hyperparameters(job), OmegaConf.to_yaml(config, resolve=True), behind)
         # a run that has begun to train keeps its folder, whatever becomes of it
         (job.folder / FOLDER).mkdir(exist_ok=True)
+        if job.writes and isinstance(data, ImageDataModule) and (split := data.split_record()) is not None:
+            write_whole(job.folder / SPLIT, encode(split))
         trainer.fit(model, datamodule=data, ckpt_path=checkpoint, weights_only=True)
         for callback in callbacks:
             if isinstance(callback, Compile):
