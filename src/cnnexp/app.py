@@ -20,6 +20,7 @@ from cnnexp.errors import CnnexpError, Refused, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
 from cnnexp.job import ranks
 from cnnexp.sweeps import sweep
+from cnnexp.terminal import print_anywhere
 from cnnexp.version import __version__
 
 FAILED, MISTAKE = 1, 2
@@ -46,6 +47,7 @@ plugins.copy_lightly()
 
 def main() -> None:
     """Run the command that was typed, and exit with its status."""
+    print_anywhere()
     # modules in the working folder are found by `cnnexp` as they are by `python -m cnnexp`
     if "" not in sys.path and os.getcwd() not in sys.path:
         sys.path.insert(0, os.getcwd())
