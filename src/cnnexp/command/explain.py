@@ -67,11 +67,15 @@ def explain(error: BaseException) -> str:
         return f"{where}: {' '.join(str(error.__cause__).split())}"
     if isinstance(error, OverrideParseException):
         return f"can't read '{error.override}': {_how_to_type(str(error.override))}"
+    if missing := re.match(r"Cannot find primary config '([^']*)'", text):
+        return (
+            f"--config-name={missing[1]}: there is no such file; leave it out, or name its folder by --config-dir"
+        )
     return "\n".join(line for line in text.splitlines() if line.strip())[:600] or type(error).__name__
 
 
 def _how_to_type(override: str) -> str:
-    """Return what is wrong with an override that can't be read: the form to copy, where quotes are all it lacks."""
+    """Return what an override that can't be read lacks: quotes, in a form to copy, or another thing."""
     from hydra.core.override_parser.overrides_parser import OverridesParser
 
     key, _, value = override.partition("=")

@@ -79,8 +79,8 @@ def build_trainer(
 def _slurm() -> list[ClusterEnvironment]:
     """Return Slurm's environment within a Slurm job, without Lightning's own requeueing.
 
-    A job's tasks are started by srun, which numbers the step. Without it (a notebook, a batch script's own process)
-    there is this one process alone, however many tasks the job asked for, and Lightning would wait for the others.
+    A job's tasks are started by srun, which numbers the step. Without it (in a notebook, or a batch script's own
+    process) there is this one process, however many tasks the job asked for: Lightning would wait for the others.
     """
     if "SLURM_NTASKS" not in os.environ or TorchElasticEnvironment.detect():
         return []

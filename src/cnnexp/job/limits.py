@@ -34,8 +34,8 @@ def check_limits(trainer: L.Trainer, data: Any) -> None:
     interval = trainer.val_check_interval
     if isinstance(interval, int) and trainer.check_val_every_n_epoch is not None and interval > batches:
         raise CnnexpError(
-            f"trainer.val_check_interval={interval}, but an epoch has {_batches(batches)}: nothing would be validated; "
-            f"type {batches} or less"
+            f"trainer.val_check_interval={interval}, but an epoch has {_batches(batches)}: nothing would be "
+            f"validated; type {batches} or less"
         )
 
 

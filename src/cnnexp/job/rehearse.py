@@ -26,6 +26,7 @@ def rehearse(config: DictConfig) -> "L.Trainer":
     _try_optimizer(config)  # first: it needs torch alone, which is imported in half of Lightning's time
 
     import torch
+
     from cnnexp.job.build import build_data, build_model, build_trainer
     from cnnexp.job.run_log import quiet_lightning
 
@@ -102,14 +103,19 @@ def _try_optimizer(config: DictConfig) -> None:
     from cnnexp.job.optimization import build_optimization
 
     optimizer, scheduler = build_optimization(config)
+    weight = torch.nn.Parameter(torch.ones(1))
+    weight.grad = torch.ones(1)
     try:
-        trial = optimizer([torch.nn.Parameter(torch.zeros(1))])
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise CnnexpError(f"optimizer: {error}") from None
+        trial = optimizer([weight])
+        trial.step()
+    except (ValueError, RuntimeError, TypeError, OverflowError) as error:
+        raise CnnexpError(f"optimizer: {first_line(error)}") from None
+    if not weight.isfinite().all():
+        raise CnnexpError("optimizer: its first step leaves no finite weight; type a smaller lr, or weight_decay")
     try:
         scheduler(trial, epochs=2, steps_per_epoch=10)
-    except (ValueError, TypeError) as error:
-        raise CnnexpError(f"scheduler: {error}") from None
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
+        raise CnnexpError(f"scheduler: {first_line(error)}") from None
 
 
 def _check_length(trainer: "L.Trainer") -> None:
@@ -118,11 +124,6 @@ def _check_length(trainer: "L.Trainer") -> None:
             "trainer.max_epochs=-1: the learning-rate schedule needs to know its end; type the most it may be, "
             "beside trainer.max_time or trainer.max_steps"
         )
-    for key in ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches"):
-        value = getattr(trainer, key)
-        if value is not None and value <= 0 and value != -1:
-            raise CnnexpError(f"trainer.{key}={value} trains nothing; type 1 or more")
-    if trainer.limit_val_batches == 0:
-        raise CnnexpError("trainer.limit_val_batches=0 leaves nothing to choose the best epoch by; type 1 or more")
-    if (trainer.gradient_clip_val or 0) < 0:
-        raise CnnexpError(f"trainer.gradient_clip_val={trainer.gradient_clip_val} is no length; type 1.0, or null")
+    if trainer.max_epochs == 0 or trainer.max_steps == 0:
+        key = "max_epochs" if trainer.max_epochs == 0 else "max_steps"
+        raise CnnexpError(f"trainer.{key}=0 trains nothing; type 1 or more")

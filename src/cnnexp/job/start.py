@@ -10,6 +10,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cnnexp.command import plugins
 from cnnexp.command.check import check
+from cnnexp.command.idle import refuse_idle
 from cnnexp.command.recorded import settings_of
 from cnnexp.errors import CantWrite, CnnexpError, Refused
 from cnnexp.job import ranks
@@ -27,6 +28,7 @@ class StartJob(Callback):
         """Check a single run, then claim its folder."""
         try:
             plugins.refuse_launcher(config)
+            refuse_idle(config)
             check(config)
             if config.hydra.runtime.choices.task == "fit":
                 from cnnexp.job.rehearse import rehearse
@@ -89,3 +91,7 @@ def claim_for(folder: Path) -> tuple[Path, list[Path]]:
         return claim(folder), above
     except FileExistsError:
         raise CnnexpError(f"{folder}: a part of this path is a file, not a folder") from None
+    except OSError as error:
+        raise CnnexpError(
+            f"{folder} can't be made: {error.strerror}; name another place: hydra.run.dir=…"
+        ) from None
