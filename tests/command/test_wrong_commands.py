@@ -154,7 +154,7 @@ MISTAKES = [
     ("trainer.limit_test_batches=0.1", "of 2 batches leaves none"),
     ("trainer.val_check_interval=100", "type 41 or less"),
     ("callbacks=[early_stopping] callbacks.early_stopping.monitor=val_acc", "did you mean val_accuracy?"),
-    ("+callbacks.mine._target_=collections.OrderedDict", "isn't a lightning.Callback"),
+    ("+callbacks.mine._target_=collections.OrderedDict", "doesn't say what arguments it takes"),
     ("model.channels=[99999999999]", "this machine has"),
     ("model=vgg16 model.width=1e9", "don't fit into any memory"),
     ("optimizer.weight_decay=1e308", "leaves no finite weight"),
