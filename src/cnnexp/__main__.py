@@ -4,12 +4,13 @@ import os
 import signal
 import sys
 
-from cnnexp import interrupts, output
+from cnnexp import interrupts, output, terminal
 
 
 def main() -> None:
     """Run the command that was typed, and exit with its status."""
     output.never_fail()
+    terminal.print_anywhere()
     interrupts.leave_at_once = True
     interrupts.raise_on_signals()  # before the first import of a second
     # modules in the working folder are found by `cnnexp` as they are by `python -m cnnexp`

@@ -88,7 +88,7 @@ def claim(folder: Path) -> Path:
 
     Raises OSError where the folder can't be made for another reason than that it is there.
     """
-    number = 1
+    number, lost = 1, 0
     while True:
         candidate = folder if number == 1 else folder.with_name(f"{folder.name}-{number}")
         # in the loop: another process may remove the parent when it gives back its folder
@@ -96,8 +96,12 @@ def claim(folder: Path) -> Path:
         try:
             candidate.mkdir()
         except FileNotFoundError:
-            continue
+            lost += 1
+            if lost > 100:  # in /proc, say, nothing can be made
+                raise
         except FileExistsError:
+            if not candidate.is_dir():
+                raise
             number += 1
         else:
             return candidate

@@ -220,7 +220,8 @@ def test_srun_starts_two_of_which_one_claims_and_both_stop_at_a_loss_that_is_not
     folder.mkdir()
     slurm = {
         "SLURM_NTASKS": "2", "SLURM_NTASKS_PER_NODE": "2", "SLURM_NNODES": "1", "SLURM_NODEID": "0",
-        "SLURM_JOB_ID": "7", "SLURM_NODELIST": "127.0.0.1", "MASTER_PORT": free_port(),
+        "SLURM_JOB_ID": "7", "SLURM_STEP_ID": "0", "SLURM_NODELIST": "127.0.0.1",
+        "MASTER_PORT": free_port(),
     }  # fmt: skip
     wild = ["model.channels=[4]", "model.hidden=[]", "optimizer=sgd", "optimizer.lr=1e18", "data.batch_size=8"]
     ranks = [

@@ -1,12 +1,15 @@
 """What was typed, put into the order that Hydra's parser reads."""
 
 import argparse
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NoReturn
 
 from hydra._internal.utils import get_args_parser
 
+from cnnexp.command.choices import check_typed
 from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
@@ -43,19 +46,30 @@ def read(arguments: Sequence[str]) -> Typed:
     ``model/loss=focal``. Where a ``_target_`` is typed, the keys beside it are that constructor's arguments, which
     no config file could list: they need no ``+``, and are checked against its signature.
 
-    Raises CnnexpError for flags that exclude each other, and ends the process for unknown ones, as argparse does.
+    Raises CnnexpError for flags that are unknown or exclude each other, and for what `check_typed` refuses.
     """
     _check_flags(arguments)
     ordered = flags_first(arguments)
-    parsed = get_args_parser().parse_args(ordered)
+    parser = get_args_parser()
+    parser.error = _refuse  # type: ignore[method-assign]  # argparse's prints how all flags are used, and exits
+    parsed = parser.parse_args(ordered)
+    if parsed.shell_completion and not re.match("(un)?install=|query=", "".join(parsed.overrides[:1])):
+        raise CnnexpError(
+            "--shell-completion goes with install=SHELL, uninstall=SHELL or query=SHELL, such as bash"
+        )
     folders = [Path(folder) for folder in (parsed.config_dir, parsed.config_path) if folder]
     if not parsed.shell_completion:
         named = {key.rpartition(".")[0] for key in map(_key, parsed.overrides) if key.endswith("._target_")}
         everywhere = [config_folder(), *folders]
+        check_typed(parsed.overrides, everywhere)
         parsed.overrides = [_completed(override, everywhere, named) for override in parsed.overrides]
     return Typed(
         [*ordered[: len(ordered) - len(parsed.overrides)], *parsed.overrides], parsed, parsed.overrides, folders
     )
+
+
+def _refuse(message: str) -> NoReturn:
+    raise CnnexpError(message)
 
 
 def _key(override: str) -> str:

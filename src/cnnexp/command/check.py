@@ -5,18 +5,20 @@ There is no schema beside the code: a constructor's own annotations say what eac
 
 import inspect
 import json
+import math
 import typing
 from collections.abc import Callable, Mapping, Sequence
 from importlib.util import find_spec
-from typing import Annotated, Any, Literal
+from typing import Any
 
-from annotated_types import Interval
 from omegaconf import DictConfig, OmegaConf
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
+from cnnexp.command.choices import SEVERAL
 from cnnexp.command.explain import nearest
-from cnnexp.command.recorded import without_hydra
+from cnnexp.command.narrower import GIVEN, general, narrower
+from cnnexp.command.recorded import GROUPS, without_hydra
 from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
 
@@ -26,18 +28,7 @@ _EXTRAS = {
     "lightning.pytorch.loggers.MLFlowLogger": ("mlflow", "mlflow"),
     "lightning.pytorch.loggers.CometLogger": ("comet_ml", "comet"),
 }
-
-
-def general(
-    *,
-    seed: Annotated[int, Interval(ge=0, lt=2**32)],
-    name: str | None,
-    run: str | None,
-    resume: str | None,
-    fail_fast: bool,
-    checkpoint: Literal["best", "last"] | str,
-) -> None:
-    """Never called: its signature says what the settings outside of all groups may be."""
+_MAY_LACK = ("metrics",)  # in older records
 
 
 def check(config: DictConfig) -> None:
@@ -46,20 +37,37 @@ def check(config: DictConfig) -> None:
     What stands in conf/ as it was shipped is right, and importing its constructors would take seconds: only groups
     that were typed into are checked, unless the settings come from elsewhere too.
     """
+    _require_groups(config)
     typed = _typed_into(config)
     settings: dict[str, Any] = OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[assignment]
     missing = sorted(_missing(settings))
     if missing:
         raise CnnexpError(f"{missing[0]} has no value yet; type {missing[0]}=…")
-    groups = {key: value for key, value in settings.items() if isinstance(value, Mapping)}
+    loose = inspect.signature(general).parameters
+    groups = {key: value for key, value in settings.items() if isinstance(value, Mapping) and key not in loose}
     check_arguments(general, {key: value for key, value in settings.items() if key not in groups}, "")
     for path, node in _constructors(groups, ""):
         _require_package(path, node["_target_"])
         if typed is not None and path.partition(".")[0] not in typed:
             continue
         constructor = located(node["_target_"], f"{path}._target_")
+        for key, source in GIVEN.get(path, {}).items():
+            if key in node:
+                raise CnnexpError(f"{path}.{key} would have no effect: it comes from {source}")
         arguments = {key: value for key, value in node.items() if not key.startswith("_")}
         check_arguments(constructor, arguments, f"{path}.")
+
+
+def _require_groups(config: DictConfig) -> None:
+    """Raise CnnexpError unless each group has its settings, and what is built from one a constructor."""
+    for group in ("task", *GROUPS):
+        node = config.get(group)
+        if not isinstance(node, DictConfig):
+            if group in _MAY_LACK and node is None:
+                continue
+            raise CnnexpError(f"{group} has no settings; type {group}=…, one of its choices")
+        if group not in SEVERAL and "_target_" not in node:
+            raise CnnexpError(f"{group}._target_ is missing; type {group}=…, one of its choices")
 
 
 def _typed_into(config: DictConfig) -> set[str] | None:
@@ -78,8 +86,10 @@ def _typed_into(config: DictConfig) -> set[str] | None:
     return typed
 
 
-def _require_package(path: str, target: str) -> None:
-    """Raise CnnexpError for a logger whose package, which an extra brings, isn't there."""
+def _require_package(path: str, target: Any) -> None:
+    """Raise CnnexpError for no name, and for a logger whose package, which an extra brings, isn't here."""
+    if not isinstance(target, str) or not target:
+        raise CnnexpError(f"{path}._target_={json.dumps(target)} is no name of a class or function")
     package, extra = _EXTRAS.get(target, (None, None))
     if package is not None and find_spec(package) is None:
         raise CnnexpError(f'{path}: its package isn\'t installed; type: pip install "cnnexp[{extra}]"')
@@ -88,15 +98,21 @@ def _require_package(path: str, target: str) -> None:
 def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any], prefix: str) -> None:
     """Raise CnnexpError unless each argument fits the constructor's annotation of that name."""
     takers = _takers(constructor, arguments)
-    signatures = [inspect.signature(taker).parameters for taker in takers]
+    try:
+        signatures = [inspect.signature(taker).parameters for taker in takers]
+    except (TypeError, ValueError):
+        raise CnnexpError(f"{prefix}_target_: {constructor} doesn't say what arguments it takes") from None
     parameters = {name: parameter for signature in signatures for name, parameter in signature.items()}
     # `**options` of the constructor are arguments of the last
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signatures[-1].values()):
         for key in sorted(set(arguments) - set(parameters)):
             raise CnnexpError(f"{prefix}{key}: no such setting{nearest(key, parameters, prefix)}")
-    hints = {name: hint for taker in takers for name, hint in _annotations(taker).items()}
+    described = [*takers, *filter(None, map(narrower, takers))]
+    hints = {name: hint for function in described for name, hint in _annotations(function).items()}
     for key, value in arguments.items():
-        if key not in hints or isinstance(value, Mapping):
+        if not _finite(value):
+            raise CnnexpError(f"{prefix}{key}={value} is not allowed: numbers are finite, whole ones below 2**63")
+        if key not in hints or (isinstance(value, Mapping) and "_target_" in value):
             continue
         try:
             # as JSON: numbers and texts keep their type, but a list may stand for a tuple
@@ -108,6 +124,14 @@ def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any
             raise CnnexpError(f"{prefix}{key}={shown} is not allowed: {' or '.join(reasons)}") from None
         except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
             continue  # an annotation for type checkers only
+
+
+def _finite(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return "_target_" in value or all(map(_finite, value.values()))
+    if isinstance(value, list):
+        return all(map(_finite, value))
+    return abs(value) < 2**63 if isinstance(value, int) else not isinstance(value, float) or math.isfinite(value)
 
 
 def _takers(constructor: Callable[..., Any], arguments: Mapping[str, Any]) -> list[Callable[..., Any]]:
@@ -131,10 +155,13 @@ def located(target: str, path: str) -> Any:
     from hydra._internal.utils import _locate
 
     try:
-        return _locate(target)
+        found = _locate(target)
     except Exception as error:  # whatever importing a user's module may raise
         reason = repr(error.__cause__) if error.__cause__ else str(error).splitlines()[-1]
         raise CnnexpError(f"{path}={target} can't be imported: {reason}") from None
+    if not callable(found):
+        raise CnnexpError(f"{path}={target} is no class or function")
+    return found
 
 
 def _plain(reasons: Sequence[str]) -> Sequence[str]:

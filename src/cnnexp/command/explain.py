@@ -1,11 +1,15 @@
 """Hydra's and OmegaConf's exceptions in a line or two that say what to type."""
 
+import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+import shlex
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from hydra.errors import HydraException, InstantiationException, OverrideParseException
+from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 # choices that come with a plugin of Hydra's, and the extra that installs it
@@ -62,8 +66,26 @@ def explain(error: BaseException) -> str:
         where = place[1] if place else target[1].rpartition(".")[2] if target else "settings"
         return f"{where}: {' '.join(str(error.__cause__).split())}"
     if isinstance(error, OverrideParseException):
-        return f"can't read '{error.override}': an override is key=value, lists as key=[1,2]"
+        return f"can't read '{error.override}': {_how_to_type(str(error.override))}"
+    if missing := re.match(r"Cannot find primary config '([^']*)'", text):
+        return (
+            f"--config-name={missing[1]}: there is no such file; leave it out, or name its folder by --config-dir"
+        )
     return "\n".join(line for line in text.splitlines() if line.strip())[:600] or type(error).__name__
+
+
+def _how_to_type(override: str) -> str:
+    """Return what an override that can't be read lacks: quotes, in a form to copy, or another thing."""
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    key, _, value = override.partition("=")
+    if value and not value.startswith(("[", "{")):
+        escaped = value.strip("'\"").replace("\\", "\\\\").replace('"', '\\"')
+        typed = f'{key}="{escaped}"'
+        with contextlib.suppress(OverrideParseException):
+            OverridesParser.create().parse_overrides([typed])
+            return f"the value needs quotes within quotes; type {shlex.quote(typed)}"
+    return "an override is key=value, lists as key=[1,2]"
 
 
 def _unknown_choice(group: str, wrong: str, there: Sequence[str], typed: str) -> str:
@@ -83,7 +105,29 @@ def _unknown_key(error: OmegaConfBaseException) -> str | None:
     prefix, _, _ = str(error.full_key).rpartition(".")
     prefix = f"{prefix}." if prefix else ""
     allowed = [str(k) for k in parent] if parent is not None else []
+    meant = (
+        [] if parent is None or difflib.get_close_matches(key, allowed, n=1) else _meant(key, parent._get_root())
+    )
+    if meant:
+        return f"{error.full_key}: no such key; did you mean {' or '.join(meant[:3])}?"
     return f"{error.full_key}: no such key{nearest(key, allowed, prefix)}"
+
+
+def _meant(key: str, settings: Any) -> list[str]:
+    """Return the settings, with their groups, whose own name is ``key``, or else ends with it."""
+    paths = list(_paths(settings, ""))
+    last = [path.rpartition(".")[2] for path in paths]
+    same = [path for path, name in zip(paths, last, strict=True) if name == key]
+    return same or [path for path, name in zip(paths, last, strict=True) if name.endswith(f"_{key}")]
+
+
+def _paths(node: Any, path: str) -> Iterator[str]:
+    if not OmegaConf.is_dict(node):
+        yield path
+        return
+    for name in node:
+        if path or name != "hydra":
+            yield from _paths(node._get_node(name), f"{path}.{name}" if path else str(name))
 
 
 ANSWERED = (HydraException, OmegaConfBaseException)

@@ -68,7 +68,7 @@ def claim_job(sweep: str, overrides: str) -> str:
 
 
 def direction(monitor: str) -> str:
-    """Return which way a metric is to go: ``min`` for a loss and for time, ``max`` for accuracy and other scores."""
+    """Return which way a metric is to go: ``min`` for a loss and for time, ``max`` for other scores."""
     return "min" if re.search(r"loss|objective|error|seconds|rate", str(monitor)) else "max"
 
 

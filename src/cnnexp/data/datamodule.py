@@ -82,7 +82,7 @@ class ImageDataModule(L.LightningDataModule):
         crop_padding: PixelCount = 0,
         horizontal_flip: bool | Literal["alternating"] = False,
         cutout: PixelCount = 0,
-        num_workers: Annotated[int, Ge(0)] = 0,
+        num_workers: Annotated[int, Interval(ge=0, le=1024)] = 0,
         device: Literal["auto", "cpu", "cuda"] = "auto",
         duplicates: Literal["warn", "drop", "error"] = "warn",
         seed: Annotated[int, Ge(0)] = 0,
@@ -134,6 +134,10 @@ class ImageDataModule(L.LightningDataModule):
             )
         if (shape := self.trial_shape) is not None:
             check_padding(self.crop_padding, *shape[0][1:])
+            if self.cutout > max(shape[0][1:]):
+                raise CnnexpError(
+                    f"data.cutout={self.cutout} blanks whole images; they have {shape[0][1]} pixels a side"
+                )
 
     @property
     def image_shape(self) -> tuple[int, int, int]:

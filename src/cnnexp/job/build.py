@@ -11,7 +11,12 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.utils import get_object, instantiate
-from lightning.fabric.plugins.environments import SLURMEnvironment, TorchElasticEnvironment
+from lightning.fabric.plugins.environments import (
+    ClusterEnvironment,
+    LightningEnvironment,
+    SLURMEnvironment,
+    TorchElasticEnvironment,
+)
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers.logger import Logger
 from omegaconf import DictConfig, OmegaConf
@@ -76,11 +81,17 @@ def build_trainer(
     return trainer
 
 
-def _slurm() -> list[SLURMEnvironment]:
-    """Return Slurm's environment within a Slurm job, without Lightning's own requeueing."""
-    if "SLURM_NTASKS" not in os.environ or TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+def _slurm() -> list[ClusterEnvironment]:
+    """Return Slurm's environment within a Slurm job, without Lightning's own requeueing.
+
+    A job's tasks are started by srun, which numbers the step. Without it (in a notebook, or a batch script's own
+    process) there is this one process, however many tasks the job asked for: Lightning would wait for the others.
+    """
+    if "SLURM_NTASKS" not in os.environ or TorchElasticEnvironment.detect():
         return []
-    return [SLURMEnvironment(auto_requeue=False)]
+    if "SLURM_STEP_ID" not in os.environ:
+        return [LightningEnvironment()]
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 def build_data(config: DictConfig, run: str | Path | None = None) -> Any:

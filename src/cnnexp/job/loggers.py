@@ -20,6 +20,8 @@ _ENVIRONMENT = {
     "COMET_LOGGING_CONSOLE": "ERROR",
     "COMET_ERROR_TRACKING_ENABLE": "false",  # to the makers of the package, over the network
     "WANDB_ERROR_REPORTING": "false",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # otherwise minutes go by before a server that isn't there is told
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }

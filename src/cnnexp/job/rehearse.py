@@ -1,12 +1,16 @@
 """The one place where settings are tried that only torch and Lightning can judge, before there is a folder."""
 
 import logging
+import os
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
-from cnnexp.errors import CnnexpError
+from cnnexp.command.explain import nearest
+from cnnexp.errors import CnnexpError, first_line
 
 if TYPE_CHECKING:
     import lightning as L
@@ -22,14 +26,12 @@ def rehearse(config: DictConfig) -> "L.Trainer":
     _try_optimizer(config)  # first: it needs torch alone, which is imported in half of Lightning's time
 
     import torch
-    from hydra.utils import instantiate
 
     from cnnexp.job.build import build_data, build_model, build_trainer
     from cnnexp.job.run_log import quiet_lightning
 
     quiet_lightning()
-    for node in config.callbacks.values():
-        instantiate(node, _convert_="all")
+    callbacks = _build_callbacks(config)
     trial = config.copy()
     trial.trainer.profiler = None  # torch's profiler records from its construction on
     trainer = build_trainer(trial, Path.cwd())
@@ -41,12 +43,57 @@ def rehearse(config: DictConfig) -> "L.Trainer":
         return trainer
     try:
         with torch.device("meta"):  # no memory and no time, whatever the size
-            build_model(config, *shape)
+            model = build_model(config, *shape)
     except CnnexpError:
         raise
     except Exception as error:  # an own network may not support the meta device
+        if "overflow" in str(error):  # torch counts bytes in 64 bits
+            raise CnnexpError(f"model: its weights don't fit into any memory: {first_line(error)}") from None
         log.debug("not tried beforehand: %s", error)
+        return trainer
+    _check_memory(sum(weight.numel() * weight.element_size() for weight in model.parameters()))
+    _check_monitored(callbacks, config, model)
     return trainer
+
+
+def _build_callbacks(config: DictConfig) -> dict[str, Any]:
+    import lightning as L
+    from hydra.utils import instantiate
+
+    callbacks = {}
+    for key, node in config.callbacks.items():
+        try:
+            callbacks[key] = instantiate(node, _convert_="all")
+        except InstantiationException as error:
+            raise CnnexpError(f"callbacks.{key}: {first_line(error.__cause__ or error)}") from None
+        if not isinstance(callbacks[key], L.Callback):
+            raise CnnexpError(f"callbacks.{key}: {node._target_} isn't a lightning.Callback")
+    return callbacks
+
+
+def _check_memory(weights: int) -> None:
+    """Raise CnnexpError for weights, in bytes, that don't fit into the machine's memory with their gradients."""
+    there = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    if 2 * weights > there:
+        raise CnnexpError(
+            f"model: its weights and their gradients take {2 * weights / 2**30:,.0f} GiB, and this machine has "
+            f"{there / 2**30:,.0f} GiB; type fewer channels or narrower layers"
+        )
+
+
+def _check_monitored(callbacks: Mapping[str, Any], config: DictConfig, model: Any) -> None:
+    """Raise CnnexpError for a callback that waits for a number which a network of ours doesn't measure."""
+    if not type(model).__module__.startswith("cnnexp."):
+        return  # it may log further ones
+    names = ["loss", "accuracy", *map(str, config.get("metrics", {}))]
+    there = [f"{part}_{name}" for part in ("train", "val") for name in names]
+    there += ["running_loss", "running_accuracy", "running_objective", "learning_rate", "seconds"]
+    for key, callback in callbacks.items():
+        monitor = getattr(callback, "monitor", None)
+        if isinstance(monitor, str) and monitor not in there:
+            raise CnnexpError(
+                f"callbacks.{key}.monitor={monitor}: nothing of that name is measured{nearest(monitor, there)}"
+            )
 
 
 def _try_optimizer(config: DictConfig) -> None:
@@ -56,14 +103,19 @@ def _try_optimizer(config: DictConfig) -> None:
     from cnnexp.job.optimization import build_optimization
 
     optimizer, scheduler = build_optimization(config)
+    weight = torch.nn.Parameter(torch.ones(1))
+    weight.grad = torch.ones(1)
     try:
-        trial = optimizer([torch.nn.Parameter(torch.zeros(1))])
-    except (ValueError, RuntimeError, TypeError) as error:
-        raise CnnexpError(f"optimizer: {error}") from None
+        trial = optimizer([weight])
+        trial.step()
+    except (ValueError, RuntimeError, TypeError, OverflowError) as error:
+        raise CnnexpError(f"optimizer: {first_line(error)}") from None
+    if not weight.isfinite().all():
+        raise CnnexpError("optimizer: its first step leaves no finite weight; type a smaller lr, or weight_decay")
     try:
         scheduler(trial, epochs=2, steps_per_epoch=10)
-    except (ValueError, TypeError) as error:
-        raise CnnexpError(f"scheduler: {error}") from None
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
+        raise CnnexpError(f"scheduler: {first_line(error)}") from None
 
 
 def _check_length(trainer: "L.Trainer") -> None:
@@ -72,11 +124,6 @@ def _check_length(trainer: "L.Trainer") -> None:
             "trainer.max_epochs=-1: the learning-rate schedule needs to know its end; type the most it may be, "
             "beside trainer.max_time or trainer.max_steps"
         )
-    for key in ("max_epochs", "max_steps", "limit_train_batches", "accumulate_grad_batches"):
-        value = getattr(trainer, key)
-        if value is not None and value <= 0 and value != -1:
-            raise CnnexpError(f"trainer.{key}={value} trains nothing; type 1 or more")
-    if trainer.limit_val_batches == 0:
-        raise CnnexpError("trainer.limit_val_batches=0 leaves nothing to choose the best epoch by; type 1 or more")
-    if (trainer.gradient_clip_val or 0) < 0:
-        raise CnnexpError(f"trainer.gradient_clip_val={trainer.gradient_clip_val} is no length; type 1.0, or null")
+    if trainer.max_epochs == 0 or trainer.max_steps == 0:
+        key = "max_epochs" if trainer.max_epochs == 0 else "max_steps"
+        raise CnnexpError(f"trainer.{key}=0 trains nothing; type 1 or more")

@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 from cnnexp import interrupts
 from cnnexp.command import plugins
 from cnnexp.command.check import check
+from cnnexp.command.idle import refuse_idle
 from cnnexp.command.recorded import settings_of
 from cnnexp.errors import CantWrite, CnnexpError, LeftAlone, Refused
 from cnnexp.job import ranks
@@ -31,6 +32,7 @@ class StartJob(Callback):
             if config.resume is not None:
                 _say_how_to_go_on(config, Path(config.hydra.run.dir))
             plugins.refuse_launcher(config)
+            refuse_idle(config)
             check(config)
             if config.hydra.runtime.choices.task == "fit":
                 from cnnexp.job.rehearse import rehearse
@@ -107,3 +109,7 @@ def claim_for(folder: Path) -> tuple[Path, list[Path]]:
         return claim(folder), above
     except FileExistsError:
         raise CnnexpError(f"{folder}: a part of this path is a file, not a folder") from None
+    except OSError as error:
+        raise CnnexpError(
+            f"{folder} can't be made: {error.strerror}; name another place: hydra.run.dir=…"
+        ) from None

@@ -309,6 +309,7 @@ class Classifier(Optimized):
         self.clean.reset()
         with self.trainer.precision_plugin.val_step_context():
             for batch in contract.clean_batches(data, sum(self.trainer.num_val_batches)):
+                batch = self.trainer.precision_plugin.convert_input(batch)
                 images, labels = self.transfer_batch_to_device(batch, self.device, 0)
                 # not self(…): FSDP gathers the weights only in its wrapper
                 self.clean.add(cast(Any, self.trainer.model)(images), labels)

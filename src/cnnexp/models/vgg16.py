@@ -5,7 +5,7 @@ from math import prod
 from typing import Annotated
 
 import torch
-from annotated_types import Ge, Gt
+from annotated_types import Ge
 from torch import Tensor, nn
 
 from cnnexp.errors import CnnexpError
@@ -41,7 +41,8 @@ class VGG16(Classifier):
         dropout: share of the activations dropped after each hidden layer, or before the only linear layer. The
             paper's is 0.5.
         batch_norm: normalise each convolution's output over the batch (Ioffe & Szegedy, arXiv:1502.03167).
-        width: factor on the channels of all convolutions; under 1 for a smaller, faster network.
+        width: factor on the channels of all convolutions; under 1 for a smaller, faster network, down to 1/64: one
+            channel in the first.
 
     Raises:
         CnnexpError: for images under 8×8.
@@ -54,7 +55,7 @@ class VGG16(Classifier):
         hidden: Sequence[Annotated[int, Ge(1)]] = (),
         dropout: Fraction = 0.0,
         batch_norm: bool = True,
-        width: Annotated[float, Gt(0)] = 1.0,
+        width: Annotated[float, Ge(1 / 64)] = 1.0,
     ) -> None:
         super().__init__(image_shape, classes)
         # as lists, whatever sequences came: a checkpoint holds plain values only

@@ -23,7 +23,13 @@ def jobs_of(config: DictConfig, loader: Any) -> list[list[str]] | None:
         return None
     swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parsed = OverridesParser.create(config_loader=loader).parse_overrides([*swept, *config.hydra.overrides.task])
-    [jobs] = BasicSweeper.split_arguments(parsed, None)
+    try:
+        [jobs] = BasicSweeper.split_arguments(parsed, None)
+    except ValueError as error:  # a range whose step is 0
+        raise CnnexpError(f"the sweep has no jobs: {error}") from None
+    if not jobs:
+        empty = [override.input_line for override in parsed if override.is_sweep_override()]
+        raise CnnexpError(f"the sweep has no jobs: {', '.join(map(str, empty))} has no values")
     return jobs
 
 

@@ -1,5 +1,6 @@
 """What a search may try, as Optuna has it, and its ends, to be checked before the search begins."""
 
+import math
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any
@@ -66,8 +67,8 @@ def _distribution(override: Override) -> Any:
         raise CnnexpError(f"{line}: a search tries {KNOWN}")
     low: Any = value.start
     high: Any = value.stop if isinstance(value, RangeSweep) else value.end
-    if low is None or high is None or low >= high:
-        raise CnnexpError(f"{line}: a range goes from the lower to the higher number")
+    if low is None or high is None or not low < high or not math.isfinite(high - low):
+        raise CnnexpError(f"{line}: a range goes from the lower to the higher of two finite numbers")
     options: dict[str, Any] = {"log": "log" in value.tags}
     if options["log"] and low <= 0:
         raise CnnexpError(f"{line}: a range by its logarithm begins above 0")

@@ -11,7 +11,7 @@ from omegaconf import DictConfig, open_dict, read_write
 from cnnexp import interrupts
 from cnnexp.command import plugins
 from cnnexp.command.arguments import quoted
-from cnnexp.errors import Refused
+from cnnexp.errors import CnnexpError, Refused
 from cnnexp.job.start import claim_for
 from cnnexp.sweeps import cluster, sweep
 from cnnexp.sweeps.grid import check_jobs, jobs_of
@@ -31,6 +31,10 @@ class StartSweep(Callback):
         try:
             plugins.check_plugins(config)
             cluster.prepare(config)
+            if sweep.current is None and config.resume is not None:
+                raise CnnexpError(
+                    f"resume={config.resume} is one run, and -m would run it several times; leave -m out"
+                )
             jobs = jobs_of(config, loader)
             if plugins.is_search(config):
                 from cnnexp.sweeps.search import begin_search

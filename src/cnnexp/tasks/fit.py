@@ -19,6 +19,7 @@ from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
 from cnnexp.job.build import build_data, build_model, build_trainer
 from cnnexp.job.job import Job
+from cnnexp.job.limits import check_limits
 from cnnexp.job.loggers import begin, build_loggers, end
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.curves import draw_curves
@@ -49,6 +50,7 @@ def fit(job: Job) -> None:
     data.prepare_data()
     data.setup("fit")
     contract.check_processes(data, trainer.world_size, config.trainer.get("use_distributed_sampler", True))
+    check_limits(trainer, data)
     model = build_model(config, contract.image_shape(data), contract.classes(data))
     device = str(trainer.strategy.root_device)
     facts = contract.facts(data)
@@ -89,7 +91,7 @@ def fit(job: Job) -> None:
         # once it has trained, Lightning's averaging would have the test take the weights that aren't averaged
         trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
         test: Mapping[str, float] = {}
-        if contract.has_test(data):
+        if contract.has_test(data) and trainer.limit_test_batches != 0:
             tested = str(job.folder / FOLDER / BEST)
             [test] = trainer.test(model, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
         job.record(**test)

@@ -1,0 +1,25 @@
+"""Settings that were typed but would change nothing of what was asked for."""
+
+from omegaconf import DictConfig
+
+from cnnexp.errors import CnnexpError
+
+_OF_TRAINING = ("model", "optimizer", "scheduler", "callbacks", "logger")
+
+
+def refuse_idle(config: DictConfig) -> None:
+    """Raise CnnexpError for a typed setting that a single job, or its task, never looks at."""
+    task = config.hydra.runtime.choices.task
+    trained = config.get("run") is not None and task in _ON_TRAINED
+    for override in config.hydra.overrides.task:
+        key = override.partition("=")[0].lstrip("+~")
+        if key in ("name", "fail_fast"):
+            raise CnnexpError(f"{key}= is of a sweep, and this is a single run: leave it out, or add -m")
+        if key == "checkpoint" and (task == "fit" or config.get("run") is None) and task != "compare":
+            raise CnnexpError(f"checkpoint= is of tasks on a run, and task={task} uses none here; leave it out")
+        if trained and key.replace("/", ".").partition(".")[0] in _OF_TRAINING and "test_time" not in key:
+            raise CnnexpError(f"{key}= changes nothing: task={task} takes the network of run= as it was trained")
+
+
+_ON_TRAINED = ("test", "predict", "activations", "kernels", "saliency", "mistakes", "export")
+"""Tasks that only use a trained network."""
