@@ -25,7 +25,8 @@ def check_limits(trainer: L.Trainer, data: Any) -> None:
         limit = getattr(trainer, f"limit_{part}_batches")
         if length is None or isinstance(limit, int) or not limit or int(length * limit) > 0:
             continue
-        key = "overfit_batches" if trainer.overfit_batches and part != "test" else f"limit_{part}_batches"
+        overfits = getattr(trainer, "overfit_batches", 0) > 0
+        key = "overfit_batches" if overfits and part != "test" else f"limit_{part}_batches"
         raise CnnexpError(f"trainer.{key}={limit} of {_batches(length)} leaves none; type 1 for one batch")
     if train is None:
         return

@@ -1,6 +1,7 @@
 """What a network does with its optimizer and its schedule."""
 
 import inspect
+import logging
 import math
 import sys
 from collections.abc import Callable
@@ -13,6 +14,11 @@ from lightning.pytorch.utilities import GradClipAlgorithmType
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cnnexp.errors import CnnexpError
+
+log = logging.getLogger(__name__)
+
+_LEAST_EPS = 1e-4
+"""What Adam's divisor is kept from 0 by in float16, whose smallest numbers are near its usual 1e-8."""
 
 OptimizerFactory: TypeAlias = Callable[..., torch.optim.Optimizer]
 SchedulerFactory: TypeAlias = Callable[..., dict[str, Any]]
@@ -27,6 +33,11 @@ class Optimized(L.LightningModule):
     def configure_optimizers(self) -> Any:
         """Build the optimizer and, with the run's length known, its schedule."""
         optimizer = self._optimizer(self.parameters())
+        if self.dtype == torch.float16:
+            for group in optimizer.param_groups:
+                if 0 < group.get("eps", 0) < torch.finfo(torch.float16).tiny:
+                    log.warning("optimizer.eps=%g is 0 in float16; it is %g in this run", group["eps"], _LEAST_EPS)
+                    group["eps"] = _LEAST_EPS
         if self._scheduler is None:
             return optimizer
         if not self.trainer.max_epochs or self.trainer.max_epochs < 0:

@@ -42,7 +42,7 @@ def _cell(value: Any) -> Any:
     if not isinstance(value, (str, Path)) or not str(value).startswith(("=", "+", "-", "@", "\t", "\r")):
         return value
     try:
-        float(value)
+        float(str(value))
     except (ValueError, TypeError):
         return f"'{value}"
     return value

@@ -87,7 +87,7 @@ def fit(job: Job) -> None:
         _raise_unless_finished(history)
         best = best_row(history)
         more = _further_numbers(job, best)
-        job.record(**more, **_numbers(history, best, data))
+        job.record(**more, **_numbers(history, best, _images_trained(trainer, data, len(history))))
         # once it has trained, Lightning's averaging would have the test take the weights that aren't averaged
         trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
         test: Mapping[str, float] = {}
@@ -122,15 +122,28 @@ def _further_numbers(job: Job, best: Mapping[str, float]) -> dict[str, float]:
     return {key: value for key, value in row.items() if isinstance(job.result.get(key, value), float)}
 
 
-def _numbers(history: Sequence[Mapping[str, float]], best: Mapping[str, float], data: Any) -> dict[str, Any]:
-    seconds, images = sum(row["seconds"] for row in history), contract.sizes(data, ("train",))["train"]
+def _images_trained(trainer: L.Trainer, data: Any, epochs: int) -> int | None:
+    """Return how many images all epochs trained on, None where a data module doesn't say how many it has."""
+    images, batch = contract.sizes(data, ("train",))["train"], getattr(data, "batch_size", None)
+    limit, progress = trainer.num_training_batches, trainer.fit_loop.epoch_loop.batch_progress
+    if images is None or batch is None:
+        return None
+    each = min(images, int(limit) * batch)
+    # training may have ended within the last epoch
+    return each * (epochs - 1) + (each if progress.is_last_batch else progress.current.completed * batch)
+
+
+def _numbers(
+    history: Sequence[Mapping[str, float]], best: Mapping[str, float], images: int | None
+) -> dict[str, Any]:
+    seconds = sum(row["seconds"] for row in history)
     return {
         "epochs": len(history),
         "best_epoch": int(best["epoch"]),
         **{key: best[key] for key in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")},
         "generalization_gap": best["train_accuracy"] - best["val_accuracy"],
         "train_seconds": seconds,
-        "samples_per_second": None if images is None else images * len(history) / seconds,
+        "samples_per_second": None if images is None else images / seconds,
     }
 
 
