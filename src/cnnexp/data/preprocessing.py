@@ -11,6 +11,7 @@ from torch import Tensor
 from cnnexp.data.augment import to_float
 from cnnexp.data.image_file import load_photo
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.whole import check_whole
 
 _STATE = {"class_names", "image_shape", "mean", "std"}
 """What a data module's state has in it; in a checkpoint Lightning keeps it under the name of the class."""
@@ -78,7 +79,10 @@ def read_data_state(path: str | Path) -> dict[str, Any]:
         CnnexpError: as ``Preprocessing.of_checkpoint``.
     """
     try:
+        check_whole(path)
         checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except CnnexpError:
+        raise
     # torch raises nearly anything for a file that isn't what it expects
     except Exception as error:
         raise CnnexpError(f"{path} can't be read as a checkpoint: {first_line(error)}") from None

@@ -81,6 +81,8 @@ def load_model(settings: DictConfig, path: Path) -> Classifier:
     parts = build_parts(settings)
     try:
         model = target.load_from_checkpoint(path, map_location="cpu", weights_only=True, **parts)
+    except CnnexpError:
+        raise
     # torch and Lightning raise many kinds of errors for a damaged file
     except Exception as error:
         raise CnnexpError(f"{path} can't be loaded as a {target.__name__}: {first_line(error)}") from None

@@ -4,6 +4,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 
 import torch
@@ -25,6 +26,7 @@ from cnnexp.models.optimized import Optimized, OptimizerFactory, SchedulerFactor
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 from cnnexp.ranking import rank
 from cnnexp.version import __version__
+from cnnexp.whole import check_whole
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -160,6 +162,8 @@ class Classifier(Optimized):
     @classmethod
     def load_from_checkpoint(cls, checkpoint_path: Any, *args: Any, **kwargs: Any) -> "Self":
         """Load a checkpoint as Lightning does, but tensors and plain values only: a stranger's runs no code."""
+        if isinstance(checkpoint_path, (str, Path)) and Path(checkpoint_path).is_file():
+            check_whole(checkpoint_path)
         # Lightning's own default is to unpickle whatever comes from a URL
         return super().load_from_checkpoint(checkpoint_path, *args, **{"weights_only": True, **kwargs})
 

@@ -15,6 +15,7 @@ from torch import Tensor
 from cnnexp.contract import can_skip
 from cnnexp.distributed import AGREE_EVERY, highest
 from cnnexp.errors import CnnexpError
+from cnnexp.whole import check_whole, seal
 
 FOLDER = "checkpoints"
 LAST, PREVIOUS, BEST = "last.ckpt", "previous.ckpt", "best.ckpt"
@@ -41,6 +42,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
+            seal(temporary)
             # checks the archive's directory and that its pickle holds data only; mmap leaves the tensors unread
             torch.load(temporary, map_location="meta", weights_only=True, mmap=True)
             if target.name == LAST and target.exists():
@@ -58,6 +60,8 @@ class WholeCheckpointIO(TorchCheckpointIO):
         self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
     ) -> dict[str, Any]:
         """Read a checkpoint, tensors and plain values only."""
+        if Path(path).is_file():
+            check_whole(path)
         return super().load_checkpoint(path, map_location or (lambda storage, _: storage), weights_only=True)
 
 

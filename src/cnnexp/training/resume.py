@@ -11,6 +11,7 @@ from cnnexp.errors import CnnexpError, first_line
 from cnnexp.models.classifier import Classifier
 from cnnexp.training.checkpoints import LAST, PREVIOUS
 from cnnexp.version import __version__
+from cnnexp.whole import check_whole
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +35,7 @@ def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | No
         if not path.is_file():
             continue
         try:
+            check_whole(path)
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             history = list(checkpoint["history"])
             check_fits(path, checkpoint, model)
