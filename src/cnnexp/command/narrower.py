@@ -5,7 +5,7 @@ Each function here is never called: its signature stands for those arguments of 
 
 import inspect
 from collections.abc import Callable
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, cast
 
 from annotated_types import Ge, Gt, Interval
 from pydantic import StringConstraints
@@ -82,7 +82,7 @@ def narrower(constructor: Callable[..., Any]) -> Callable[..., Any] | None:
     """Return the function whose signature narrows that of Lightning's or torch's class, or of a subclass of it."""
     for kind in inspect.getmro(constructor) if inspect.isclass(constructor) else ():
         if kind.__module__.partition(".")[0] in ("lightning", "torch") and kind.__name__ in _NARROWER:
-            return _NARROWER[kind.__name__]
+            return cast(Callable[..., Any], _NARROWER[kind.__name__])
     return None
 
 

@@ -269,7 +269,9 @@ class ImageDataModule(L.LightningDataModule):
     def train_eval_dataloader(self) -> BatchLoader:
         """Return training images without augmentation, a stratified part, for measuring on them."""
         count = self.train_eval_images
-        if self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0:  # of the batches that are trained on, and no others
+        if (
+            self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
+        ):  # of the batches that are trained on, and no others
             count = int(self.trainer.num_training_batches) * self.batch_size
         return self._loader("train", self.eval_batch_size, count)
 

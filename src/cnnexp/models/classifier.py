@@ -11,7 +11,6 @@ import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
 from lightning.pytorch.plugins.precision import FSDPPrecision
-from lightning.pytorch.trainer.connectors.logger_connector.fx_validator import _FxValidator
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
@@ -19,10 +18,11 @@ from torchmetrics import Metric
 from cnnexp import contract
 from cnnexp.distributed import several, share_buffers, summed
 from cnnexp.errors import CnnexpError
+from cnnexp.models.epoch_rows import EpochRows
 from cnnexp.models.hyperparameters import check_hyperparameters
 from cnnexp.models.losses import CrossEntropy
 from cnnexp.models.metrics import LossAndAccuracy, shortest
-from cnnexp.models.optimized import Optimized, OptimizerFactory, SchedulerFactory
+from cnnexp.models.optimized import OptimizerFactory, SchedulerFactory
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 from cnnexp.ranking import rank
 from cnnexp.version import __version__
@@ -42,7 +42,7 @@ _CHECK_EVERY = 64
 """Batches after which several processes see together whether the loss is still finite."""
 
 
-class Classifier(Optimized):
+class Classifier(EpochRows):
     """A network from images to class scores, with its loss, its optimizer and its metrics.
 
     A subclass builds its layers in ``__init__``, which takes ``image_shape``, ``classes`` and arguments of its
@@ -212,47 +212,6 @@ class Classifier(Optimized):
         # for callbacks that monitor one of them; the loggers get the row whole, at the epoch and not at the step
         self.log_dict(self._epoch_metrics, logger=False)
         self._row_due = True
-
-    def on_train_end(self) -> None:
-        """Hand the last epoch's row to the loggers."""
-        self._hand_over()
-
-    def _hand_over(self) -> None:
-        # after the epoch's checkpoints, which are saved when on_train_epoch_end is over: whoever reads of an epoch
-        # can rely on its being saved
-        if not self._row_due:
-            return
-        self._row_due = False
-        row = self.history[-1]
-        for logger in self.trainer.loggers:
-            if hasattr(logger, "log_epoch"):
-                logger.log_epoch(int(row["epoch"]), row)
-            else:
-                logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
-                logger.save()
-
-    def log(
-        self,
-        name: str,
-        value: Any,
-        prog_bar: bool = False,
-        logger: bool | None = None,
-        on_step: bool | None = None,
-        on_epoch: bool | None = None,
-        *more: Any,
-        **options: Any,
-    ) -> None:
-        """Log as Lightning does, but what is logged for an epoch of training goes into that epoch's row."""
-        hook = self._current_fx_name
-        if logger is not False and hook is not None and self.trainer.state.fn == "fit":
-            on_step, on_epoch = _FxValidator.check_logging_and_get_default_levels(hook, on_step, on_epoch)
-            # Lightning wants a name logged alike in the sanity check before training and after it
-            if on_epoch and (self._in_epoch or self.trainer.sanity_checking):
-                self._logged[name] = None
-                logger = on_step
-            elif on_epoch and hook == "on_train_epoch_end":
-                warnings.warn(f"{name} isn't in the epoch's row: log it before super().{hook}()", stacklevel=2)
-        super().log(name, value, prog_bar, logger, on_step, on_epoch, *more, **options)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the epochs' numbers with the weights, and what there is of an epoch that isn't over."""

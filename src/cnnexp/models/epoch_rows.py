@@ -1,0 +1,58 @@
+"""An epoch's numbers as one row: what is logged for it joins it, and the loggers get it whole."""
+
+import warnings
+from typing import Any
+
+from lightning.pytorch.trainer.connectors.logger_connector.fx_validator import _FxValidator
+
+from cnnexp.models.optimized import Optimized
+
+
+class EpochRows(Optimized):
+    """A LightningModule whose epochs are rows, in ``history``; see ``Classifier``."""
+
+    history: list[dict[str, float]]
+    _logged: dict[str, None]  # a set in order
+    _in_epoch: bool
+    _row_due: bool
+
+    def on_train_end(self) -> None:
+        """Hand the last epoch's row to the loggers."""
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        # after the epoch's checkpoints, which are saved when on_train_epoch_end is over: whoever reads of an epoch
+        # can rely on its being saved
+        if not self._row_due:
+            return
+        self._row_due = False
+        row = self.history[-1]
+        for logger in self.trainer.loggers:
+            if hasattr(logger, "log_epoch"):
+                logger.log_epoch(int(row["epoch"]), row)
+            else:
+                logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
+                logger.save()
+
+    def log(
+        self,
+        name: str,
+        value: Any,
+        prog_bar: bool = False,
+        logger: bool | None = None,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        *more: Any,
+        **options: Any,
+    ) -> None:
+        """Log as Lightning does, but what is logged for an epoch of training goes into that epoch's row."""
+        hook = self._current_fx_name
+        if logger is not False and hook is not None and self.trainer.state.fn == "fit":
+            on_step, on_epoch = _FxValidator.check_logging_and_get_default_levels(hook, on_step, on_epoch)
+            # Lightning wants a name logged alike in the sanity check before training and after it
+            if on_epoch and (self._in_epoch or self.trainer.sanity_checking):
+                self._logged[name] = None
+                logger = on_step
+            elif on_epoch and hook == "on_train_epoch_end":
+                warnings.warn(f"{name} isn't in the epoch's row: log it before super().{hook}()", stacklevel=2)
+        super().log(name, value, prog_bar, logger, on_step, on_epoch, *more, **options)
