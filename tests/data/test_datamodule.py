@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from cnnexp import CnnexpError, ImageDataModule
+from cnnexp.data.sets import Images
 
 # Lightning's own use of torch's pytree
 pytestmark = pytest.mark.filterwarnings("ignore:.*LeafSpec.*is deprecated:FutureWarning")
@@ -198,3 +199,18 @@ def test_mnist_is_the_real_one(mnist_root: Path) -> None:
     assert data.mean == pytest.approx([0.1307], abs=1e-3)
     assert data.std == pytest.approx([0.3081], abs=1e-3)
     assert torch.cat([y for _, y in data.test_dataloader()])[:5].tolist() == [7, 2, 1, 0, 4]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 0.5])
+def test_a_limited_validation_is_of_all_classes(limit, make_trainer):
+    sorted_images = torch.arange(240, dtype=torch.uint8).view(-1, 1, 1, 1)
+    labels = torch.arange(3).repeat_interleave(80)
+
+    def by_class(root: str) -> Images:
+        return Images(sorted_images, labels, list("abc"), sorted_images, labels, sorted_images, labels)
+
+    data = ImageDataModule(by_class, eval_batch_size=12)
+    make_trainer(max_epochs=1, limit_val_batches=limit, limit_test_batches=limit).validate(Probe(data), data)
+    for loader in (data.val_dataloader(), data.test_dataloader()):
+        _, met = next(iter(loader))
+        assert torch.bincount(met, minlength=3).tolist() == [4, 4, 4]

@@ -108,7 +108,8 @@ def few_of_a_class(root: Path) -> None:
 def files_of_another_kind(root: Path) -> None:
     images(root)
     for file in (root / "dog").iterdir():
-        file.rename(file.with_suffix(".txt"))
+        file.with_suffix(".txt").write_text("a text")
+        file.unlink()
 
 
 def a_text_called_png(root: Path) -> None:
@@ -161,13 +162,13 @@ TABLE = [
     (MNIST, a_folder_for_a_file, "Is a directory"),
     (FOLDER, files_of_another_kind, "the class folder {root}/dog has no images"),
     (FOLDER, a_text_called_png, "can't read the image {root}/cat/3.png: "),
-    (FOLDER, an_array_called_png, "type data.on_corrupt=skip to leave such files out"),
+    (FOLDER, an_array_called_png, "type data.on_corrupt=skip: such files are left out then"),
     (FOLDER, a_tensor_called_jpg, "can't read the image {root}/cat/3.jpg: "),
-    (f"{FOLDER} data.on_corrupt=skip", only_texts_called_png, "no image of class dog that trains or tests"),
+    (f"{FOLDER} data.on_corrupt=skip", only_texts_called_png, "no training image of class dog can be read"),
     (f"{FOLDER} data.on_corrupt=ignore", images, "data.on_corrupt=\"ignore\" is not allowed"),
     # the split
     (FOLDER, few_images, "class 'cat' has 2 image(s): holding out a fifth for the test takes 3 at least"),
-    (f"{FOLDER} data.val_size=0.5", few_of_a_class, "and none of class 'dog'; every class needs at least one"),
+    (f"{FOLDER} data.val_size=0.5", few_of_a_class, "class 'dog' has 1 picture to train and to validate on"),
     (f"{FOLDER} data.val_size=16", images, "there are 16 images to take from, so it can be 1 to 15"),
     (f"{FOLDER} data.val_size=15", images, "leaves 1 training images for 2 classes, and none of class"),
     (f"{FOLDER} data.val_size=1", images, "raise val_size"),

@@ -16,6 +16,7 @@ from cnnexp.data.loader import BatchLoader
 from cnnexp.data.parts import Drawing, Part, Parts, record_of, without_duplicates
 from cnnexp.data.recorded_split import Record, extended
 from cnnexp.data.sets import DataSet, Images, KnownShape, find, load, name_of
+from cnnexp.data.split import stratified_order
 from cnnexp.data.statistics import image_brightness, mean_and_std
 from cnnexp.errors import CnnexpError
 
@@ -352,6 +353,10 @@ class ImageDataModule(L.LightningDataModule):
         kept, indices = self._parts[part]
         images, labels = self._place(kept)
         trainer = self.trainer
+        limit = 1.0 if trainer is None or part == "train" else getattr(trainer, f"limit_{part}_batches")
+        if limit != 1.0 or isinstance(limit, int):  # 1 is one batch, 1.0 all of them
+            # a folder's images lie class by class: the first batches alone would be of the first classes
+            indices = indices[stratified_order(self.labels(part), self.seed)]
         return BatchLoader(
             images,
             labels,

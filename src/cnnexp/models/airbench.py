@@ -126,6 +126,12 @@ class Airbench(Classifier):
         if self.trainer.world_size == 1:
             self._let_bias_learn(self.current_epoch < self.whitening_bias_epochs)
 
+    def on_train_start(self) -> None:
+        """Decide whether the bias learns in an epoch that is gone on with, of which no start is announced."""
+        super().on_train_start()
+        if self.trainer.world_size == 1:
+            self._let_bias_learn(self.current_epoch < self.whitening_bias_epochs)
+
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """On several devices, leave the bias out of the step instead."""
         if self.trainer.world_size > 1 and self.current_epoch >= self.whitening_bias_epochs:

@@ -1,5 +1,6 @@
 """The LightningModule that every network here is: what it is trained on, and what is measured."""
 
+import math
 import time
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -90,6 +91,8 @@ class Classifier(EpochRows):
         self._whole_size: Callable[[int], int] | None = None
         self._seconds = 0.0
         self._clock = 0.0
+        self._window_from = math.inf
+        self._window_scale = 1.0
 
     def train_with(
         self,
@@ -172,6 +175,7 @@ class Classifier(EpochRows):
     def on_train_epoch_start(self) -> None:
         """Start the epoch's sums and its clock."""
         self._hand_over()
+        self._note_last_window()
         self.running.reset()
         self._logged.clear()
         self._epoch_metrics = {"learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
@@ -191,6 +195,8 @@ class Classifier(EpochRows):
             updated = (batch_idx + 1) % _CHECK_EVERY == 0
         if updated:
             self._check_finite(batch_idx)
+        if batch_idx >= self._window_from:
+            objective = objective * self._window_scale
         if self._whole_size is None:
             return objective
         # DDP takes the mean of the processes' gradients, but their parts of a batch needn't be equal
@@ -217,12 +223,18 @@ class Classifier(EpochRows):
         """Keep the epochs' numbers with the weights, and what there is of an epoch that isn't over."""
         checkpoint["cnnexp_version"] = __version__
         checkpoint["history"] = self.history
-        if self._in_epoch and self._batches_done() < self.trainer.num_training_batches:
+        within = self._batches_done() < self.trainer.num_training_batches
+        if within and not self._in_epoch and self._row_due:  # training ends within the epoch, which has its row
+            checkpoint["epoch"] -= 1
+            for progress in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
+                progress["processed"] -= 1
+        if within and (self._in_epoch or self._row_due):
             self._check_finite(self._batches_done() - 1)
             checkpoint["so_far"] = {
+                "has_row": not self._in_epoch,
                 "batches": self._batches_done(),
                 "metrics": dict(self._epoch_metrics),
-                "seconds": self._seconds + time.perf_counter() - self._clock,
+                "seconds": self._seconds + (time.perf_counter() - self._clock if self._in_epoch else 0.0),
                 "running": self.running.so_far(),
                 # between two steps of the optimizer, where gradients are accumulated
                 "gradients": [self._gradient(parameter) for parameter in self.parameters()],
@@ -232,6 +244,7 @@ class Classifier(EpochRows):
         """Take the epochs' numbers back."""
         self.history = list(checkpoint.get("history", []))
         self._so_far = checkpoint.get("so_far")
+        self._row_due = bool(self._so_far and self._so_far.get("has_row"))
 
     def on_train_start(self) -> None:
         """Go on in the middle of an epoch, where the checkpoint was made there."""
@@ -241,8 +254,12 @@ class Classifier(EpochRows):
         # other loaders than ours are taken to give every process the same number of images
         self._whole_size = getattr(self.trainer.train_dataloader, "whole_size", None) if self._several else None
         so_far, self._so_far = self._so_far, None
+        self._note_last_window()
         if so_far is None:
             return
+        if self._row_due and not self.trainer.should_stop:  # the epoch goes on, and will have another row
+            self.history.pop()
+            self._row_due = False
         # Lightning restores its counters, but neither where the data stood nor what we summed up
         contract.skip(self.trainer.train_dataloader, so_far["batches"])
         self._epoch_metrics = dict(so_far["metrics"])
@@ -336,6 +353,13 @@ class Classifier(EpochRows):
     def _batches_done(self) -> int:
         """Count the epoch's batches that are over, at the end of one."""
         return cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.current).processed
+
+    def _note_last_window(self) -> None:
+        """Divide the last batches of an epoch by their own number, where fewer than the others are accumulated."""
+        together, batches = self.trainer.accumulate_grad_batches, self.trainer.num_training_batches
+        left = int(batches) % together if math.isfinite(batches) else 0
+        self._window_from = batches - left if left else math.inf
+        self._window_scale = together / left if left else 1.0
 
     def _check_finite(self, batch_idx: int) -> None:
         """Stop a training that has diverged, before a checkpoint is made of it."""

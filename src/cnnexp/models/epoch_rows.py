@@ -20,6 +20,10 @@ class EpochRows(Optimized):
         """Hand the last epoch's row to the loggers."""
         self._hand_over()
 
+    def on_fit_end(self) -> None:
+        """Do the same where nothing was left to be trained."""
+        self._hand_over()
+
     def _hand_over(self) -> None:
         # after the epoch's checkpoints, which are saved when on_train_epoch_end is over: whoever reads of an epoch
         # can rely on its being saved

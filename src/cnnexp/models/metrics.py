@@ -51,6 +51,14 @@ class LossAndAccuracy(nn.Module):
             if isinstance(module, Metric):
                 module.persistent(False)
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        """Move to a device, but stay in single precision where the network is made half precise."""
+        super()._apply(fn, recurse)
+        for metric in self.modules():
+            if isinstance(metric, Metric):
+                metric.set_dtype(torch.float32)
+        return self
+
     def add(self, logits: Tensor, labels: Tensor, objective: Tensor | None = None) -> bool:
         """Take one batch: logits of shape (batch, classes), labels of shape (batch,).
 

@@ -1,14 +1,17 @@
 """Callbacks that a run from the command line has, and a notebook may borrow."""
 
 import logging
+import math
 import signal
 import sys
 from types import FrameType
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import lightning as L
 import torch
-from lightning.pytorch.callbacks import Checkpoint, TQDMProgressBar
+from annotated_types import Ge, Interval
+from lightning.pytorch.callbacks import Checkpoint, EMAWeightAveraging, TQDMProgressBar
+from torch import Tensor
 from tqdm import tqdm
 
 from cnnexp.contract import can_skip
@@ -97,13 +100,55 @@ class SeedSteps(L.Callback):
             torch.default_generator.manual_seed(seed)
 
 
+class WarmedUpEMA(EMAWeightAveraging):
+    """Lightning's moving average of the weights, which forgets the first ones sooner.
+
+    An update keeps the share min(``decay``, (1 + t) / (10 + t)) of the average after t updates, as TensorFlow's
+    ExponentialMovingAverage does: with a share of 0.999 the untrained weights would weigh for thousands of steps.
+
+    Args:
+        decay: share of the average that an update keeps, in [0, 1].
+        update_every_n_steps: steps of the optimizer between updates.
+        update_starting_at_step: step before which nothing is averaged.
+        update_starting_at_epoch: epoch before which nothing is averaged.
+    """
+
+    def __init__(
+        self,
+        decay: Annotated[float, Interval(ge=0, le=1)] = 0.999,
+        update_every_n_steps: Annotated[int, Ge(1)] = 1,
+        update_starting_at_step: Annotated[int, Ge(0)] | None = None,
+        update_starting_at_epoch: Annotated[int, Ge(0)] | None = None,
+    ) -> None:
+        super().__init__(
+            decay=decay, update_every_n_steps=update_every_n_steps,
+            update_starting_at_step=update_starting_at_step, update_starting_at_epoch=update_starting_at_epoch,
+        )  # fmt: skip
+        self.decay = decay
+        self._kwargs["avg_fn"] = self._average
+
+    def _average(self, average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
+        kept = min(self.decay, (1 + float(updates)) / (10 + float(updates)))
+        return kept * average + (1 - kept) * current
+
+    def on_fit_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Say so where training is too short for the average to forget its beginning."""
+        steps, memory = int(trainer.estimated_stepping_batches) // self.update_every_n_steps, 1 - self.decay
+        if steps * memory < 1:
+            log.warning(
+                "callbacks.ema.decay=%g averages over some %.0f updates, and this run has %d: type less, such as "
+                "callbacks.ema.decay=%.2g",
+                self.decay, 1 / memory if memory else math.inf, steps, max(0.5, 1 - 10 / max(steps, 20)),
+            )  # fmt: skip
+
+
 class StaysStopped(L.Callback):
     """A run that early stopping had ended, and that is gone on with, trains no further."""
 
     def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
         """Ask what the checkpoint's early stopping says."""
         for callback in trainer.early_stopping_callbacks:
-            if callback.stopped_epoch or callback.wait_count >= callback.patience:
+            if callback.stopped_epoch or callback.wait_count >= max(1, callback.patience):
                 log.info("early stopping had ended training after epoch %d", trainer.current_epoch)
                 trainer.should_stop = True
 

@@ -154,19 +154,21 @@ class BestCheckpoint(KeptCheckpoint):
 
 
 class LastCheckpoint(KeptCheckpoint):
-    """``last.ckpt`` of each epoch, but of one within which training ends the one that `EndWithinEpoch` saved.
+    """``last.ckpt`` of each epoch, and of one within which training ends as of its middle.
 
     Gone on with from there, the run is what it would have been without the end.
     """
 
     def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        """Save, unless the epoch isn't over."""
+        """Save; the network marks what it saves as the middle of an epoch where it is."""
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or not can_skip(trainer.train_dataloader):
             super().on_train_epoch_end(trainer, pl_module)
+        else:
+            save_last(trainer)
 
 
 class EndWithinEpoch(Checkpoint):
-    """Save and validate where ``max_steps``, ``max_time`` or a callback ends training within an epoch."""
+    """Validate where ``max_steps``, ``max_time`` or a callback ends training within an epoch."""
 
     # a Checkpoint, because Lightning calls those after all other callbacks
 
@@ -181,11 +183,10 @@ class EndWithinEpoch(Checkpoint):
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Save, and have Lightning validate at once."""
+        """Have Lightning validate at once."""
         over = trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
         if over and batch_idx + 1 < trainer.num_training_batches and not self._ended:
             self._ended = True
-            save_last(trainer)
             trainer.should_stop = True
             if self._every is not None:
                 trainer.check_val_every_n_epoch = 1

@@ -38,6 +38,8 @@ def checkpoint_to_go_on_from(folder: Path, model: Classifier) -> tuple[Path | No
             check_whole(path)
             checkpoint = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
             history = list(checkpoint["history"])
+            if (checkpoint.get("so_far") or {}).get("has_row"):  # of an epoch that may go on
+                history.pop()
             check_fits(path, checkpoint, model)
         except CnnexpError as error:
             passed_over.append(str(error))
