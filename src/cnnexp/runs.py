@@ -15,6 +15,7 @@ from typing import Any
 
 from cnnexp.errors import CnnexpError
 from cnnexp.locks import Lock, Taken
+from cnnexp.records import read_text
 
 RESULT = "result.json"
 ELSEWHERE = (
@@ -76,10 +77,13 @@ def read_result(folder: Path) -> dict[str, Any] | None:
 def read_json(path: Path) -> dict[str, Any] | None:
     """Return what a JSON file holds, None where there is none; raises CnnexpError for one that isn't whole."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
+        if not isinstance(content, dict):
+            raise ValueError("it isn't a JSON object")
+        return content
     except FileNotFoundError:
         return None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CnnexpError(f"{path} can't be read: {error}") from None
 
 

@@ -17,7 +17,9 @@ def refuse_idle(config: DictConfig) -> None:
             raise CnnexpError(f"{key}= is of a sweep, and this is a single run: leave it out, or add -m")
         if key == "checkpoint" and (task == "fit" or config.get("run") is None) and task != "compare":
             raise CnnexpError(f"checkpoint= is of tasks on a run, and task={task} uses none here; leave it out")
-        if trained and key.replace("/", ".").partition(".")[0] in _OF_TRAINING and "test_time" not in key:
+        # naming a class again trusts it; test-time augmentation is of the test
+        of_training = key.replace("/", ".").partition(".")[0] in _OF_TRAINING
+        if trained and of_training and not key.endswith("_target_") and "test_time" not in key:
             raise CnnexpError(f"{key}= changes nothing: task={task} takes the network of run= as it was trained")
 
 

@@ -12,6 +12,7 @@ from yaml import YAMLError
 from cnnexp.command.arguments import Typed
 from cnnexp.command.targets import refuse_strangers, trusted_by, trusted_by_this_job
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.records import checked
 from cnnexp.runs import RESULT, differences
 
 NAME = "recorded"
@@ -39,13 +40,18 @@ def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> t
     if not begun and not hydra_record.is_file():
         raise CnnexpError(f"{key}={run}: {_KILLED}")
     try:
-        settings: Any = OmegaConf.to_container(OmegaConf.load(record), resolve=False)
-        hydra: Any = OmegaConf.to_container(OmegaConf.load(hydra_record), resolve=False)
+        settings: Any = OmegaConf.to_container(OmegaConf.load(checked(record)), resolve=False)
+        hydra: Any = OmegaConf.to_container(OmegaConf.load(checked(hydra_record)), resolve=False)
         choices = {str(group): choice for group, choice in hydra["hydra"]["runtime"]["choices"].items()}
-    except (OSError, YAMLError, OmegaConfBaseException, ValueError) as error:
+    except (CnnexpError, OSError, YAMLError, OmegaConfBaseException, ValueError) as error:
         raise CnnexpError(f"{key}={run}: its record can't be read: {first_line(error)}") from None
     except (KeyError, TypeError, AttributeError):
         raise CnnexpError(f"{key}={run}: {hydra_record} isn't the record of a cnnexp run") from None
+    for group, choice in choices.items():
+        if choice is not None and not _is_name(choice):
+            raise CnnexpError(f"{key}={run}: {hydra_record} calls {choice!r} its {group}, which is no name")
+    if not _is_name(settings.get("name") or "run") if isinstance(settings, dict) else False:
+        raise CnnexpError(f"{key}={run}: {record} has name: {settings['name']!r}, which is no name")
     if not isinstance(settings, dict) or not all(
         isinstance(settings.get(group, {} if group in _NEW else None), dict) for group in GROUPS
     ):
@@ -59,6 +65,12 @@ def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> t
     called = {group: value for group, value in settings.items() if group != "task"}
     refuse_strangers(called, f"{key}={run}", {*trusted, *trusted_by_this_job()})
     return OmegaConf.create(settings), choices
+
+
+def _is_name(text: Any) -> bool:
+    """Whether a recorded text names something, and is no path out of the folder that is called by it."""
+    parts = text.split("/") if isinstance(text, str) else [""]
+    return all(part.isprintable() and part.strip(". ") for part in parts)
 
 
 def without_hydra(config: DictConfig) -> DictConfig:
@@ -77,7 +89,7 @@ def settings_of(config: DictConfig) -> DictConfig:
 def changed_since(run: Path, config: DictConfig) -> list[str]:
     """Return the keys whose values differ from the run's record, except those that a resume may change."""
     # not resolved: our records have no interpolations, so one would be a stranger's
-    before = OmegaConf.to_container(OmegaConf.load(run / ".hydra" / "config.yaml"), resolve=False)
+    before = OmegaConf.to_container(OmegaConf.load(checked(run / ".hydra" / "config.yaml")), resolve=False)
     now = OmegaConf.to_container(settings_of(config), resolve=True)
     return differences(now, before)  # type: ignore[arg-type]
 

@@ -8,6 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from cnnexp import runs
 from cnnexp.command.recorded import changed_since
 from cnnexp.errors import CnnexpError
+from cnnexp.records import checked, refuse_links
 
 
 def check_resume(folder: Path, config: DictConfig) -> None:
@@ -19,11 +20,12 @@ def check_resume(folder: Path, config: DictConfig) -> None:
             f"resume= can't change {', '.join(changed)}: it would be another experiment. It may change {free}, "
             f"logger; for a new run with other settings type run={config.resume}"
         )
+    refuse_links(folder)
     with runs.held(folder):  # raises where another process works on it
         pass
     result = runs.read_result(folder) or {}
     if result.get("status") == "completed" and not _goes_further(folder, config, result.get("epochs") or 0):
-        planned = OmegaConf.load(folder / ".hydra" / "config.yaml").trainer
+        planned = OmegaConf.load(checked(folder / ".hydra" / "config.yaml")).trainer
         if planned.get("max_time"):
             longer = "a longer trainer.max_time"
         elif (planned.get("max_steps") or -1) > 0 and (result.get("epochs") or 0) < (planned.max_epochs or 0):
@@ -37,7 +39,7 @@ def check_resume(folder: Path, config: DictConfig) -> None:
 
 def _goes_further(folder: Path, config: DictConfig, done: int) -> bool:
     """Whether a run that was ended by its epochs, steps or time is given more of them."""
-    now, before = config.trainer, OmegaConf.load(folder / ".hydra" / "config.yaml").trainer
+    now, before = config.trainer, OmegaConf.load(checked(folder / ".hydra" / "config.yaml")).trainer
     changed = {key.split(".")[1] for key in runs.LENGTH}
     changed = {key for key in changed if now.get(key) != before.get(key)}
     more_epochs = now.max_epochs is not None and now.max_epochs > done

@@ -228,7 +228,8 @@ class Classifier(EpochRows):
             checkpoint["epoch"] -= 1
             for progress in checkpoint["loops"]["fit_loop"]["epoch_progress"].values():
                 progress["processed"] -= 1
-        if within and (self._in_epoch or self._row_due):
+        # of an epoch whose batches are done, where validation's end is saved, the row is still to be completed
+        if self._in_epoch or (within and self._row_due):
             self._check_finite(self._batches_done() - 1)
             checkpoint["so_far"] = {
                 "has_row": not self._in_epoch,
@@ -237,7 +238,7 @@ class Classifier(EpochRows):
                 "seconds": self._seconds + (time.perf_counter() - self._clock if self._in_epoch else 0.0),
                 "running": self.running.so_far(),
                 # between two steps of the optimizer, where gradients are accumulated
-                "gradients": [self._gradient(parameter) for parameter in self.parameters()],
+                "gradients": [self._gradient(parameter) if within else None for parameter in self.parameters()],
             }
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -261,7 +262,8 @@ class Classifier(EpochRows):
             self.history.pop()
             self._row_due = False
         # Lightning restores its counters, but neither where the data stood nor what we summed up
-        contract.skip(self.trainer.train_dataloader, so_far["batches"])
+        if so_far["batches"] < self.trainer.num_training_batches:
+            contract.skip(self.trainer.train_dataloader, so_far["batches"])
         self._epoch_metrics = dict(so_far["metrics"])
         self.running.go_on_from(so_far["running"])
         for parameter, gradient in zip(self.parameters(), so_far["gradients"], strict=True):

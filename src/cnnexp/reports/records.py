@@ -7,16 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from cnnexp.errors import first_line
+from cnnexp.records import read_yaml
 from cnnexp.runs import RESULT, leaves, read_result
 
 METRICS = "metrics.csv"
 SEVERAL = ("callbacks", "metrics")
 STATUSES = ("completed", "running", "interrupted", "failed")
-# libyaml's, where PyYAML was built with it, reads a thousand runs in seconds
-_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
 @dataclass(frozen=True)
@@ -90,12 +87,8 @@ def _read_history(path: Path) -> list[dict[str, float]]:
     return [row for row in rows if math.isfinite(row.get("epoch", math.nan))]
 
 
-def _yaml(path: Path) -> Any:
-    return yaml.load(path.read_text(encoding="utf-8"), _Loader)
-
-
 def _read_settings(path: Path) -> dict[str, Any]:
-    content = _yaml(path)
+    content = read_yaml(path)
     flat = dict(leaves(content))
     # several files of these groups can be chosen, and Hydra doesn't record which
     for group in SEVERAL:
@@ -104,10 +97,10 @@ def _read_settings(path: Path) -> dict[str, Any]:
 
 
 def _read_choices(path: Path) -> dict[str, Any]:
-    recorded = _yaml(path)["hydra"]["runtime"]["choices"]
+    recorded = read_yaml(path)["hydra"]["runtime"]["choices"]
     return {group: choice for group, choice in recorded.items() if "/" not in group and group not in SEVERAL}
 
 
 def _read_typed(path: Path) -> dict[str, str]:
-    parts = [str(override).partition("=") for override in _yaml(path) or []]
+    parts = [str(override).partition("=") for override in read_yaml(path) or []]
     return {key.lstrip("+~"): value for key, _, value in parts}

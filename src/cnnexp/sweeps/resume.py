@@ -13,6 +13,7 @@ from cnnexp.command.recorded import changed_since
 from cnnexp.command.resolvers import job_folder
 from cnnexp.command.targets import refuse_strange_overrides, trusted_by
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.records import checked
 from cnnexp.runs import RESULT, read_result
 from cnnexp.sweeps import sweep
 
@@ -72,7 +73,7 @@ def arguments_of(folder: Path, typed: Typed) -> list[str]:
     Raises CnnexpError where the sweep's record can't be read, or has in it what a stranger's could do harm by.
     """
     try:
-        record: Any = OmegaConf.to_container(OmegaConf.load(folder / "multirun.yaml"), resolve=False)
+        record: Any = OmegaConf.to_container(OmegaConf.load(checked(folder / "multirun.yaml")), resolve=False)
         recorded = record["hydra"]["overrides"]
         both = [*recorded["hydra"], *recorded["task"]]
     except (OSError, YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError) as error:

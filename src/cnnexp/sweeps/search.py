@@ -19,6 +19,7 @@ from cnnexp.command.recorded import without_hydra
 from cnnexp.command.resolvers import job_folder
 from cnnexp.errors import CnnexpError, StopSweep
 from cnnexp.interrupts import let_through
+from cnnexp.records import checked
 from cnnexp.reports.search import SEARCH, described
 from cnnexp.reports.tables import shown
 from cnnexp.runs import claim, differences, write_json
@@ -205,7 +206,7 @@ def begin_search(config: DictConfig, loader: Any, claimed: Callable[[], Path]) -
             OmegaConf.save({**settings, "hydra": {"overrides": overrides}}, found / RECORD)
             if study is not None:
                 study.set_user_attr(f"{FOLDER}.{socket.gethostname()}", str(found))
-    before: Any = OmegaConf.to_container(OmegaConf.load(found / RECORD), resolve=False)
+    before: Any = OmegaConf.to_container(OmegaConf.load(checked(found / RECORD)), resolve=False)
     before.pop("hydra", None)
     if changed := differences(settings, before):
         raise CnnexpError(

@@ -1,0 +1,67 @@
+"""Read what a run or a sweep left behind as data of a limited size: the folder may be a stranger's."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cnnexp.errors import CnnexpError, first_line
+
+MOST_BYTES = 4 << 20
+"""Of one record; ours have a few thousand."""
+_DEEPEST = 50
+# libyaml's, where PyYAML was built with it, reads a thousand runs in seconds
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
+
+def read_text(path: Path) -> str:
+    """Return what a record holds; raises CnnexpError for one that is too large."""
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise CnnexpError(f"{path} has more than {MOST_BYTES >> 20} MiB: no record of ours is that large")
+    return content.decode("utf-8")
+
+
+def checked(path: Path) -> Path:
+    """Return the path of a YAML record that stays as small when it is read as it is on the disk.
+
+    Raises:
+        CnnexpError: for one that is too large or too deep, or in which a part stands for another (``*alias``): a
+            few of these stand for any number of values.
+    """
+    text = read_text(path)
+    depth = 0
+    try:
+        for event in yaml.parse(text, Loader=_Loader):
+            if isinstance(event, yaml.AliasEvent):
+                raise CnnexpError(f"{path} has aliases (*{event.anchor}), which no record of ours has")
+            depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+            if depth > _DEEPEST:
+                raise CnnexpError(f"{path} is nested more than {_DEEPEST} deep: no record of ours is")
+    except yaml.YAMLError as error:
+        raise CnnexpError(f"{path} can't be read: {first_line(error)}") from None
+    return path
+
+
+def read_yaml(path: Path) -> Any:
+    """Return what a YAML record holds; raises as `checked`, and OSError."""
+    return yaml.load(read_text(checked(path)), _Loader)
+
+
+def refuse_links(folder: Path) -> None:
+    """Raise CnnexpError for links that lead out of a folder that is written into, and for what is no file.
+
+    Whoever made such a folder would have us write over any file.
+    """
+    root = folder.resolve()
+    for here, folders, files in os.walk(root):
+        for name in (*folders, *files):
+            path = Path(here, name)
+            if path.is_symlink():
+                led = path.resolve()
+                if root not in led.parents:
+                    raise CnnexpError(f"{path} is a link to {led}, outside of the run; remove it to go on here")
+            elif not (path.is_dir() or path.is_file()):
+                raise CnnexpError(f"{path} is neither a file nor a folder; remove it to go on here")
