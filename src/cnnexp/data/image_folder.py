@@ -265,8 +265,8 @@ def list_files(
     if wrong and on_corrupt == "error":
         path, said = wrong[0]
         raise CnnexpError(
-            f"can't read {os.path.join(root, path)}: {said[1:]}\n"
-            "Mend or remove it, or type data.on_corrupt=skip: such files are left out then"
+            f"can't read {os.path.join(root, path)}: {said[1:]}; "
+            "mend or remove it, or type data.on_corrupt=skip: such files are left out then"
         )
     if wrong:
         log.warning("%d files can't be read and are left out: %s", len(wrong), _some(path for path, _ in wrong))

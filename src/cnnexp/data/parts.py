@@ -98,9 +98,8 @@ class Drawing:
             val = ("val", self._among([*parts["val"], *new], "val"))
         elif self.val_size is not None:
             val = ("train", self._among(parts["val"], "train"))
-        for name, indices in (("training", train), ("validation", val[1])):
-            if not len(indices):
-                raise CnnexpError(f"none of the run's {name} images is there; bring them back, or train a new run")
+        if not (len(train) and len(val[1])):  # the same test beside other images to train on
+            return self.drawn(tested if home == "train" else None), found.told
         joining = "" if self.train_size is not None else "; what is new joins training, never the test"
         return {"train": ("train", train), "val": val, "test": test}, found.told and found.told + joining
 
