@@ -26,6 +26,8 @@ ELSEWHERE = (
 """Settings that say where, how comfortably and for whom something runs: with others it is the same experiment."""
 LENGTH = ("trainer.max_epochs", "trainer.max_steps", "trainer.max_time")
 """Settings that say how long training is."""
+BUDGET = (*LENGTH, *(f"trainer.limit_{part}_batches" for part in ("train", "val", "test")))
+"""Settings that say how much is trained and measured on: runs that differ in them are never repetitions."""
 FREE_TO_CHANGE = (*ELSEWHERE, *LENGTH)
 """Settings that a resume may change: a longer run is the same one, gone on with."""
 DIFF = "git.diff"

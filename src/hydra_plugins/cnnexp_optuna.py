@@ -1,5 +1,6 @@
 """The sweeper of ``hydra/sweeper=optuna``, here because Hydra takes plugins from this namespace alone."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from annotated_types import Ge
@@ -31,7 +32,7 @@ class CnnexpOptunaSweeper(Sweeper):
         n_jobs: Annotated[int, Ge(1)] | None = None,
         storage: str | None = None,
         study_name: str | None = None,
-        params: DictConfig | None = None,
+        params: Mapping[str, Any] | None = None,
     ) -> None:
         pass  # `Search` reads them from the composed settings
 

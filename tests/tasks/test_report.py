@@ -114,3 +114,18 @@ def test_reports_need_neither_torch_nor_lightning(sweep):
     )
     done = subprocess.run([sys.executable, "-c", code, str(sweep)], capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
+
+
+def test_what_is_no_fit_and_other_budgets_are_not_pooled(cnnexp, folder, capsys):
+    typed = [*QUICK, "logger=none"]
+    assert cnnexp(*typed, "seed=0") == cnnexp(*typed, "seed=1") == 0
+    assert cnnexp(*typed, "trainer=debug", "trainer.max_epochs=1", "seed=2") == 0
+    assert cnnexp(*typed, "trainer.max_epochs=2", "seed=3") == 0
+    assert cnnexp("task=summary") == 0
+    capsys.readouterr()
+    assert cnnexp("task=report", "run=outputs/cnn-digits") == 0
+    out = capsys.readouterr().out
+    assert out.count("(task=summary)") == 1
+    rows = table(Path("outputs/cnn-digits"))
+    assert len(rows) == 4
+    assert "of 3 configurations" in out  # the two seeds alone are repetitions

@@ -4,7 +4,7 @@ from omegaconf import DictConfig
 
 from cnnexp.errors import CnnexpError
 
-_OF_TRAINING = ("model", "optimizer", "scheduler", "callbacks", "logger")
+_OF_TRAINING = ("model", "optimizer", "scheduler", "callbacks")
 
 
 def refuse_idle(config: DictConfig) -> None:

@@ -41,8 +41,11 @@ def find_runs(entries: Sequence[str]) -> list[Path]:
             raise CnnexpError(f"task.runs: {entry} {what}; give run folders, such as outputs/cnn-digits/…")
         named = path in runs
         for run in runs:
-            status = (read_result(run) or {}).get("status")
-            if status == "completed" or named:
+            told = read_result(run) or {}
+            status, task = told.get("status"), told.get("task") or "fit"
+            if task != "fit":
+                log.warning("left out: %s (task=%s)", shown(run), task)
+            elif status == "completed" or named:
                 found[run.resolve()] = None
             else:
                 log.warning("left out: %s (%s)", shown(run), status or "no result.json")

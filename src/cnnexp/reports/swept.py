@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, TypeGuard
 
 from cnnexp.reports.records import RunRecord
-from cnnexp.runs import ELSEWHERE
+from cnnexp.runs import BUDGET, ELSEWHERE
 
 # a seed makes a repetition, not another configuration
 _NEVER = {"seed", "data.seed", *(key for key in ELSEWHERE if "." not in key)}
@@ -27,7 +27,7 @@ def swept_settings(runs: Sequence[RunRecord]) -> list[str]:
     chosen = {group for group in ("experiment", *groups) if _differs(settings, group)}
 
     def counts(key: str) -> bool:
-        explained_by = chosen & {"experiment", key.partition(".")[0]} - {key}
+        explained_by = set() if key in BUDGET else chosen & {"experiment", key.partition(".")[0]} - {key}
         return key not in _ONLY_IF_TYPED and _differs(settings, key, sorted(explained_by))
 
     possible = {key for key in keys if not _never(key, runs)}

@@ -12,6 +12,7 @@ from cnnexp.errors import CnnexpError
 from cnnexp.job.job import Job
 from cnnexp.reports.records import is_run, sweep_runs
 from cnnexp.reports.tables import shown
+from cnnexp.runs import RESULT, read_json
 
 log = logging.getLogger(__name__)
 
@@ -43,6 +44,10 @@ def report(job: Job, runs: Runs) -> None:
                 f"{shown(folder)} holds no runs; give a run's folder, or one that holds such folders"
             )
         found |= {path.resolve(): path for path in inside}
+    found = {resolved: path for resolved, path in found.items() if _is_fit(path)}
+    if not found:
+        given = ", ".join(str(shown(folder)) for folder in folders)
+        raise CnnexpError(f"{given}: no run there has trained; give folders of fits")
     # drawing is slow to import, and a misspelt folder needs none
     from cnnexp.reports.write import write_report
 
@@ -52,6 +57,17 @@ def report(job: Job, runs: Runs) -> None:
         destination = job.folder if is_run(folder) else folder
         title = "/".join(folder.resolve().parts[-2:])
     log.info("%s", write_report(list(found.values()), destination, title))
+
+
+def _is_fit(run: Path) -> bool:
+    """Whether a run trained, or can't say so; another task's, such as a summary, is named and left out."""
+    try:
+        task = (read_json(run / RESULT) or {}).get("task") or "fit"
+    except CnnexpError:  # the report tells of it
+        return True
+    if task != "fit":
+        log.info("left out: %s (task=%s)", shown(run), task)
+    return task == "fit"
 
 
 def _matching(given: str) -> list[Path]:
