@@ -124,10 +124,11 @@ def _further_numbers(job: Job, best: Mapping[str, float]) -> dict[str, float]:
 
 def _images_trained(trainer: L.Trainer, data: Any, epochs: int) -> int | None:
     """Return how many images all epochs trained on, None where a data module doesn't say how many it has."""
-    images, batch = contract.sizes(data, ("train",))["train"], getattr(data, "batch_size", None)
+    images, loader = contract.sizes(data, ("train",))["train"], trainer.train_dataloader
+    batch = getattr(data, "batch_size", None) or getattr(loader, "batch_size", None)
     limit, progress = trainer.num_training_batches, trainer.fit_loop.epoch_loop.batch_progress
     if images is None or batch is None:
-        return None
+        return None if images is None else images * epochs
     each = min(images, int(limit) * batch)
     # training may have ended within the last epoch
     return each * (epochs - 1) + (each if progress.is_last_batch else progress.current.completed * batch)
