@@ -100,7 +100,7 @@ def test_a_profile_is_written_into_the_run_folder(typed, inside, files, cnnexp, 
         (["task=lr_find", "task.steps=3"], "greater than or equal to 20"),
         (["task=lr_find", "task.max_lr=1e-9", "task.min_lr=1e-10"], "the loss never fell"),
         (["task=batch_size_find", "task.smallest=9", "task.largest=8"], "must not be above task.largest=8"),
-        (["trainer.profiler=fast"], "allowed: simple, advanced, pytorch"),
+        (["trainer.profiler=fast"], "'simple', 'advanced' or 'pytorch'"),
     ],
 )
 def test_a_mistake_is_answered(typed, said, cnnexp, folder, capsys):
