@@ -11,9 +11,12 @@ from pathlib import Path
 # before torch is imported, here and in the processes that tests start: networks this small gain nothing from
 # threads, and on a busy machine threads that wait for each other make a step a hundred times as slow
 os.environ.setdefault("OMP_NUM_THREADS", "1")
-# a shell starts what it runs in the background with Ctrl-C ignored, and what tests start would inherit it
+# a shell starts what it runs in the background with Ctrl-C ignored, and nohup with SIGHUP; what tests start would
+# inherit it
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 import numpy as np
 import pytest

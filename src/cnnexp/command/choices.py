@@ -1,5 +1,6 @@
 """What Hydra answers with a traceback, or takes without a word, although it can't be meant, as bare text."""
 
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,6 +26,8 @@ def check_typed(overrides: Sequence[str], folders: Iterable[Path]) -> None:
         folders: where config files are: ours and the user's own.
     """
     folders = list(folders)
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # Lightning typed it, for another process of a job
+        return
     for override in overrides:
         key, equals, value = (part.strip() for part in override.partition("="))
         key = key.lstrip("+~")
