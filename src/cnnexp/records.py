@@ -57,6 +57,9 @@ def refuse_links(folder: Path) -> None:
     """
     root = folder.resolve()
     for here, folders, files in os.walk(root):
+        if Path(here) == root / "wandb":  # its package links to logs of its own, and writes into new folders only
+            folders.clear()
+            continue
         for name in (*folders, *files):
             path = Path(here, name)
             if path.is_symlink():
