@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from serving import FileServer
 
-from cnnexp.data import image_files, torchvision_sets
+from cnnexp.data import digests, image_files, torchvision_sets
 
 
 @pytest.fixture
@@ -20,6 +20,7 @@ def server(tmp_path: Path) -> Iterator[FileServer]:
 def nothing_in_memory() -> Iterator[None]:
     """What one test loaded must not serve the next."""
     yield
+    digests._known.clear()
     image_files.of_listing.cache_clear()
     torchvision_sets._verified.cache_clear()
     torchvision_sets._own.cache_clear()

@@ -5,21 +5,20 @@ import json
 import logging
 import os
 import sys
-import tempfile
 import warnings
 import zlib
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import closing, suppress
-from functools import lru_cache, partial
+from contextlib import closing
+from functools import partial
 from pathlib import Path
-from stat import S_ISDIR
 from typing import IO, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from cnnexp.data.cache_folder import cache_folder
 from cnnexp.data.image_file import install_for, is_grey, levels_of, read_image
 from cnnexp.data.image_folder import Listing, OnCorrupt, printable
 from cnnexp.errors import CnnexpError
@@ -86,34 +85,6 @@ def load_images(
     kept = torch.ones(len(listing.files), dtype=torch.bool)
     kept[skipped] = False
     return torch.from_numpy(images).permute(0, 3, 1, 2), kept.nonzero().flatten(), levels
-
-
-def cache_folder() -> Path:
-    """Return where decoded images are kept."""
-    if chosen := os.environ.get("CNNEXP_CACHE"):
-        return Path(chosen).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME")
-    try:
-        usual = (Path(base) if base else Path.home() / ".cache") / "cnnexp"
-        usual.mkdir(parents=True, exist_ok=True)
-        if os.access(usual, os.W_OK | os.X_OK):
-            return usual
-    except (OSError, RuntimeError):  # RuntimeError: a user whom the system doesn't know, without HOME
-        pass
-    return _temporary()
-
-
-@lru_cache(maxsize=1)
-def _temporary() -> Path:
-    """Return a folder of this user's, and nobody else's, where there is no home."""
-    user = os.getuid() if hasattr(os, "getuid") else "cnnexp"
-    folder = Path(tempfile.gettempdir()) / f"cnnexp-{user}"
-    with suppress(OSError):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
-            return folder
-    return Path(tempfile.mkdtemp(prefix="cnnexp-"))
 
 
 def _read(file: Path, files: int, size: int) -> tuple[np.ndarray, list[int], tuple[int, int] | None] | None:

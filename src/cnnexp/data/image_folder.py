@@ -2,17 +2,14 @@
 
 import logging
 import os
-import time
 import unicodedata
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from hashlib import blake2b
 from pathlib import Path
-from stat import S_ISREG
 from typing import Literal, TypeAlias
 
+from cnnexp.data.digests import digests_of
 from cnnexp.data.image_file import format_of, image_extensions, install_for
 from cnnexp.data.layout import LAYOUT, read_layout
 from cnnexp.errors import CnnexpError
@@ -25,7 +22,6 @@ _Owner: TypeAlias = tuple[str, str]
 
 SPLITS = ("train", "val", "test")
 _NAMED = 3  # files that a message names
-_RECENT = 2_000_000_000  # nanoseconds within which a file system's clock may give two changes one time
 
 
 @dataclass(frozen=True)
@@ -259,8 +255,7 @@ def list_files(
         CnnexpError: for what is no file that can be read.
     """
     ordered = [(part, *sample) for part in SPLITS for sample in parts.get(part, [])]
-    with ThreadPoolExecutor() as pool:
-        digests = list(pool.map(_digest_or_why_not, (os.path.join(root, path) for _, path, _ in ordered)))
+    digests = digests_of(root, [path for _, path, _ in ordered])
     wrong = [(path, said) for (_, path, _), said in zip(ordered, digests, strict=True) if said.startswith("!")]
     if wrong and on_corrupt == "error":
         path, said = wrong[0]
@@ -281,31 +276,3 @@ def list_files(
         tuple(class_names),
         counts["train"],
     )
-
-
-_hashed: dict[tuple[int, ...], str] = {}
-"""Digests of files by device, inode, size and the times of change, of which no program can set the second."""
-
-
-def _digest_or_why_not(path: str) -> str:
-    """Return the digest of a file's bytes, or, after an exclamation mark, what is wrong with it."""
-    try:
-        stat = os.stat(path)
-        if not S_ISREG(stat.st_mode):  # a pipe, for example, which would be waited on for ever
-            return "!it is no regular file"
-        key = (stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
-        if key in _hashed:
-            return _hashed[key]
-        now = time.time_ns()
-        with open(path, "rb") as file:
-            hashed = blake2b(digest_size=16)
-            while block := file.read(1 << 20):
-                hashed.update(block)
-        digest = hashed.hexdigest()
-        # a change in the same tick of the clock as the last one would leave no trace
-        if os.name == "posix" and now - stat.st_ctime_ns > _RECENT:
-            _hashed[key] = digest
-        return digest
-    except OSError as error:
-        gone = os.path.islink(path) and not os.path.exists(path)
-        return f"!{f'it is a link to {os.readlink(path)}, which is not there' if gone else error.strerror}"
