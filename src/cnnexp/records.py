@@ -1,5 +1,6 @@
 """Read what a run or a sweep left behind as data of a limited size: the folder may be a stranger's."""
 
+import io
 import os
 from pathlib import Path
 from typing import Any
@@ -24,8 +25,8 @@ def read_text(path: Path) -> str:
     return content.decode("utf-8")
 
 
-def checked(path: Path) -> Path:
-    """Return the path of a YAML record that stays as small when it is read as it is on the disk.
+def checked(path: Path) -> io.StringIO:
+    """Return the text of a YAML record, to be loaded: one that becomes no larger by that than it is on the disk.
 
     Raises:
         CnnexpError: for one that is too large or too deep, or in which a part stands for another (``*alias``): a
@@ -42,12 +43,12 @@ def checked(path: Path) -> Path:
                 raise CnnexpError(f"{path} is nested more than {_DEEPEST} deep: no record of ours is")
     except yaml.YAMLError as error:
         raise CnnexpError(f"{path} can't be read: {first_line(error)}") from None
-    return path
+    return io.StringIO(text)
 
 
 def read_yaml(path: Path) -> Any:
     """Return what a YAML record holds; raises as `checked`, and OSError."""
-    return yaml.load(read_text(checked(path)), _Loader)
+    return yaml.load(checked(path), _Loader)
 
 
 def refuse_links(folder: Path) -> None:

@@ -259,9 +259,8 @@ class ImageDataModule(L.LightningDataModule):
 
         Neither when the trainer overfits a few batches on purpose: these must be the same every epoch.
         """
-        overfitting = getattr(self.trainer, "overfit_batches", 0) > 0
-        augmentation = Augmentation() if overfitting else self._augmentation()
-        return self._loader("train", self.batch_size, shuffle=not overfitting, augmentation=augmentation)
+        augmentation = Augmentation() if self._overfits else self._augmentation()
+        return self._loader("train", self.batch_size, shuffle=not self._overfits, augmentation=augmentation)
 
     def val_dataloader(self) -> BatchLoader:
         """Return the validation batches."""
@@ -270,9 +269,8 @@ class ImageDataModule(L.LightningDataModule):
     def train_eval_dataloader(self) -> BatchLoader:
         """Return training images without augmentation, a stratified part, for measuring on them."""
         count = self.train_eval_images
-        if (
-            self.trainer is not None and getattr(self.trainer, "overfit_batches", 0) > 0
-        ):  # of the batches that are trained on, and no others
+        if self._overfits:  # of the batches that are trained on, and no others
+            assert self.trainer is not None
             count = int(self.trainer.num_training_batches) * self.batch_size
         return self._loader("train", self.eval_batch_size, count)
 
@@ -370,6 +368,11 @@ class ImageDataModule(L.LightningDataModule):
             world_size=trainer.world_size if trainer is not None else 1,
             **kwargs,
         )
+
+    @property
+    def _overfits(self) -> bool:
+        """Whether the trainer overfits a few batches on purpose."""
+        return getattr(self.trainer, "overfit_batches", 0) > 0
 
     def _training_device(self) -> torch.device:
         """Return the GPU that is trained on, or the CPU: other devices get their batches from Lightning."""

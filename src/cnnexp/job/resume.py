@@ -24,26 +24,24 @@ def check_resume(folder: Path, config: DictConfig) -> None:
     with runs.held(folder):  # raises where another process works on it
         pass
     result = runs.read_result(folder) or {}
-    if result.get("status") == "completed" and not _goes_further(folder, config, result.get("epochs") or 0):
-        planned = OmegaConf.load(checked(folder / ".hydra" / "config.yaml")).trainer
+    done, planned = result.get("epochs") or 0, OmegaConf.load(checked(folder / ".hydra" / "config.yaml")).trainer
+    if result.get("status") == "completed" and not _goes_further(config.trainer, planned, done):
         if planned.get("max_time"):
             longer = "a longer trainer.max_time"
-        elif (planned.get("max_steps") or -1) > 0 and (result.get("epochs") or 0) < (planned.max_epochs or 0):
+        elif (planned.get("max_steps") or -1) > 0 and done < (planned.max_epochs or 0):
             longer = f"trainer.max_steps={2 * planned.max_steps}, say"
         else:
-            longer = f"trainer.max_epochs={2 * (result.get('epochs') or 1)}, say"
-        raise CnnexpError(
-            f"{config.resume} is complete after {result.get('epochs')} epochs; to train on, type {longer}"
-        )
+            longer = f"trainer.max_epochs={2 * (done or 1)}, say"
+        raise CnnexpError(f"{config.resume} is complete after {done} epochs; to train on, type {longer}")
 
 
-def _goes_further(folder: Path, config: DictConfig, done: int) -> bool:
+def _goes_further(now: DictConfig, planned: DictConfig, done: int) -> bool:
     """Whether a run that was ended by its epochs, steps or time is given more of them."""
-    now, before = config.trainer, OmegaConf.load(checked(folder / ".hydra" / "config.yaml")).trainer
-    changed = {key.split(".")[1] for key in runs.LENGTH}
-    changed = {key for key in changed if now.get(key) != before.get(key)}
-    more_epochs = now.max_epochs is not None and now.max_epochs > done
-    return more_epochs and bool(changed) if changed == {"max_epochs"} else bool(changed)
+    keys = {key.split(".")[1] for key in runs.LENGTH}
+    changed = {key for key in keys if now.get(key) != planned.get(key)}
+    if changed == {"max_epochs"}:
+        return now.max_epochs is not None and now.max_epochs > done
+    return bool(changed)
 
 
 def note_resume(folder: Path, config: DictConfig) -> None:
