@@ -1,6 +1,5 @@
 """A real signal at each instant of a command: it says how to go on, and what it left can be gone on with."""
 
-import importlib
 import json
 import os
 import signal
@@ -9,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from waiting import signal_after
 
 QUICK = ["model=ffnn", "model.hidden=[8]", "trainer.max_epochs=2", "trainer.limit_train_batches=3", "logger=none"]
 INSTANTS = [
@@ -24,36 +24,10 @@ OF_A_SWEEP = [
 ]  # fmt: skip
 
 
-@pytest.fixture
-def signal_after(monkeypatch):
-    """Have this process get a signal once, as a function returns that is named by where it is looked up."""
-
-    def arrange(name: str, number: int) -> None:
-        owner, _, method = name.rpartition(".")
-        try:
-            place = importlib.import_module(owner)
-        except ModuleNotFoundError:
-            module, _, cls = owner.rpartition(".")
-            place = getattr(importlib.import_module(module), cls)
-        real, sent = getattr(place, method), False
-
-        def watched(*arguments, **named):
-            nonlocal sent
-            returned = real(*arguments, **named)
-            if not sent:
-                sent = True
-                os.kill(os.getpid(), number)
-            return returned
-
-        monkeypatch.setattr(place, method, watched)
-
-    return arrange
-
-
 @pytest.mark.parametrize("name", INSTANTS)
-def test_a_run_tells_how_it_is_gone_on_with_and_is(name, signal_after, cnnexp, folder, capsys):
+def test_a_run_tells_how_it_is_gone_on_with_and_is(name, cnnexp, folder, capsys, monkeypatch):
     number = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)[INSTANTS.index(name) % 3]
-    signal_after(name, number)
+    signal_after(name, number, put=monkeypatch.setattr)
     assert cnnexp(*QUICK) == 128 + number
     [path] = folder.glob("outputs/*/*")
     told = capsys.readouterr().err
@@ -66,8 +40,8 @@ def test_a_run_tells_how_it_is_gone_on_with_and_is(name, signal_after, cnnexp, f
 
 
 @pytest.mark.parametrize("name", OF_A_SWEEP)
-def test_a_sweep_tells_how_it_is_gone_on_with_and_is(name, signal_after, cnnexp, folder, capsys):
-    signal_after(name, signal.SIGINT)
+def test_a_sweep_tells_how_it_is_gone_on_with_and_is(name, cnnexp, folder, capsys, monkeypatch):
+    signal_after(name, signal.SIGINT, put=monkeypatch.setattr)
     assert cnnexp(*QUICK, "-m", "seed=0,1") == 130
     [path] = folder.glob("outputs/sweeps/*/*")
     assert f"go on with: python -m cnnexp resume={path.relative_to(folder)}\n" in capsys.readouterr().err

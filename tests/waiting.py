@@ -1,9 +1,12 @@
-"""Waiting for what other processes do, and comparing what they left."""
+"""Waiting for what other processes do, comparing what they left, and signals at an instant of one's choice."""
 
 import json
+import os
+import pkgutil
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -31,3 +34,24 @@ def epochs(run: Path) -> int:
 def same_weights(one: Path, other: Path) -> bool:
     mine, theirs = (torch.load(run / "checkpoints" / "last.ckpt", weights_only=True) for run in (one, other))
     return all(torch.equal(mine["state_dict"][name], theirs["state_dict"][name]) for name in mine["state_dict"])
+
+
+def signal_after(name: str, number: int, due: int = 1, put: Callable[[Any, str, Any], None] = setattr) -> None:
+    """Have this process get a signal, once, as the so-manieth call of a function returns.
+
+    The function is named by where it is looked up, ``module.function`` or ``module.Class.method``; ``put`` puts
+    the watched one in its place, such as pytest's ``monkeypatch.setattr``.
+    """
+    owner, _, last = name.rpartition(".")
+    place, calls = pkgutil.resolve_name(owner), 0
+    real = getattr(place, last)
+
+    def watched(*arguments, **named):
+        nonlocal calls
+        returned = real(*arguments, **named)
+        calls += 1
+        if calls == due:
+            os.kill(os.getpid(), number)
+        return returned
+
+    put(place, last, watched)

@@ -7,23 +7,24 @@ Half of the kills come at a random instant of the run, half at a random one of t
 
     python tests/reliability/kill_harness.py --matrix
 
-kills a run of each shipped network, precision, schedule and callback at each kind of instant (start, in mid-epoch,
-boundary of epochs, validation, test, report, decoding) by SIGKILL and SIGTERM: so many combinations that any two
-values meet; all of them with ``--matrix=full``.
+kills a run of each shipped network, precision, callback, schedule and optimizer at each kind of instant (decoding
+of images, start, in mid-epoch, boundary of epochs, validation, test, report) by SIGKILL and SIGTERM: so many
+combinations that any two values meet. ``--matrix=full`` takes each network in each precision with each callback
+at each instant; ``--part 2/9`` the second ninth of them.
 
 Prints a line a kill and ends with how many runs came to the same, bit for bit.
 """
 
 import argparse
-import itertools
 import json
 import os
 import random
+import shutil
 import signal
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,7 +33,10 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 # in the parent, which trains nothing itself: a forked run starts in a blink
 import lightning  # noqa: F401
-import torch  # noqa: F401
+import sklearn.datasets  # noqa: F401
+import torch._dynamo
+import torch.utils.tensorboard  # noqa: F401
+import torchvision.models  # noqa: F401
 
 import cnnexp.tasks.fit  # noqa: F401
 from cnnexp.app import run
@@ -67,6 +71,7 @@ def started(folder: Path, arguments: list[str], before: Callable[[], None] = lam
     status = 1
     try:
         os.chdir(folder)
+        os.environ["CNNEXP_CACHE"] = str(folder / "cache")
         silent = os.open(os.devnull, os.O_WRONLY)
         os.dup2(silent, 1)
         os.dup2(silent, 2)
@@ -164,37 +169,48 @@ def harness(kills: int, seed: int = 0, say: Callable[[str], None] = print) -> li
     return done
 
 
-def matrix(full: bool, seed: int = 0, most: int | None = None, say: Callable[[str], None] = print) -> list[Kill]:
-    """Return what became of a killed run of each combination, or of so many that all pairs of values meet."""
-    lists = kill_matrix.factors()
-    wanted = itertools.islice(itertools.product(*lists) if full else kill_matrix.pairwise(lists, seed), most)
+def matrix(wanted: Iterable[kill_matrix.Combination], say: Callable[[str], None] = print) -> list[Kill]:
+    """Return what became of a killed run of each combination."""
     done: list[Kill] = []
-    straight: dict[tuple[str, ...], Path | None] = {}
+    straight: dict[kill_matrix.Combination, Path | None] = {}
     with tempfile.TemporaryDirectory() as name:
+        kill_matrix.images(Path(name) / "images")
         for number, one in enumerate(wanted):
-            arguments, made = kill_matrix.settings(one), one[:4]
+            arguments, made = kill_matrix.settings(one), kill_matrix.run_of(one)
             if made not in straight:
                 folder = Path(name) / "-".join(made)
                 folder.mkdir()
                 straight[made] = the_run(folder) if ended(started(folder, arguments)) == 0 else None
-            where, path = ", ".join(one), straight[made]
-            if path is None:
-                done.append(Kill(where, 0, False, "the run that nobody kills fails"))
-            else:
-                folder = Path(name) / str(number)
-                folder.mkdir()
-                ended(started(folder, arguments, kill_matrix.die(one)))
-                killed = the_run(folder)
-                ended(started(folder, [f"resume={killed}"] if killed else arguments))
-                why, resumed = "", the_run(folder)
-                try:
-                    assert resumed is not None, "no run"
-                    identical(path, resumed)
-                except (AssertionError, OSError) as error:
-                    why = f"{type(error).__name__}: {error}"[:200]
-                done.append(Kill(where, 1, not why, why))
-            say(f"{number + 1:3} {'identical' if done[-1].same else 'DIFFERENT'}: {where} {done[-1].why}")
+            done.append(killed_once(Path(name) / str(number), arguments, one, straight[made]))
+            say(f"{number + 1:4} {'identical' if done[-1].same else 'DIFFERENT'}: {done[-1].where} {done[-1].why}")
     return done
+
+
+def killed_once(folder: Path, arguments: list[str], one: kill_matrix.Combination, straight: Path | None) -> Kill:
+    """Kill a run at a combination's instant, resume it, and compare."""
+    where = ", ".join(one)
+    if straight is None:
+        return Kill(where, 0, False, "the run that nobody kills fails")
+    folder.mkdir()
+    status = ended(started(folder, arguments, kill_matrix.die(one)))
+    if status not in (-signal.SIGKILL, 128 + signal.SIGTERM):
+        return Kill(where, 0, False, f"ended with {status} before it was killed")
+    killed = the_run(folder)
+    status = ended(started(folder, [f"resume={killed}"] if killed else arguments))
+    resumed = the_run(folder)
+    try:
+        assert resumed is not None, "no run"
+        identical(straight, resumed)
+    except (AssertionError, OSError) as error:
+        return Kill(where, 1, False, f"{status}, {type(error).__name__}: {error}"[:200])
+    shutil.rmtree(folder)
+    return Kill(where, 1, True)
+
+
+def part(text: str) -> tuple[int, int]:
+    """``2/9`` as numbers: the second ninth."""
+    number, of = map(int, text.split("/"))
+    return number, of
 
 
 if __name__ == "__main__":
@@ -203,9 +219,16 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--matrix", nargs="?", const="pairwise", choices=["pairwise", "full"])
     parser.add_argument("--most", type=int, help="combinations of the matrix at most")
+    parser.add_argument("--part", type=part, default=(1, 1), help="of the matrix: 2/9 is the second ninth")
     options = parser.parse_args()
+    if options.matrix == "full":
+        combinations = list(kill_matrix.full(options.seed))
+    elif options.matrix:
+        combinations = list(kill_matrix.pairwise(kill_matrix.factors(), options.seed))
     if options.matrix:
-        outcome = matrix(options.matrix == "full", options.seed, options.most)
+        which, parts = options.part
+        start, stop = (len(combinations) * end // parts for end in (which - 1, which))
+        outcome = matrix(combinations[start:stop][: options.most])
     else:
         outcome = harness(options.kills, options.seed)
     print(f"{sum(kill.same for kill in outcome)} of {len(outcome)} identical")
