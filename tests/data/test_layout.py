@@ -1,6 +1,5 @@
 """What becomes of each folder and file of an image folder: one table over how people lay them out."""
 
-import itertools
 import os
 import unicodedata
 from collections import Counter
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from images import CLASSES, counted, images, part
 from PIL import Image
 
 from cnnexp import CnnexpError, ImageDataModule
@@ -40,29 +40,6 @@ TEST = (
     "x.test",
     "test2017",
 )
-CLASSES = ("cat", "dog", "owl")
-
-
-def images(folder: Path, count: int = 3, start: int = 0) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    for number in range(start, start + count):
-        seed = abs(hash((str(folder), number))) % 2**32
-        pixels = np.random.default_rng(seed).integers(0, 256, (5, 5), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{number}.png")
-
-
-def part(folder: Path, count: int = 3, classes: tuple[str, ...] = CLASSES) -> None:
-    for name in classes:
-        images(folder / name, count)
-
-
-def counted(root: Path, **options: str) -> tuple[tuple[str, ...], dict[str, int]]:
-    """The classes, and the number of images of each part that is there."""
-    found = list_images(root, **options)  # type: ignore[arg-type]
-    ends = (0, found.val_from, found.test_from, len(found.files))
-    return found.class_names, dict(
-        zip(("train", "val", "test"), (b - a for a, b in itertools.pairwise(ends)), strict=True)
-    )
 
 
 @pytest.mark.parametrize(

@@ -91,7 +91,9 @@ def of_listing(listing: Listing, image_size: int, on_corrupt: OnCorrupt, num_wor
 def folder(root: str | Path) -> Path:
     """Return the path of the folder that data lie in; raises CnnexpError for a file."""
     if Path(root).is_file():
-        raise CnnexpError(f"data.root={root} is a file; give the folder that the data lies in")
+        packed = Path(root).suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".7z", ".rar", ".zst")
+        what = "is an archive; unpack it, and" if packed else "is a file;"
+        raise CnnexpError(f"data.root={root} {what} give the folder that the data lies in")
     return Path(root)
 
 

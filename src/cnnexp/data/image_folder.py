@@ -60,7 +60,10 @@ def list_images(root: Path, on_corrupt: OnCorrupt = "error") -> Listing:
     try:
         return _list_images(root, on_corrupt)
     except OSError as error:
-        raise CnnexpError(f"can't read the folder data.root={root}: {error.strerror}, {error.filename}") from None
+        told = f"can't read the folder data.root={root}: {error.strerror}, {error.filename}"
+        raise CnnexpError(printable(told)) from None
+    except CnnexpError as error:  # folders' names may have in them what a terminal would obey
+        raise CnnexpError(printable(str(error))) from None
 
 
 def _list_images(root: Path, on_corrupt: OnCorrupt) -> Listing:
@@ -82,9 +85,10 @@ def _list_images(root: Path, on_corrupt: OnCorrupt) -> Listing:
     for part in names:
         odd = sorted(set(classes) ^ set(names[part].values()))
         if odd:
+            told = ", ".join(name if name == name.strip() else repr(name) for name in odd)
             raise CnnexpError(
-                f"{root}: the class folders of train/ and {part}/ differ: {', '.join(odd)} "
-                f"{'is' if len(odd) == 1 else 'are'} in only one of them; both need the same"
+                f"{root}: the class folders of train/ and {part}/ differ: {told} "
+                f"{'is' if len(odd) == 1 else 'are'} in only one of them; both need the same, letter by letter"
             )
     parts: dict[str, list[tuple[str, int]]] = {}
     for part, folders in names.items():
@@ -95,7 +99,13 @@ def _list_images(root: Path, on_corrupt: OnCorrupt) -> Listing:
             if not found[name]:
                 raise CnnexpError(_no_images(root / layout.parts[part], name, walk))
             parts.setdefault(part or "train", []).extend((path, label) for path in sorted(found[name]))
-    loose = [entry.name for entry in os.scandir(root) if entry.is_file() and _counts(entry.name)]
+    above = {path for folder in layout.parts.values() for path in (Path(folder), *Path(folder).parents)}
+    loose = [
+        os.path.join(path, entry.name) if path.parts else entry.name
+        for path in sorted(above)
+        for entry in os.scandir(root / path)
+        if _counts(entry.name) and not entry.is_dir()
+    ]
     if layout.strays:
         kind = "class" if "" in layout.parts else "part"
         log.warning("left out, as no %s of the data set: %s", kind, _some(f"{name}/" for name in layout.strays))
