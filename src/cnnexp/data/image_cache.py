@@ -27,7 +27,7 @@ from cnnexp.locks import Lock
 log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
-_FORMAT = 2  # to be raised whenever the same file would be decoded to other bytes
+_FORMAT = 3  # to be raised whenever the same file would be decoded to other bytes
 _NAMED = 5  # unreadable files that are named; all of them are in the log at level DEBUG
 _TOGETHER = 512  # images that the threads get at a time, so that an interruption isn't kept waiting
 
@@ -50,7 +50,7 @@ def load_images(
     Returns:
         Images, uint8 of shape (N, channels, image_size, image_size): one channel when all of them are grey,
         else three, which lie last in memory. And the numbers of their files in the listing, shape (N,).
-        And the levels that grey of more than 8 bits was scaled from, None where there is none.
+        And the levels that images of more than 8 bits were scaled from, None where there is none.
 
     Raises:
         CnnexpError: for a file that can't be read, or a cache folder that can't be written.
@@ -167,7 +167,7 @@ def _decode(listing: Listing, size: int, on_corrupt: OnCorrupt, num_workers: int
 
 
 def _levels(listing: Listing, num_workers: int) -> tuple[int, int] | None:
-    """Return the range that the data set's levels of grey lie in, of so many bits; None where none has over 8."""
+    """Return the range that the data set's levels lie in, of so many bits; None where none has over 8."""
     with closing(_images(listing, levels_of, num_workers, "looking at")) as found:
         ranges = [levels for levels in found if isinstance(levels, tuple)]
     if not ranges:

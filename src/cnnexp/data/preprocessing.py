@@ -28,7 +28,7 @@ class Preprocessing:
         std: of each channel, divided by.
         brightness: mean and standard deviation, over the training images, of an image's mean value in
             [0, 1]; None when the checkpoint doesn't say.
-        levels: what grey of more than 8 bits is scaled from, as the training images were.
+        levels: what images of more than 8 bits are scaled from, as the training images were.
     """
 
     class_names: tuple[str, ...]

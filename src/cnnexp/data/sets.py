@@ -42,7 +42,7 @@ class Images:
     drawn from the training part by ``data.val_size``.
 
     Of image files, ``files`` has of train, val and test each file's path and the digest of its bytes; a split that
-    is drawn from them is recorded with the run. ``levels`` is what grey of more than 8 bits was scaled from.
+    is drawn from them is recorded with the run. ``levels`` is what images of more than 8 bits were scaled from.
 
     Raises:
         CnnexpError: where images or labels aren't that.
