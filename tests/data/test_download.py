@@ -112,6 +112,11 @@ def test_without_a_network_the_error_says_what_to_place_where(
         monkeypatch.setattr(cls, "url", url + cls.filename)
     with pytest.raises(CnnexpError) as error:
         load(dataset, tmp_path / "none")
+    assert not (tmp_path / "none").exists()
+    (tmp_path / "there").mkdir()
+    with pytest.raises(CnnexpError):
+        load(dataset, tmp_path / "there")
+    assert not list((tmp_path / "there").iterdir())
     text = str(error.value)
     assert f"{tmp_path / 'none'} and could not be downloaded" in text
     assert "Connection refused" in text
@@ -193,8 +198,7 @@ def test_data_that_is_there_is_read_without_writing(
     serve_idx(datasets.MNIST, server, monkeypatch)
     load("mnist", tmp_path)
     torchvision_sets._verified.cache_clear()
-    for lock in tmp_path.glob(".*"):
-        lock.unlink()
+    assert not list(tmp_path.glob(".*"))
     before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
     load("mnist", tmp_path)
     assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before

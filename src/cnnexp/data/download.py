@@ -7,9 +7,8 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from cnnexp.data.fetch import Unavailable, fetch, is_whole, unpack_gzip, unpack_tar
+from cnnexp.data.fetch import Unavailable, fetch, is_whole, putting_into, unpack_gzip, unpack_tar
 from cnnexp.errors import CnnexpError
-from cnnexp.locks import Lock
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +47,6 @@ class _Source(NamedTuple):
     bases: list[str]
 
     def get(self, archive: Path, md5: str) -> None:
-        archive.parent.mkdir(parents=True, exist_ok=True)
         fetch([base + archive.name for base in self.bases], archive, md5)
 
 
@@ -77,8 +75,7 @@ def load(
     try:
         if (loaded := read(source)) is not None:
             return loaded
-        root.mkdir(parents=True, exist_ok=True)
-        with Lock(root / f".{dataset}.lock"):
+        with putting_into(source.archives[0][0].parent, root / f".{dataset}.lock"):
             if (loaded := read(source)) is None:
                 log.info("getting %s into %s", dataset, root)
                 unpack(source)

@@ -1,5 +1,6 @@
 """A file from the first of several places that serves it whole, and what is in it: verified, or not there."""
 
+import errno
 import gzip
 import http.client
 import logging
@@ -9,13 +10,14 @@ import sys
 import tarfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 from urllib.error import URLError
 from urllib.request import urlopen
 
 from cnnexp.errors import CnnexpError
+from cnnexp.locks import Lock
 from cnnexp.version import __version__
 
 log = logging.getLogger(__name__)
@@ -75,6 +77,35 @@ def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pa
         if not urls:
             break
     raise first or Unavailable("no place to download from is known")
+
+
+@contextmanager
+def putting_into(folder: Path, lock: Path) -> Iterator[None]:
+    """Make a folder and let one process at a time put files into it; leave no more behind than these files.
+
+    Args:
+        folder: made with the folders above it; those that are empty at the end are removed again.
+        lock: path of the lock, in the folder or in one above it.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        for _ in range(ROUNDS):
+            folder.mkdir(parents=True, exist_ok=True)
+            held = Lock(lock)
+            with suppress(FileNotFoundError):  # another process, whose download has failed, removed the folder
+                held.acquire()
+                break
+        else:
+            raise FileNotFoundError(errno.ENOENT, "it can't be written", os.fspath(lock))
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)  # while it is held: who waits for it makes a new one
+            held.release()
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
 
 
 def is_whole(file: Path, md5: str | None) -> bool:

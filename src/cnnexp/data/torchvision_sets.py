@@ -17,12 +17,12 @@ from torch import Tensor
 
 from cnnexp.data import download
 from cnnexp.data.arrays import as_images
+from cnnexp.data.fetch import putting_into
 from cnnexp.data.image_file import fitted, is_grey
 from cnnexp.data.image_files import Side, Threads, folder, of_listing
 from cnnexp.data.image_folder import OnCorrupt, list_files
 from cnnexp.data.sets import Images, known_shape
 from cnnexp.errors import CnnexpError, first_line
-from cnnexp.locks import Lock
 
 log = logging.getLogger(__name__)
 
@@ -152,8 +152,7 @@ def _there_or_downloaded(name: str, root: Path) -> dict[str, Any]:
         raise CnnexpError(f"{name} is not in {root}, and torchvision can't download it: {first_line(missing)}")
     temporary = root / f".{name}.part"
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with Lock(root / f".{name}.lock"):
+        with putting_into(root, root / f".{name}.lock"):
             with suppress(*_FAILURES):
                 return _parts(name, root, False)  # another process had it downloaded meanwhile
             log.info("getting %s into %s", name, root)
