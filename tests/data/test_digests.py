@@ -1,11 +1,15 @@
 """Digests of files: kept between processes, and never those of other bytes."""
 
 import os
+import tempfile
+import traceback
 from pathlib import Path
 
 import pytest
 
+from cnnexp.data import cache_folder as cache_folder_module
 from cnnexp.data import digests
+from cnnexp.data.cache_folder import cache_folder
 from cnnexp.data.digests import digests_of
 
 NAMES = ["a", "b", "c"]
@@ -126,3 +130,27 @@ def test_a_file_that_was_just_changed_is_read_again(root: Path, read: list[str],
     monkeypatch.setattr(digests, "_RECENT", 10**15)  # nanoseconds: eleven days
     assert anew(root) == anew(root)
     assert len(read) == 6
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a fork beside threads
+def test_a_user_whom_the_system_does_not_know_has_a_folder_of_their_own(monkeypatch) -> None:
+    for name in ("HOME", "XDG_CACHE_HOME", "CNNEXP_CACHE"):
+        monkeypatch.delenv(name, raising=False)
+    with tempfile.TemporaryDirectory() as shared:
+        os.chmod(shared, 0o777)
+        monkeypatch.setattr(tempfile, "tempdir", shared)
+        cache_folder_module._temporary.cache_clear()
+        if (child := os.fork()) == 0:
+            try:
+                os.setuid(54321)
+                (cache_folder() / "file").touch()
+            except BaseException:
+                traceback.print_exc()
+                os._exit(1)
+            os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        [made] = Path(shared).iterdir()
+        assert made.name == "cnnexp-54321"
+        assert (made / "file").stat().st_uid == 54321
+        assert made.stat().st_mode & 0o777 == 0o700
