@@ -10,7 +10,7 @@ Half of the kills come at a random instant of the run, half at a random one of t
 kills a run of each shipped network, precision, callback, schedule and optimizer at each kind of instant (decoding
 of images, start, in mid-epoch, boundary of epochs, validation, test, report) by SIGKILL and SIGTERM: so many
 combinations that any two values meet. ``--matrix=full`` takes each network in each precision with each callback
-at each instant; ``--part 2/9`` the second ninth of them.
+at each instant; ``--part 2/9`` the second ninth of them; a combination as it is printed takes that one alone.
 
 Prints a line a kill and ends with how many runs came to the same, bit for bit.
 """
@@ -217,12 +217,14 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--matrix", nargs="?", const="pairwise", choices=["pairwise", "full"])
+    parser.add_argument("--matrix", nargs="?", const="pairwise", help="pairwise, full, or one combination")
     parser.add_argument("--most", type=int, help="combinations of the matrix at most")
     parser.add_argument("--part", type=part, default=(1, 1), help="of the matrix: 2/9 is the second ninth")
     options = parser.parse_args()
     if options.matrix == "full":
         combinations = list(kill_matrix.full(options.seed))
+    elif options.matrix and "," in options.matrix:
+        combinations = [tuple(options.matrix.split(", "))]
     elif options.matrix:
         combinations = list(kill_matrix.pairwise(kill_matrix.factors(), options.seed))
     if options.matrix:

@@ -90,7 +90,7 @@ def test_the_known_shapes_are_the_data_sets_own(dataset, every_data_set):
 
 def test_scaling_compares_the_three_networks_and_takes_the_settings_of_the_chosen_one(cnnexp, folder, capsys):
     assert cnnexp("task=summary", "task.scaling=[32,64,128]", "model=ffnn", "model.hidden=[7]") == 0
-    done = newest(folder / "outputs" / "ffnn-digits")
+    done = newest(folder / "outputs" / "summary")
     assert is_drawn(done / "scaling.png")
     rows = {(row["model"], row["side"]): row for row in table(done / "scaling.csv")}
     assert {model for model, _ in rows} == {"CNN", "FFNN", "VGG16"}
@@ -102,12 +102,11 @@ def test_examples_shows_one_image_of_each_class(cnnexp, folder):
     for seed in (0, 1):
         assert cnnexp("task=examples", f"seed={seed}") == 0
     shown = [
-        [row["shown"] for row in table(path / "examples.csv")]
-        for path in (folder / "outputs/cnn-digits").iterdir()
+        [row["shown"] for row in table(path / "examples.csv")] for path in (folder / "outputs/examples").iterdir()
     ]
     assert len(shown[0]) == 10
     assert shown[0] != shown[1]
-    assert is_drawn(newest(folder / "outputs" / "cnn-digits") / "examples.png")
+    assert is_drawn(newest(folder / "outputs" / "examples") / "examples.png")
 
 
 def test_activations_show_trained_and_untrained_channels(runs, cnnexp):

@@ -22,8 +22,9 @@ SETTINGS = {
     "cnn plateau, bf16": [*CNN, "scheduler=plateau", "scheduler.patience=0", "trainer.precision=bf16-mixed"],
     "ffnn step": [*SMALL, "model=ffnn", "model.hidden=[16]", "scheduler=step", "scheduler.every=1"],
     "ffnn focal, metrics": [*SMALL, "model=ffnn", "model.hidden=[16]", "model.loss=focal", "metrics=[f1,top5]"],
-    "ffnn clipped, sgd": [
+    "ffnn clipped, sgd, 64-true": [
         *SMALL, "model=ffnn", "model.hidden=[16]", "optimizer=sgd", "trainer.gradient_clip_val=1",
+        "trainer.precision=64-true", "callbacks=[ema]",
     ],
     "vgg16": [
         *SMALL, "model=vgg16", "model.width=0.06", "trainer.limit_train_batches=7", "trainer.limit_val_batches=1",
@@ -138,13 +139,16 @@ def test_a_run_interrupted_anywhere_ends_as_if_it_had_not_been(name, where, stra
 
 @pytest.mark.slow
 def test_a_longer_run_goes_on_from_a_finished_one(straight, cnnexp, folder):
-    name = "ffnn clipped, sgd"
+    name = "ffnn clipped, sgd, 64-true"
     assert cnnexp(*SETTINGS[name], "trainer.max_epochs=1") == 0
     run = the_run(folder)
     assert cnnexp(f"resume={run}", "trainer.max_epochs=3") == 0
     assert rows(run) == rows(straight(name))
     numbers = [json.loads((r / "result.json").read_text())["test_loss"] for r in (run, straight(name))]
     assert numbers[0] == numbers[1]
+    saved = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    for weights in ("state_dict", "current_model_state"):  # the average, and what it is an average of
+        assert {value.dtype for value in saved[weights].values()} == {torch.float64}
     assert len((run / ".hydra" / "resumes.yaml").read_text().split("- at")) == 2
 
 

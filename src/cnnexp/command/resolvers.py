@@ -4,6 +4,7 @@ import hashlib
 import os
 import re
 import textwrap
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,11 @@ def first_of(*values: Any) -> Any:
 def data_root() -> str:
     """Return ``$CNNEXP_DATA``, or else the folder ``data`` of the folder the command was typed in."""
     return os.path.abspath(os.environ.get("CNNEXP_DATA") or "data")
+
+
+def kind(chosen: Mapping[str, str]) -> str:
+    """Return the folder that a run lies in, such as ``cnn-digits``; what another task leaves lies by its name."""
+    return f"{chosen['model']}-{chosen['data']}" if chosen["task"] == "fit" else chosen["task"]
 
 
 def choices(group: str) -> str:
@@ -77,5 +83,6 @@ def register() -> None:
     OmegaConf.register_new_resolver("first_of", first_of, replace=True)
     OmegaConf.register_new_resolver("data_root", data_root, replace=True)
     OmegaConf.register_new_resolver("direction", direction, replace=True)
+    OmegaConf.register_new_resolver("kind", kind, replace=True)
     OmegaConf.register_new_resolver("choices", choices, replace=True)
     OmegaConf.register_new_resolver("claim_job", claim_job, use_cache=True, replace=True)

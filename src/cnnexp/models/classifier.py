@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, TypeAlias, cast
 import torch
 import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
-from lightning.pytorch.plugins.precision import FSDPPrecision
+from lightning.pytorch.plugins.precision import DoublePrecision, FSDPPrecision
 from torch import Tensor
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
@@ -243,6 +243,8 @@ class Classifier(EpochRows):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take the epochs' numbers back."""
+        if self._trainer is not None and isinstance(self._trainer.precision_plugin, DoublePrecision):
+            self.double()  # Lightning casts it only once the weights are restored: half of their digits were lost
         self.history = list(checkpoint.get("history", []))
         self._so_far = checkpoint.get("so_far")
         self._row_due = bool(self._so_far and self._so_far.get("has_row"))

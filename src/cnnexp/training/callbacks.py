@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from annotated_types import Ge, Interval
 from lightning.pytorch.callbacks import Checkpoint, EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.plugins.precision import DoublePrecision
 from torch import Tensor
 from tqdm import tqdm
 
@@ -130,6 +131,12 @@ class WarmedUpEMA(EMAWeightAveraging):
     def _average(self, average: Tensor, current: Tensor, updates: Tensor | int) -> Tensor:
         kept = min(self.decay, (1 + float(updates)) / (10 + float(updates)))
         return kept * average + (1 - kept) * current
+
+    def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
+        """Make the average as precise as the weights, which trade places with it to be validated."""
+        if isinstance(trainer.precision_plugin, DoublePrecision):
+            pl_module.double()  # Lightning does so only later
+        super().setup(trainer, pl_module, stage)
 
     def on_fit_start(self, trainer: L.Trainer, *args: Any) -> None:
         """Say so where training is too short for the average to forget its beginning."""
