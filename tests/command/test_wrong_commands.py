@@ -154,6 +154,15 @@ MISTAKES = [
     ("trainer.limit_test_batches=0.1", "of 2 batches leaves none"),
     ("trainer.val_check_interval=100", "type 41 or less"),
     ("callbacks=[early_stopping] callbacks.early_stopping.monitor=val_acc", "did you mean val_accuracy?"),
+    (
+        "callbacks=[early_stopping] callbacks.early_stopping.monitor=running_loss trainer.val_check_interval=0.5",
+        "type +callbacks.early_stopping.check_on_train_epoch_end=true",
+    ),
+    (
+        "callbacks=[early_stopping] +callbacks.early_stopping.check_on_train_epoch_end=true "
+        "trainer.check_val_every_n_epoch=2",
+        "val_loss is not measured in each epoch; leave check_on_train_epoch_end out",
+    ),
     ("+callbacks.mine._target_=collections.OrderedDict", "doesn't say what arguments it takes"),
     ("model.channels=[99999999999]", "this machine has"),
     ("model=vgg16 model.width=1e9", "don't fit into any memory"),

@@ -97,7 +97,14 @@ def test_a_run_that_ended_within_an_epoch_goes_on_as_if_it_had_not(more, fit, cn
         assert [row[name] for row in rows(ended)] == [row[name] for row in rows(whole)], name
 
 
-@pytest.mark.parametrize("ends", [*ENDS, ["callbacks=[early_stopping]", "callbacks.early_stopping.min_delta=100"]])
+STOPS = [
+    ["callbacks.early_stopping.min_delta=100"],
+    ["+callbacks.early_stopping.stopping_threshold=100"],  # in the first epoch, at its end
+    ["+callbacks.early_stopping.divergence_threshold=1e-3", "trainer.val_check_interval=0.5"],  # and in its middle
+]
+
+
+@pytest.mark.parametrize("ends", [*ENDS, *(["callbacks=[early_stopping]", *stop] for stop in STOPS)], ids=" ".join)
 def test_a_run_that_was_killed_in_its_test_trains_no_further(ends, fit, cnnexp):
     run = fit("run", *ends, "trainer.max_epochs=8")
     before, told = result(run), rows(run)
@@ -133,7 +140,7 @@ def test_true_precisions_train_and_are_measured_in_single(model, precision, cnne
 def test_an_average_over_few_steps_is_none_of_the_untrained_weights(fit, capsys):
     run = fit("run", "callbacks=[ema]", "trainer.max_epochs=2")
     assert result(run)["test_accuracy"] > 0.7
-    assert "decay=0.999 averages over some 1000 updates, and this run has 82" in capsys.readouterr().out
+    assert "decay=0.999 averages over 1000 updates, and this run has 82" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(("metric", "direction"), [("val_accuracy", "max"), ("val_loss", "min")])

@@ -52,7 +52,7 @@ def rehearse(config: DictConfig) -> "L.Trainer":
         log.debug("not tried beforehand: %s", error)
         return trainer
     _check_memory(sum(weight.numel() * weight.element_size() for weight in model.parameters()))
-    _check_monitored(callbacks, config, model)
+    _check_monitored(callbacks, config, model, trainer)
     return trainer
 
 
@@ -81,7 +81,7 @@ def _check_memory(weights: int) -> None:
         )
 
 
-def _check_monitored(callbacks: Mapping[str, Any], config: DictConfig, model: Any) -> None:
+def _check_monitored(callbacks: Mapping[str, Any], config: DictConfig, model: Any, trainer: "L.Trainer") -> None:
     """Raise CnnexpError for a callback that waits for a number which a network of ours doesn't measure."""
     if not type(model).__module__.startswith("cnnexp."):
         return  # it may log further ones
@@ -94,6 +94,23 @@ def _check_monitored(callbacks: Mapping[str, Any], config: DictConfig, model: An
             raise CnnexpError(
                 f"callbacks.{key}.monitor={monitor}: nothing of that name is measured{nearest(monitor, there)}"
             )
+        if isinstance(monitor, str):
+            _check_moment(key, callback, monitor, trainer)
+
+
+def _check_moment(key: str, callback: Any, monitor: str, trainer: "L.Trainer") -> None:
+    """Raise CnnexpError for a callback that looks at a number when it isn't measured yet."""
+    names = ("check_on_train_epoch_end", "save_on_train_epoch_end")
+    if (name := next((name for name in names if hasattr(callback, f"_{name}")), None)) is None:
+        return
+    validated, every = monitor.startswith(("val_", "train_")), trainer.check_val_every_n_epoch
+    at_end = getattr(callback, f"_{name}")
+    if at_end is None:  # Lightning's own choice
+        at_end = every == 1 and trainer.val_check_interval == 1.0
+    if at_end == validated and (not validated or every != 1):
+        type_instead = f"leave {name} out" if validated else f"type +callbacks.{key}.{name}=true"
+        when = "not measured in each epoch" if validated else "measured at an epoch's end, not at each validation"
+        raise CnnexpError(f"callbacks.{key}: {monitor} is {when}; {type_instead}")
 
 
 def _try_optimizer(config: DictConfig) -> None:

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from annotated_types import Ge, Interval, Len
 from lightning.pytorch.plugins.precision import DoublePrecision, FSDPPrecision
 from torch import Tensor
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import Metric
 
 from cnnexp import contract
@@ -82,6 +81,8 @@ class Classifier(EpochRows):
         self.history: list[dict[str, float]] = []
         self._epoch_metrics: dict[str, float] = {}
         self._measured: Mapping[str, float] = {}
+        self._validated: Mapping[str, float] = {}
+        self._validated_at = -1
         self._logged: dict[str, None] = {}  # a set in order
         self._differs = False
         self._so_far: dict[str, Any] | None = None
@@ -177,6 +178,7 @@ class Classifier(EpochRows):
         self._hand_over()
         self._note_last_window()
         self.running.reset()
+        self._validated = {}
         self._logged.clear()
         self._epoch_metrics = {"learning_rate": float(self.trainer.optimizers[0].param_groups[0]["lr"])}
         self._seconds = 0.0
@@ -215,8 +217,12 @@ class Classifier(EpochRows):
         self._in_epoch = False
         epoch = self.current_epoch + 1
         self.history.append({"epoch": epoch, **self._epoch_metrics})
-        # for callbacks that monitor one of them; the loggers get the row whole, at the epoch and not at the step
-        self.log_dict(self._epoch_metrics, logger=False)
+        self._step_plateaus(self._epoch_metrics, self._validated)
+        # for callbacks that monitor one of them: of several validations the last, which is of these weights if any
+        # is. The loggers get the row whole, at the epoch and not at the step
+        self.log_dict({**self._epoch_metrics, **self._validated}, logger=False)
+        if self._validated_at != self.trainer.global_step:
+            self._warn_of_other_weights(self._validated)
         self._row_due = True
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -235,6 +241,7 @@ class Classifier(EpochRows):
                 "has_row": not self._in_epoch,
                 "batches": self._batches_done(),
                 "metrics": dict(self._epoch_metrics),
+                "validated": dict(self._validated),
                 "seconds": self._seconds + (time.perf_counter() - self._clock if self._in_epoch else 0.0),
                 "running": self.running.so_far(),
                 # between two steps of the optimizer, where gradients are accumulated
@@ -266,7 +273,7 @@ class Classifier(EpochRows):
         # Lightning restores its counters, but neither where the data stood nor what we summed up
         if so_far["batches"] < self.trainer.num_training_batches:
             contract.skip(self.trainer.train_dataloader, so_far["batches"])
-        self._epoch_metrics = dict(so_far["metrics"])
+        self._epoch_metrics, self._validated = dict(so_far["metrics"]), so_far.get("validated", {})
         self.running.go_on_from(so_far["running"])
         for parameter, gradient in zip(self.parameters(), so_far["gradients"], strict=True):
             parameter.grad = None if gradient is None else gradient.to(parameter.device)
@@ -314,10 +321,10 @@ class Classifier(EpochRows):
         if not self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or "val_step" in self._epoch_metrics:
             metrics["val_step"] = float(self.trainer.global_step)
         # callbacks that monitor a metric find it at each validation, those that act at the epoch's end there
-        self.log_dict({k: v for k, v in metrics.items() if k != "val_step"}, logger=False)
-        for config in self.trainer.lr_scheduler_configs:
-            if isinstance(config.scheduler, ReduceLROnPlateau):
-                config.scheduler.step({**self._epoch_metrics, **metrics}[config.monitor or "val_loss"])
+        self._validated = {k: v for k, v in metrics.items() if k != "val_step"}
+        self._validated_at = self.trainer.global_step
+        self.log_dict(self._validated, logger=False)
+        self._step_plateaus(self._validated)
         # of several validations in an epoch its row tells the best: best.ckpt is of the best row
         if rank(metrics) > rank(self._epoch_metrics):
             self._epoch_metrics |= metrics

@@ -1,6 +1,7 @@
 """An epoch's numbers as one row: what is logged for it joins it, and the loggers get it whole."""
 
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 from lightning.pytorch.trainer.connectors.logger_connector.fx_validator import _FxValidator
@@ -37,6 +38,17 @@ class EpochRows(Optimized):
             else:
                 logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
                 logger.save()
+
+    def _warn_of_other_weights(self, validated: Mapping[str, float]) -> None:
+        """Say so where a checkpoint of the epoch's end is chosen by what was measured earlier in the epoch."""
+        for callback in self.trainer.checkpoint_callbacks:
+            monitor = getattr(callback, "monitor", None)
+            if monitor in validated and getattr(callback, "_save_on_train_epoch_end", None):
+                warnings.warn(
+                    f"{monitor} isn't of the weights that are saved at the epoch's end; leave out "
+                    "save_on_train_epoch_end, to save those that each validation measures",
+                    stacklevel=2,
+                )
 
     def log(
         self,

@@ -4,7 +4,7 @@ import inspect
 import logging
 import math
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias, cast
 
 import lightning as L
@@ -51,10 +51,27 @@ class Optimized(L.LightningModule):
             del length["total_steps"]
         schedule = self._scheduler(optimizer, **length)
         if isinstance(schedule["scheduler"], ReduceLROnPlateau):
-            # it is stepped with each validation: Lightning's own turn comes after the epoch's checkpoint, which
-            # would then hold a plateau that lags an epoch behind
+            if schedule.get("frequency", 1) != 1 or schedule.get("interval", "epoch") != "epoch":
+                raise CnnexpError(
+                    "a plateau is stepped as its monitor is measured; leave out interval and frequency"
+                )
+            # Lightning's own turn comes after the epoch's checkpoint, which would then hold a plateau that lags an
+            # epoch behind
             schedule = {**schedule, "frequency": sys.maxsize}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def _step_plateaus(self, measured: Mapping[str, float], before: Mapping[str, float] | None = None) -> None:
+        """Let schedules that watch one of the numbers just measured take their step.
+
+        At an epoch's end that is none of those measured ``before``, whose schedules have taken theirs.
+        """
+        for config in self.trainer.lr_scheduler_configs:
+            if not isinstance(config.scheduler, ReduceLROnPlateau) or config.monitor in (before or ()):
+                continue
+            if config.monitor is not None and config.monitor in measured:
+                config.scheduler.step(measured[config.monitor])
+            elif before:
+                raise CnnexpError(f"the schedule watches {config.monitor}; measured is {', '.join(measured)}")
 
     def configure_gradient_clipping(
         self,

@@ -11,6 +11,7 @@ import lightning as L
 import torch
 from annotated_types import Ge, Interval
 from lightning.pytorch.callbacks import Checkpoint, EMAWeightAveraging, TQDMProgressBar
+from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.plugins.precision import DoublePrecision
 from torch import Tensor
 from tqdm import tqdm
@@ -143,8 +144,8 @@ class WarmedUpEMA(EMAWeightAveraging):
         steps, memory = int(trainer.estimated_stepping_batches) // self.update_every_n_steps, 1 - self.decay
         if steps * memory < 1:
             log.warning(
-                "callbacks.ema.decay=%g averages over some %.0f updates, and this run has %d: type less, such as "
-                "callbacks.ema.decay=%.2g",
+                "callbacks.ema.decay=%g averages over %.0f updates, and this run has %d;\n"
+                "type less, such as callbacks.ema.decay=%.2g",
                 self.decay, 1 / memory if memory else math.inf, steps, max(0.5, 1 - 10 / max(steps, 20)),
             )  # fmt: skip
 
@@ -152,12 +153,12 @@ class WarmedUpEMA(EMAWeightAveraging):
 class StaysStopped(L.Callback):
     """A run that early stopping had ended, and that is gone on with, trains no further."""
 
-    def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
-        """Ask what the checkpoint's early stopping says."""
-        for callback in trainer.early_stopping_callbacks:
-            if callback.stopped_epoch or callback.wait_count >= max(1, callback.patience):
-                log.info("early stopping had ended training after epoch %d", trainer.current_epoch)
-                trainer.should_stop = True
+    def on_train_start(self, trainer: L.Trainer, module: L.LightningModule) -> None:
+        """Ask what the checkpoint's early stopping says; until ``min_epochs`` Lightning trains on all the same."""
+        if any(c.stopping_reason is not EarlyStoppingReason.NOT_STOPPED for c in trainer.early_stopping_callbacks):
+            trainer.should_stop = True
+            if trainer.fit_loop._can_stop_early:
+                log.info("early stopping had ended training in epoch %d", len(cast(Any, module).history))
 
 
 class StopOnSignal(Checkpoint):
