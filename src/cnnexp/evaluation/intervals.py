@@ -2,9 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from scipy.stats import binomtest
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def wilson_interval(right: int, images: int, confidence: float = 0.95) -> tuple[float, float]:
@@ -39,7 +42,7 @@ class McNemar:
     p_value: float
 
 
-def mcnemar(first_correct: Tensor, second_correct: Tensor) -> McNemar:
+def mcnemar(first_correct: "Tensor", second_correct: "Tensor") -> McNemar:
     """Ask whether two networks' accuracies on the same images differ by more than chance.
 
     The images that both get right, or both wrong, say nothing about that. Of the others each network should
