@@ -60,10 +60,16 @@ def test_numbers_are_means_over_the_seeds_and_the_best_comes_first(tmp_path):
     assert first.values == {"data.train_size": 100}
     values = [row[-1]["val_accuracy"] for row in (FITTING, better)]
     assert first.numbers["val_accuracy"].mean == pytest.approx(statistics.fmean(values))
-    assert first.numbers["val_accuracy"].std == pytest.approx(statistics.stdev(values))
+    assert first.numbers["val_accuracy"].values == pytest.approx(tuple(values))
     assert first.verdict == "fits"
     assert second.numbers["val_loss_turned"].mean == 3
     assert second.verdict == "overfits from 4"
+
+
+def test_a_seed_that_was_run_twice_counts_once(tmp_path):
+    found = studied(tmp_path, ("seed=0", FITTING), ("seed=0", FITTING), ("seed=1", FITTING))
+    [configuration] = found.configurations
+    assert (len(configuration.runs), configuration.numbers["val_loss"].count) == (3, 2)
 
 
 def test_seeds_that_disagree_are_counted(tmp_path):

@@ -12,6 +12,7 @@ from cnnexp.reports.against import draw_against, draw_heat_maps
 from cnnexp.reports.curves import TRAIN, VAL
 from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.grid import MOST_PANELS, draw_grid
+from cnnexp.reports.leaderboard import text_table
 from cnnexp.reports.records import read_runs, sweep_runs
 from cnnexp.reports.study import study
 from cnnexp.reports.write import write_report
@@ -77,14 +78,14 @@ def test_axes_fit_what_is_swept(jobs, scale, labels, tmp_path):
 
 
 def test_error_bars_are_over_the_seeds(tmp_path):
-    for seed, shift in enumerate((0.0, 0.04)):
+    for seed, shift in enumerate((0.0, 0.02, 0.04)):
         for size in (50, 100):
             rows = [row | {"train_accuracy": row["train_accuracy"] + shift} for row in FITTING]
             make_run(tmp_path / f"{size}-{seed}", [f"data.train_size={size}", f"seed={seed}"], rows)
     left, _ = draw_against(study(read_runs(sweep_runs(tmp_path)))).axes
     [bars] = [container for container in left.containers if container.has_yerr]
     low, high = bars.lines[2][0].get_segments()[0][:, 1]
-    assert (high - low) / 2 == pytest.approx(100 * 0.04 / math.sqrt(2))
+    assert (high - low) / 2 == pytest.approx(4.303 * 2 / math.sqrt(3), rel=1e-3)  # Student's, of three
 
 
 def test_two_settings_have_a_heat_map_and_a_line_each(tmp_path):
@@ -107,13 +108,50 @@ def test_the_answer_says_which_overfit_when_and_by_how_much(tmp_path):
     make_run(tmp_path / "c", ["data.train_size=5000"], [], "failed")
     found = study(read_runs(sweep_runs(tmp_path)))
     assert headline(found) == "1 of 2 configurations overfits (2 of 3 runs completed, 1 failed)."
-    first, best, trend = findings(found)
+    first, best, real = findings(found)
     assert first.startswith(
         "train_size=50: overfits from epoch 4; gap 5.0 points at the best epoch, 26.3 at the end"
     )
     assert "120 % above its lowest" in first
     assert "train_size=500 " in best
-    assert trend == "From train_size=50 to 500 the gap goes from 5.0 to 0.2 points."
+    assert real.startswith(
+        "Is it real? No configuration can be told apart from the best with fewer than two seeds"
+    )
+
+
+def with_accuracy(rows, change, gap=0.0):
+    return [
+        row | {"val_accuracy": row["val_accuracy"] + change, "train_accuracy": row["train_accuracy"] + gap}
+        for row in rows
+    ]
+
+
+def test_what_is_told_apart_is_said_and_what_is_not_is_said_too(tmp_path):
+    for seed, luck in enumerate((0.0, 0.01, 0.02, 0.005)):
+        for size, change in ((50, 0.002 * seed - 0.2), (500, -0.001 * seed), (5000, 0.0)):
+            rows = with_accuracy(FITTING, luck + change)
+            make_run(tmp_path / f"{size}-{seed}", [f"data.train_size={size}", f"seed={seed}"], rows)
+    found = study(read_runs(sweep_runs(tmp_path)))
+    text = " ".join(findings(found))
+    assert "1 of 2 other configurations is told apart from the best" in text
+    assert "after Holm for 3 comparisons" in text
+    assert (
+        "Not told apart from the best: train_size=500; the closest is train_size=500, +0.15 ± 0.21 points" in text
+    )
+    assert re.search(r"\d+ more seeds would decide with a probability of 80 %", text)
+    board = text_table(found)
+    assert re.search("5000 .* best .*\n500 .* not told apart .*\n50 .* worse ", board)
+
+
+def test_a_trend_is_a_sentence_only_where_it_is_one(tmp_path):
+    for seed, noise in enumerate((0.0, 0.03, -0.03)):
+        for size in (50, 500, 5000):
+            for folder, gap in (("trend", 0.1 if size == 50 else 0.05 if size == 500 else 0.0), ("none", 0.0)):
+                rows = with_accuracy(FITTING, 0, gap + noise)
+                make_run(tmp_path / folder / f"{size}-{seed}", [f"data.train_size={size}", f"seed={seed}"], rows)
+    trend, none = (findings(study(read_runs(sweep_runs(tmp_path / name)))) for name in ("trend", "none"))
+    assert "From train_size=50 to 5000 the gap shrinks by 10.0 points" in trend[-1]
+    assert not any("the gap shrinks" in line or "the gap grows" in line for line in none)
 
 
 class Page(HTMLParser):

@@ -1,7 +1,6 @@
 """Numbers against what is swept: the generalization gap and the accuracies, as lines and over two settings."""
 
 import math
-import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -11,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure, plain
+from cnnexp.reports.statistic import Statistic
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import in_words, is_number, key_of, short_names, shown_value
 
@@ -28,9 +28,10 @@ ACCURACIES = (
 def draw_against(study: Study) -> Figure | None:
     """Draw the gap, and beside it the accuracies, against each swept setting; None where nothing is swept.
 
-    Error bars are standard deviations over the seeds. In the gap's panels the other settings have a line each,
-    where these are at most six; otherwise, and for the accuracies, means over them are drawn without error bars,
-    since their spread isn't the seeds'. An axis is logarithmic where positive numbers span a factor of ten.
+    Error bars are 95 % t-intervals of the means over three seeds or more. In the gap's panels the other settings
+    have a line each, where these are at most six; otherwise, and for the accuracies, means over them are drawn
+    without error bars, since their spread isn't the seeds'. An axis is logarithmic where positive numbers span a
+    factor of ten.
     """
     names = short_names(study.swept)
     measured = [c for c in study.by_settings if c.mean("generalization_gap") is not None]
@@ -38,7 +39,7 @@ def draw_against(study: Study) -> Figure | None:
     swept = [key for key in study.swept if 2 <= len(values[key]) <= MOST_VALUES][:MOST_SETTINGS]
     if not swept:
         return None
-    title = "At the best epoch; error bars: standard deviation over seeds"
+    title = "At the best epoch; error bars: 95 % interval of the mean, for three seeds or more"
     figure = new_figure(9.5, 3.2 * len(swept) + 0.3, title)
     grid = figure.subplots(len(swept), 2, squeeze=False)
     for key, (left, right) in zip(swept, grid, strict=True):
@@ -158,16 +159,18 @@ def _name_ticks(axes: Any, key: str, values: Sequence[Any], **style: Any) -> Non
 def _points(
     configurations: Sequence[Configuration], key: str, place: Mapping[tuple, float], number: str
 ) -> list[tuple[float, float, float]]:
-    """Return place, mean and standard deviation over runs, in per cent, for each value that has numbers."""
+    """Return place, mean and half its 95 % t-interval, in per cent, for each value that has numbers.
+
+    The interval is left out (0) for fewer than three runs.
+    """
     groups: dict[float, list[float]] = defaultdict(list)
     for configuration in configurations:
         if key in configuration.values:
             known = [100 * n for run in configuration.counted if (n := run.numbers[number]) is not None]
             groups[place[key_of(configuration.values[key])]] += known
     return sorted(
-        (at, statistics.fmean(known), statistics.stdev(known) if len(known) > 1 else 0.0)
-        for at, known in groups.items()
-        if known
+        (at, number.mean, number.half_width or 0.0)
+        for at, number in ((at, Statistic(tuple(known))) for at, known in groups.items() if known)
     )
 
 

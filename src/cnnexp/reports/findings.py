@@ -1,11 +1,14 @@
 """The report's answer in words: which configurations overfit, from which epoch on, and by how much."""
 
-from collections import Counter, defaultdict
-from statistics import fmean
+import math
+from collections import Counter
+from collections.abc import Sequence
 
-from cnnexp.reports.leaderboard import shown_statistic
+from cnnexp.evaluation.differences import Difference
+from cnnexp.evaluation.trends import slope
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import is_number, short_names, shown_value
+from cnnexp.reports.told_apart import Comparison
 
 MOST = 8  # overfitting configurations that have a sentence each; the leaderboard has them all
 
@@ -40,8 +43,78 @@ def findings(study: Study) -> list[str]:
         lines.append(f"… and {len(overfit) - MOST} more, see the leaderboard.")
     if len(study.configurations) > 1 and (best := study.configurations[0]).mean("val_accuracy") is not None:
         val, test = (_percent(best, key, 2) for key in ("val_accuracy", "test_accuracy"))
-        lines.append(f"Best by validation accuracy: {best.label} ({val} % validation, {test} % test).")
+        lines.append(f"Highest validation accuracy: {best.label} ({val} % validation, {test} % test).")
+        lines += is_it_real(study)
     return [*lines, *_trends(study)]
+
+
+def is_it_real(study: Study) -> list[str]:
+    """Return what the seeds say of the best configuration, or of a baseline, against the others.
+
+    How many are told apart from it; the closest that isn't, with the difference; and the seeds that would decide.
+    """
+    reference = study.configurations[study.baseline or 0]
+    name = "the best" if study.baseline is None else f"the baseline ({reference.label})"
+    compared = {i: found for i, found in study.comparisons.items() if found.p_value is not None}
+    alone = len(study.comparisons) - len(compared)
+    if not compared:
+        return [
+            f"Is it real? No configuration can be told apart from {name} with fewer than two seeds in common: "
+            "type seed=0,1,2 or more."
+        ]
+    real = [i for i, found in compared.items() if found.is_real]
+    lines = [
+        f"Is it real? {len(real)} of {_counted(len(compared), 'other configuration')} "
+        f"{'is' if len(real) == 1 else 'are'} told apart from {name} (paired by seed, t-test, "
+        f"{_adjusted(next(iter(compared.values())))})."
+    ]
+    if undecided := [i for i in compared if i not in real]:
+        closest = min(undecided, key=lambda i: abs(_difference(compared[i]).mean))
+        found = compared[closest]
+        lines.append(
+            f"Not told apart from {name}: {in_a_row([study.configurations[i].label for i in undecided])}; "
+            f"the closest is {_by_how_much(study.configurations[closest].label, found)}."
+        )
+        decided_by = [more for i in undecided if (more := compared[i].more_seeds) is not None]
+        if decided_by:
+            least, most = min(decided_by), max(decided_by)
+            lines.append(
+                f"{least if least == most else f'{least} to {most}'} more "
+                f"{'seed' if most == 1 else 'seeds'} would decide with a probability of 80 %, if the differences "
+                "are as large as they look."
+            )
+    if alone:
+        lines.append(f"{_counted(alone, 'configuration')} with fewer than two seeds in common can't be compared.")
+    return lines
+
+
+def _difference(found: Comparison) -> Difference:
+    assert found.difference is not None
+    return found.difference
+
+
+def _by_how_much(label: str, found: Comparison) -> str:
+    difference = _difference(found)
+    return (
+        f"{label}, {100 * difference.mean:+.2f} ± {100 * (difference.half_width or 0):.2f} points behind over "
+        f"{difference.pairs} seeds"
+    )
+
+
+def _adjusted(found: Comparison) -> str:
+    if found.compared == 1:
+        return "p < 0.05"
+    return f"p < 0.05 after Holm for {found.compared} comparisons"
+
+
+def in_a_row(labels: Sequence[str], most: int = 4) -> str:
+    """Return some labels with commas, and how many are left out."""
+    left = len(labels) - most
+    return "; ".join(labels[:most]) + (f"; and {left} more" if left > 0 else "")
+
+
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _overfits(configuration: Configuration) -> bool:
@@ -50,7 +123,8 @@ def _overfits(configuration: Configuration) -> bool:
 
 
 def _percent(configuration: Configuration, key: str, digits: int) -> str:
-    return shown_statistic(configuration.numbers.get(key), percent=True, digits=digits)
+    statistic = configuration.numbers.get(key)
+    return "–" if statistic is None else statistic.shown(percent=True, digits=digits)
 
 
 def _told(configuration: Configuration) -> str:
@@ -71,20 +145,31 @@ def _told(configuration: Configuration) -> str:
 
 
 def _trends(study: Study) -> list[str]:
+    """Return a sentence for each swept number with which the gap moves by more than chance."""
     lines = []
     for key, name in short_names(study.swept).items():
-        gaps: dict[float, list[float]] = defaultdict(list)
-        for configuration in study.configurations:
-            value, gap = configuration.values.get(key), configuration.mean("generalization_gap")
-            if gap is not None and is_number(value):
-                gaps[value].append(100 * gap)
-        if len(gaps) < 2:
+        points = [
+            (value, 100 * gap)
+            for configuration in study.configurations
+            if is_number(value := configuration.values.get(key))
+            for run in configuration.counted
+            if (gap := run.numbers["generalization_gap"]) is not None
+        ]
+        if not points:
             continue
-        first, *_, last = sorted(gaps)
-        start, end = fmean(gaps[first]), fmean(gaps[last])
+        x, gaps = zip(*points, strict=True)
+        logarithmic = min(x) > 0 and max(x) >= 10 * min(x)
+        places = [math.log10(value) for value in x] if logarithmic else x
+        line = slope(places, gaps)
+        if line is None or not line.is_trend:
+            continue
         average = ", on average over the rest" if len(study.swept) > 1 else ""
+        reach = max(places) - min(places)
+        low, high = sorted(abs(bound) * reach for bound in (line.low, line.high))
         lines.append(
-            f"From {name}={shown_value(key, first)} to {shown_value(key, last)} the gap goes "
-            f"from {start:.1f} to {end:.1f} points{average}."
+            f"From {name}={shown_value(key, min(x))} to {shown_value(key, max(x))} the gap "
+            f"{'grows' if line.slope > 0 else 'shrinks'} by {abs(line.slope) * reach:.1f} points{average} (95 % "
+            f"interval {low:.1f} to {high:.1f}; a straight line{' over the logarithm' if logarithmic else ''} "
+            f"through {len(points)} runs)."
         )
     return lines

@@ -1,8 +1,8 @@
 """The leaderboard: one line a configuration, as a table for the terminal; and all numbers of all runs as CSV."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from cnnexp.reports.study import Configuration, Statistic, Study
+from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import short_names, shortened, shown_value
 from cnnexp.reports.tables import as_csv, in_columns
 
@@ -24,6 +24,7 @@ class Column:
 COLUMNS = (
     Column("runs", "runs"),
     Column("val_accuracy", "val acc %", percent=True, digits=2),
+    Column("against", "{}", text=True),
     Column("test_accuracy", "test acc %", percent=True, digits=2),
     Column("train_accuracy", "train acc %", percent=True, digits=2),
     Column("generalization_gap", "gap", percent=True, digits=2),
@@ -43,46 +44,61 @@ LESS_IMPORTANT = (
 )  # fmt: skip
 
 
-def shown_statistic(statistic: Statistic | None, percent: bool = False, digits: int = 0) -> str:
-    """Return ``mean ± std`` with so many digits; whole numbers without needless zeros, a dash for the unknown."""
-    if statistic is None:
-        return "–"
-    factor = 100 if percent else 1
-    mean = factor * statistic.mean
-    if statistic.std:
-        return f"{mean:.{digits}f} ± {factor * statistic.std:.{digits}f}"
-    return f"{mean:.0f}" if digits < 2 and mean == round(mean) else f"{mean:.{digits}f}"
-
-
 def columns(study: Study) -> list[Column]:
     """Return the leaderboard's columns: the swept settings, those that are always there, a user's own numbers."""
     swept = short_names(study.swept) or {"": "configuration"}
     first = [Column(key, name, text=True) for key, name in swept.items()]
     own = [Column(key, key.replace("_", " "), digits=4) for key in study.own_numbers]
-    return [*first, *COLUMNS, *own]
+    reference = "vs best" if study.baseline is None else "vs baseline"
+    return [*first, *(replace(c, title=c.title.format(reference)) for c in COLUMNS if _applies(c, study)), *own]
+
+
+def _applies(column: Column, study: Study) -> bool:
+    return column.key != "against" or len(study.configurations) > 1
 
 
 def row(study: Study, configuration: Configuration) -> list[str]:
     """Return a configuration's cells, in the order of `columns`."""
-    cells = [_cell(column, configuration) for column in columns(study)]
+    cells = [_cell(study, column, configuration) for column in columns(study)]
     if not configuration.values:  # nothing is swept, or its settings can't be read
         cells[0] = configuration.label
     return cells
 
 
-def _cell(column: Column, configuration: Configuration) -> str:
+def _cell(study: Study, column: Column, configuration: Configuration) -> str:
     if column.key in configuration.values:
         return shown_value(column.key, configuration.values[column.key])
     if column.key == "runs":
         done, all_of_them = configuration.completed, len(configuration.runs)
         return str(done) if done == all_of_them else f"{done}/{all_of_them}"
+    if column.key == "against":
+        return verdict_of(study, study.configurations.index(configuration))
     if column.key == "verdict":
         return configuration.verdict
     statistic = configuration.numbers.get(column.key)
-    text = shown_statistic(statistic, column.percent, column.digits)
-    if statistic is not None and statistic.count < len(configuration.counted):
-        text += f" ({statistic.count} of {len(configuration.counted)})"
+    if statistic is None:
+        return "–"
+    text = statistic.shown(column.percent, column.digits)
+    if statistic.count < len(configuration.counted):
+        text = (
+            text.removesuffix(f" (n = {statistic.count})")
+            + f" ({statistic.count} of {len(configuration.counted)})"
+        )
     return text
+
+
+def verdict_of(study: Study, index: int) -> str:
+    """Return what a configuration's comparison with the best, or with the baseline, says, in a word or two."""
+    found = study.comparisons.get(index)
+    if found is None:
+        return "best" if study.baseline is None else "baseline"
+    if found.difference is None:
+        return "no seed shared"
+    if found.p_value is None:
+        return "one seed"
+    if not found.is_real:
+        return "not told apart"
+    return "worse" if found.difference.mean > 0 else "better"
 
 
 def text_table(study: Study, width: int | None = None) -> str:

@@ -10,7 +10,9 @@ from functools import cached_property
 from typing import Any
 
 from cnnexp.reports.records import RunRecord
+from cnnexp.reports.statistic import Statistic
 from cnnexp.reports.swept import in_words, is_number, key_of, short_names, swept_settings
+from cnnexp.reports.told_apart import Comparison, against
 from cnnexp.reports.verdicts import NEEDED, Rule, Verdict, best_row, judge
 
 NUMBERS = (
@@ -18,6 +20,8 @@ NUMBERS = (
     "best_epoch", "epochs", "parameters", "train_seconds", "samples_per_second",
 )  # fmt: skip
 """Numbers from a run's result.json, under the same names."""
+IMAGES = {"train_accuracy": "train_eval_images", "val_accuracy": "val_images", "test_accuracy": "test_images"}
+"""Where result.json says on how many images an accuracy was measured."""
 FROM_CURVES = ("overfits_since", "val_loss_turned", "val_loss_rise", "final_gap")
 """Numbers from its verdict."""
 _NOT_OWN = {
@@ -29,15 +33,6 @@ _NOT_OWN = {
 _GRAVEST_FIRST = (
     "diverges", "overfits", "underfits", "fits", "failed", "interrupted", "running", "unreadable", "unknown",
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """A number over ``count`` runs: mean, and sample standard deviation (None for one run)."""
-
-    mean: float
-    std: float | None
-    count: int
 
 
 @dataclass(frozen=True)
@@ -59,6 +54,11 @@ class Judged:
         return self.record.status == "completed"
 
     @property
+    def seed(self) -> tuple[Any, Any]:
+        """What was drawn by: the run's seed, and its data's."""
+        return self.record.settings.get("seed"), self.record.settings.get("data.seed")
+
+    @property
     def word(self) -> str:
         """The verdict in a word; the status instead, for a run that has no curves."""
         known = self.verdict.word != "unknown" or self.completed
@@ -75,19 +75,30 @@ class Configuration:
 
     @property
     def counted(self) -> Sequence[Judged]:
-        """The runs that ``numbers`` are over: the completed ones, or all where none is."""
-        return [run for run in self.runs if run.completed] or self.runs
+        """The runs that ``numbers`` are over: the completed ones, or all where none is; of a seed only the last.
+
+        A seed that was run twice says nothing that it hasn't said already.
+        """
+        runs = [run for run in self.runs if run.completed] or self.runs
+        return list({run.seed if run.record.settings else run.name: run for run in runs}.values())
 
     @cached_property
     def numbers(self) -> Mapping[str, Statistic]:
-        """Mean and standard deviation of each number; one that no run has is missing."""
+        """Each number over the seeds; one that no run has is missing."""
         numbers = {}
         for key in self.runs[0].numbers:
-            known = [value for run in self.counted if (value := run.numbers[key]) is not None]
+            known = [run for run in self.counted if run.numbers[key] is not None]
             if known:
-                std = statistics.stdev(known) if len(known) > 1 else None
-                numbers[key] = Statistic(statistics.fmean(known), std, len(known))
+                images = {run.record.result.get(IMAGES.get(key, "")) for run in known}
+                measured = images.pop() if len(images) == 1 else None
+                values = tuple(run.numbers[key] or 0.0 for run in known)
+                numbers[key] = Statistic(values, measured if isinstance(measured, int) else None)
         return numbers
+
+    def by_seed(self, key: str) -> dict[Any, float]:
+        """Return a number of the completed runs, for each seed that has it."""
+        known = {run.seed: run.numbers[key] for run in self.counted if run.completed}
+        return {seed: value for seed, value in known.items() if value is not None}
 
     @property
     def completed(self) -> int:
@@ -135,6 +146,8 @@ class Study:
     """All runs, and the configurations among them: highest validation accuracy first, then lowest validation loss.
 
     ``swept`` are the keys of the settings that differ; ``own_numbers`` are the names of a user's own numbers.
+    ``baseline`` is the index of the configuration that the others are compared with, where one was named;
+    otherwise they are compared with the best.
     """
 
     swept: Sequence[str]
@@ -142,6 +155,15 @@ class Study:
     runs: Sequence[Judged]
     configurations: Sequence[Configuration]
     rule: Rule
+    baseline: int | None = None
+
+    @cached_property
+    def comparisons(self) -> Mapping[int, Comparison]:
+        """Each configuration's validation accuracy against that of the best, or of the baseline, by index."""
+        values = [configuration.by_seed("val_accuracy") for configuration in self.configurations]
+        if len(values) < 2:
+            return {}
+        return against(self.baseline or 0, values, chosen_by_them=self.baseline is None)
 
     @property
     def by_settings(self) -> list[Configuration]:
