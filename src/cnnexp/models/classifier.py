@@ -218,8 +218,7 @@ class Classifier(EpochRows):
         epoch = self.current_epoch + 1
         self.history.append({"epoch": epoch, **self._epoch_metrics})
         self._step_plateaus(self._epoch_metrics, self._validated)
-        # for callbacks that monitor one of them: of several validations the last, which is of these weights if any
-        # is. The loggers get the row whole, at the epoch and not at the step
+        # for callbacks, of several validations the last; the loggers get the row whole, and at the epoch
         self.log_dict({**self._epoch_metrics, **self._validated}, logger=False)
         if self._validated_at != self.trainer.global_step:
             self._warn_of_other_weights(self._validated)
