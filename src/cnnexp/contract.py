@@ -26,6 +26,7 @@ Optional, and what is lost without it:
   have as many images.
 - ``batch_sizes`` of a loader: ``callbacks=[compile]`` compiles during the first batches and not before them.
 - ``fingerprint``, an attribute or a method: a hash of the data set, for ``data_fingerprint`` in result.json; null.
+- ``train_eval_images`` and ``majority_baseline``, see ``ImageDataModule``: null in result.json.
 - ``known_shape``, ``trial_shape`` and ``check``: mistakes that they find are found once the data are read.
 
 The order of a torch ``DataLoader`` is a function of the seed and the epoch: torch's generator is seeded before
@@ -79,10 +80,12 @@ def facts(data: Any) -> dict[str, Any]:
     fingerprint = getattr(data, "fingerprint", None)
     if callable(fingerprint):
         fingerprint = fingerprint()
+    known = sizes(data, ("train", "val"))  # the test's loader may need its own setup
     return {
         "data_fingerprint": None if fingerprint is None else str(fingerprint),
-        **{f"{part}_images": count for part, count in sizes(data, ("train", "val")).items() if part != "test"},
+        **{f"{part}_images": known.get(part) for part in ("train", "val", "test")},
         "train_eval_images": getattr(data, "train_eval_images", None),
+        "majority_baseline": getattr(data, "majority_baseline", None),
     }
 
 

@@ -3,6 +3,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -214,3 +215,13 @@ def test_a_limited_validation_is_of_all_classes(limit, make_trainer):
     for loader in (data.val_dataloader(), data.test_dataloader()):
         _, met = next(iter(loader))
         assert torch.bincount(met, minlength=3).tolist() == [4, 4, 4]
+
+
+def test_the_baseline_is_the_share_of_the_largest_training_class_in_the_test(tmp_path: Path) -> None:
+    labels = {"train": [0] * 6 + [1] * 9, "test": [0] * 3 + [1] * 1}
+    arrays = {}
+    for part, values in labels.items():
+        arrays[f"x_{part}"] = np.random.default_rng(0).integers(0, 256, (len(values), 4, 4), np.uint8)
+        arrays[f"y_{part}"] = np.array(values)
+    np.savez(tmp_path / "a.npz", **arrays)
+    assert ImageDataModule("arrays", str(tmp_path / "a.npz"), val_size=2).majority_baseline == 0.25

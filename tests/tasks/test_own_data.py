@@ -106,6 +106,8 @@ def test_it_trains_and_a_resume_gives_the_same_bits(workers, own, folder):
     assert result["status"] == "completed"
     assert result["train_accuracy"] is not None
     assert result["test_accuracy"] == result["val_accuracy"]
+    assert [result[f"{part}_images"] for part in ("train", "val", "test")] == [60, 20, 20]
+    assert result["majority_baseline"] is None
     assert result["samples_per_second"] > 0
 
 

@@ -17,6 +17,11 @@ def test_other_images_are_prepared_as_those_it_was_trained_on(trained, images, c
     [tested] = (run / "test").iterdir()
     again, first = (json.loads((path / "result.json").read_text()) for path in (tested, run))
     assert again["test_accuracy"] == first["test_accuracy"]
+    in_test = [len(list((images / "test" / name).iterdir())) for name in ("cat", "dog")]
+    assert again["test_images"] == first["test_images"] == sum(in_test)
+    assert again["majority_baseline"] == first["majority_baseline"]
+    assert first["majority_baseline"] in (in_test[0] / sum(in_test), in_test[1] / sum(in_test))
+    assert first["train_images"] + first["val_images"] == len(list((images / "train").glob("*/*.png")))
     assert again["test_loss"] == pytest.approx(first["test_loss"], rel=1e-6)
 
 

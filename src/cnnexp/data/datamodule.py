@@ -174,16 +174,20 @@ class ImageDataModule(L.LightningDataModule):
     @property
     def train_eval_images(self) -> int:
         """Number of training images that the clean training numbers are measured on."""
-        count = self.train_eval_size
+        sizes, count = self.sizes, self.train_eval_size
         if isinstance(count, str):
-            sizes = self.sizes
             count = {"all": sizes["train"], "val": sizes["val"], "auto": max(sizes["val"], _MEASURED)}[count]
-        return min(count, self.sizes["train"])
+        return min(count, sizes["train"])
 
     @property
     def fingerprint(self) -> str:
         """A hash of all images, labels and class names of the data set, however it is split."""
         return self._source.fingerprint()
+
+    @property
+    def majority_baseline(self) -> float:
+        """The test accuracy of always answering the class that most training images are of."""
+        return float((self.labels("test") == self.labels("train").bincount().argmax()).double().mean())
 
     def use_split(self, record: Record, only_test: bool = False) -> None:
         """Split as a run's record says, before the data are read: what it trained on is never tested.

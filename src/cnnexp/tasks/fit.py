@@ -94,6 +94,7 @@ def fit(job: Job) -> None:
         if contract.has_test(data) and trainer.limit_test_batches != 0:
             tested = str(job.folder / FOLDER / BEST)
             [test] = trainer.test(model, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
+            job.record(test_images=contract.sizes(data, ("test",))["test"])
         job.record(**test)
         kept = ("val_accuracy", "train_accuracy", "generalization_gap", *more, *test)
         for logger in configured:

@@ -2,7 +2,7 @@
 
 import logging
 
-from cnnexp.contract import has_test
+from cnnexp.contract import has_test, sizes
 from cnnexp.errors import CnnexpError
 from cnnexp.job.build import build_trainer, build_training
 from cnnexp.job.job import Job
@@ -27,6 +27,8 @@ def test(job: Job) -> None:
     [numbers] = trainer.test(loaded.model, datamodule=loaded.data, verbose=False)
     job.record(
         **numbers,
+        test_images=sizes(loaded.data, ("test",))["test"],
+        majority_baseline=getattr(loaded.data, "majority_baseline", None),
         parameters=loaded.model.parameter_count,
         device=str(trainer.strategy.root_device),
         checkpoint=str(loaded.checkpoint),
