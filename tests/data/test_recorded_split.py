@@ -89,6 +89,59 @@ def test_what_was_trained_on_is_never_tested_and_what_tests_never_trains(
         assert data.sizes["train"] == len(before["train"]) + 10
 
 
+def _to_other_class(root: Path) -> None:
+    (root / "cat" / "03.png").rename(root / "dog" / "99.png")
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (add, "10 added (cat/00a.png, cat/01a.png, cat/02a.png, …); what is new joins training, never the test"),
+        (remove, "1 removed (cat/03.png)"),
+        (copy, "added (cat/copy-"),
+        (alter, "10 altered ("),
+        (_to_other_class, "1 moved to another folder (cat/03.png)"),
+    ],
+)
+def test_each_change_is_said(change, told, tmp_path, caplog) -> None:
+    root = flat(tmp_path / "set")
+    before = module(root)
+    record, fingerprint = before.split_record(), before.fingerprint
+    change(root)
+    after = module(root)
+    after.use_split(record, fingerprint=fingerprint)
+    after.setup()
+    assert after.fingerprint != fingerprint
+    [said] = [line.getMessage() for line in caplog.records if "since" in line.getMessage()]
+    assert told in said
+    assert said.endswith("never the test") == (change in (add, copy, alter))
+    assert "data_fingerprint" not in caplog.text
+
+
+@pytest.mark.parametrize("kind", ["csv", "arrays"])
+def test_other_labels_or_images_than_the_run_began_with_are_told(kind, tmp_path, caplog) -> None:
+    def data(label: str) -> ImageDataModule:
+        if kind == "csv":
+            file = flat(tmp_path) / "a.csv"
+            rows = [f"{name}/{n:02}.png,{name if n else label}" for name in ("cat", "dog") for n in range(20)]
+            file.write_text("\n".join(["path,label", *rows]))
+            return ImageDataModule("csv", str(file), image_size=6)
+        file = tmp_path / "a.npz"
+        labels = np.arange(40) % 2
+        labels[0] = label == "cat"
+        images = np.random.default_rng(0).integers(0, 256, (40, 6, 6), np.uint8)
+        np.savez(file, images=images, labels=labels)
+        return ImageDataModule("arrays", str(file))
+
+    first = data("dog")
+    record, fingerprint = first.split_record(), first.fingerprint
+    for label in ("dog", "cat"):
+        again = data(label)
+        again.use_split(record, fingerprint=fingerprint)
+        again.setup()
+        assert ("aren't those that the run began with" in caplog.text) == (label == "cat")
+
+
 @pytest.mark.parametrize("parts", [("",), ("train", "test"), ("train", "val", "test")], ids=len)
 @pytest.mark.parametrize("options", [{}, {"train_size": 16}, {"validation": "test"}], ids=str)
 def test_unchanged_data_are_split_in_the_same_order(parts, options, tmp_path, caplog) -> None:

@@ -1,7 +1,6 @@
 """The data set of a run as one Lightning object: split, batches, and what the network must know of it."""
 
 import inspect
-import logging
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Annotated, Any, Literal, TypeAlias
@@ -22,8 +21,6 @@ from cnnexp.errors import CnnexpError
 
 Count: TypeAlias = Annotated[int, Ge(1)]
 PixelCount: TypeAlias = Annotated[int, Ge(0)]
-
-log = logging.getLogger(__name__)
 
 _MEASURED = 2000  # training images, at least, that the clean numbers are measured on
 
@@ -106,8 +103,7 @@ class ImageDataModule(L.LightningDataModule):
         self.device = device
         self.duplicates = duplicates
         self.seed = seed
-        self.recorded: Record | None = None
-        self.only_test = False
+        self.use_split(None)
         self.options = options
         self.name = str(options.get("name") or name_of(dataset))
         self._moved: dict[str, tuple[Tensor, Tensor]] = {}
@@ -189,7 +185,7 @@ class ImageDataModule(L.LightningDataModule):
         """The test accuracy of always answering the class that most training images are of."""
         return float((self.labels("test") == self.labels("train").bincount().argmax()).double().mean())
 
-    def use_split(self, record: Record, only_test: bool = False) -> None:
+    def use_split(self, record: Record | None, only_test: bool = False, fingerprint: str | None = None) -> None:
         """Split as a run's record says, before the data are read: what it trained on is never tested.
 
         Of image files; the split of other data sets is a function of the data. Files that the record doesn't know
@@ -198,8 +194,9 @@ class ImageDataModule(L.LightningDataModule):
         Args:
             record: as ``split_record`` gave it.
             only_test: draw training and validation anew, from what doesn't test.
+            fingerprint: of the data that the run began with; others are told in the log.
         """
-        self.recorded, self.only_test = record, only_test
+        self.recorded, self.only_test, self.began_with = record, only_test, fingerprint
 
     def split_record(self) -> Record | None:
         """Return which files train, validate and test; None for other data sets than image files."""
@@ -329,12 +326,7 @@ class ImageDataModule(L.LightningDataModule):
         """Which part of the source each part is taken from, and which of its images it is."""
         val_size = self.val_size if self.validation == "split" else None
         drawing = Drawing(self._source, val_size, self.train_size, self.seed)
-        if self.recorded is not None and (found := drawing.recorded(self.recorded, self.only_test)) is not None:
-            parts, told = found
-            if told:
-                log.warning("since the run's split was recorded, images of %s changed: %s", self.root, told)
-        else:
-            parts = drawing.drawn()
+        parts = drawing.parts(str(self.root), self.recorded, self.only_test, self.began_with)
         return without_duplicates(self._source, parts, self.duplicates)
 
     @cached_property

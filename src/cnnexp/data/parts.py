@@ -38,6 +38,27 @@ class Drawing:
     train_size: int | float | None
     seed: int
 
+    def parts(self, root: str, record: Record | None, only_test: bool, fingerprint: str | None) -> Parts:
+        """Return the parts as a run recorded them, or else drawn; what has changed since then is told in the log.
+
+        Args:
+            root: where the data set is from.
+            record: the run's; None for a data set without files, or without a run.
+            only_test: see ``recorded``.
+            fingerprint: of the data set that the run began with; None where that isn't known.
+        """
+        found = None if record is None else self.recorded(record, only_test)
+        parts, told = (self.drawn(), "") if found is None else found
+        if told:
+            log.warning("since the run's split was recorded, images of %s changed: %s", root, told)
+        # of other files than the run's it is known that they are another data set
+        elif (record is None) == (found is None) and fingerprint not in (None, self.source.fingerprint()):
+            log.warning(
+                "the images or labels of %s aren't those that the run began with: data_fingerprint is another",
+                root,
+            )
+        return parts
+
     def drawn(self, tested: Tensor | None = None) -> Parts:
         """Draw the parts that the data set doesn't have; ``tested`` of its training images are the test."""
         source = self.source
@@ -100,7 +121,7 @@ class Drawing:
             val = ("train", self._among(parts["val"], "train"))
         if not (len(train) and len(val[1])):  # the same test beside other images to train on
             return self.drawn(tested if home == "train" else None), found.told
-        joining = "" if self.train_size is not None else "; what is new joins training, never the test"
+        joining = "; what is new joins training, never the test" if new and self.train_size is None else ""
         return {"train": ("train", train), "val": val, "test": test}, found.told and found.told + joining
 
     def _among(self, places: Sequence[int], part: Part) -> Tensor:

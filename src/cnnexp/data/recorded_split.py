@@ -1,6 +1,7 @@
 """Which images a run was trained, validated and tested on, as its folder records it and as it is used again."""
 
 import json
+import os
 import zlib
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -73,7 +74,7 @@ def reuse(record: Record, files: Sequence[Entry]) -> Reused:
     known = {digest for part in PARTS for _, digest in record[part]}
     parts: dict[str, list[int]] = {part: [] for part in PARTS}
     taken: set[int] = set()
-    gone, altered = [], []
+    gone, altered, moved = [], [], []
     held = {digest for part in ("val", "test") for _, digest in record[part]}
     for part in PARTS:
         for name, digest in record[part]:
@@ -83,6 +84,8 @@ def reuse(record: Record, files: Sequence[Entry]) -> Reused:
                 chosen = here if here is not None and here in free else free[0]
                 taken.add(chosen)
                 parts[part].append(chosen)
+                if os.path.dirname(files[chosen][0]) != os.path.dirname(name):  # which may be another class
+                    moved.append(name)
             elif here is not None and files[here][1] not in known:
                 altered.append(name)
                 if part in ("val", "test"):
@@ -92,7 +95,7 @@ def reuse(record: Record, files: Sequence[Entry]) -> Reused:
     new = [place for place, (_, digest) in enumerate(files) if place not in taken and digest not in held]
     changed = set(altered)
     added = [files[place][0] for place in new if files[place][0] not in changed]
-    kinds = (("added", added), ("removed", gone), ("altered", altered))
+    kinds = (("added", added), ("removed", gone), ("altered", altered), ("moved to another folder", moved))
     return Reused(parts, new, "; ".join(_told(kind, names) for kind, names in kinds if names))
 
 

@@ -23,7 +23,7 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from torchmetrics import Metric
 
-from cnnexp import contract
+from cnnexp import contract, runs
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.recorded_split import FILE as SPLIT
 from cnnexp.data.recorded_split import decode
@@ -39,7 +39,6 @@ from cnnexp.training.profiler import NoProfiler, profiler_into
 
 log = logging.getLogger(__name__)
 
-_FIT = "cnnexp.tasks.fit.fit"
 _LONGEST = 64 << 20  # bytes of a recorded split: millions of files
 
 # with it, which Lightning sets, torch.cuda.is_available() asks the driver; fused optimizers call that each step
@@ -94,19 +93,21 @@ def _slurm() -> list[ClusterEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
-def build_data(config: DictConfig, run: str | Path | None = None) -> Any:
+def build_data(config: DictConfig, run: str | Path | None = None, anew: bool = False) -> Any:
     """Return the data module, ours or what ``cnnexp.contract`` describes; nothing is read yet.
 
-    It is split as the run recorded it that is gone on with, or is asked about: ``run``, or the settings'.
+    It is split as the run recorded it that is gone on with, or is asked about: ``run``, or the settings'. ``anew``
+    leaves but the test as it was: what trains and validates is drawn.
     """
     data = instantiate(config.data, _convert_="all")
     if isinstance(data, ImageDataModule):
         known = run or config.get("resume") or config.get("run")
-        if known is not None and (file := Path(known) / SPLIT).is_file():
-            # a new fit with a run's settings draws what trains and validates by its own seed
-            again = run is None and config.get("resume") is None and config.task._target_ == _FIT
-            with file.open("rb") as stream:
-                data.use_split(decode(stream.read(_LONGEST)), only_test=again)
+        if known is not None:
+            split, result = None, runs.read_json(Path(known) / runs.RESULT) or {}
+            if (file := Path(known) / SPLIT).is_file():
+                with file.open("rb") as stream:
+                    split = decode(stream.read(_LONGEST))
+            data.use_split(split, only_test=anew, fingerprint=result.get("data_fingerprint"))
         return data
     if not isinstance(data, L.LightningDataModule):
         raise CnnexpError(f"data._target_={config.data._target_} isn't a LightningDataModule")

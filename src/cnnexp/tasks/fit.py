@@ -46,7 +46,7 @@ def fit(job: Job) -> None:
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [*checkpoint_callbacks(job.folder / FOLDER), EndWithinEpoch(), StopOnSignal(), StaysStopped()]
     trainer = build_trainer(config, job.folder, callbacks, always)
-    data = build_data(config)
+    data = build_data(config, anew=config.resume is None)
     data.prepare_data()
     data.setup("fit")
     contract.check_processes(data, trainer.world_size, config.trainer.get("use_distributed_sampler", True))
