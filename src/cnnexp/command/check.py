@@ -3,12 +3,15 @@
 There is no schema beside the code: a constructor's own annotations say what each setting may be.
 """
 
+import contextlib
 import inspect
 import json
 import math
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import lru_cache
 from importlib.util import find_spec
+from types import SimpleNamespace
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -40,6 +43,11 @@ def check(config: DictConfig) -> None:
     _require_groups(config)
     typed = _typed_into(config)
     settings: dict[str, Any] = OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[assignment]
+    check_settings(settings, typed)
+
+
+def check_settings(settings: Mapping[str, Any], typed: Collection[str] | None = None) -> None:
+    """Do the same for plain values; where ``typed`` is given, only these groups are looked into."""
     missing = sorted(_missing(settings))
     if missing:
         raise CnnexpError(f"{missing[0]} has no value yet; type {missing[0]}=…")
@@ -107,23 +115,20 @@ def check_arguments(constructor: Callable[..., Any], arguments: Mapping[str, Any
     if not any(parameter.kind is parameter.VAR_KEYWORD for parameter in signatures[-1].values()):
         for key in sorted(set(arguments) - set(parameters)):
             raise CnnexpError(f"{prefix}{key}: no such setting{nearest(key, parameters, prefix)}")
-    described = [*takers, *filter(None, map(narrower, takers))]
-    hints = {name: hint for function in described for name, hint in _annotations(function).items()}
+    adapters = {name: adapter for taker in takers for name, adapter in _adapters(taker).items()}
     for key, value in arguments.items():
         if not _finite(value):
             raise CnnexpError(f"{prefix}{key}={value} is not allowed: numbers are finite, whole ones below 2**63")
-        if key not in hints or (isinstance(value, Mapping) and "_target_" in value):
+        if key not in adapters or (isinstance(value, Mapping) and "_target_" in value):
             continue
         try:
             # as JSON: numbers and texts keep their type, but a list may stand for a tuple
-            _adapter(hints[key]).validate_json(json.dumps(value), strict=True)
+            adapters[key].validate_json(json.dumps(value), strict=True)
         except ValidationError as error:
             told = [_reason(part) for part in error.errors() if part["type"] != "is_instance_of"]
             reasons = _plain(list(dict.fromkeys(told)))
             shown = "null" if value is None else json.dumps(value)
             raise CnnexpError(f"{prefix}{key}={shown} is not allowed: {' or '.join(reasons)}") from None
-        except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
-            continue  # an annotation for type checkers only
 
 
 def _finite(value: Any) -> bool:
@@ -169,16 +174,27 @@ def _plain(reasons: Sequence[str]) -> Sequence[str]:
     return [reason for reason in reasons if "isinstance" not in reason] or reasons
 
 
-def _adapter(annotation: Any) -> TypeAdapter[Any]:
-    return TypeAdapter(annotation, config=ConfigDict(arbitrary_types_allowed=True))
+@lru_cache(maxsize=256)
+def _adapters(constructor: Callable[..., Any]) -> dict[str, TypeAdapter[Any]]:
+    """Return, of each argument that says what it may be, what tells whether a value is."""
+    adapters = {}
+    for function in (_function(constructor), *narrower(constructor)):
+        for name, annotation in getattr(function, "__annotations__", {}).items():
+            # one by one: some are for type checkers only, and import nothing that they name
+            one = SimpleNamespace(__annotations__={name: annotation})
+            with contextlib.suppress(NameError, TypeError, PydanticSchemaGenerationError, PydanticUserError):
+                hints = typing.get_type_hints(one, function.__globals__, include_extras=True)
+                adapters[name] = TypeAdapter(hints[name], config=ConfigDict(arbitrary_types_allowed=True))
+    return adapters
 
 
-def _annotations(constructor: Callable[..., Any]) -> dict[str, Any]:
-    function = constructor.__init__ if inspect.isclass(constructor) else constructor
-    try:
-        return typing.get_type_hints(inspect.unwrap(function), include_extras=True)
-    except (NameError, TypeError):
-        return {}
+def _function(constructor: Callable[..., Any]) -> Any:
+    """Return what a constructor's arguments are written at: of a class the nearest ``__init__`` or ``__new__``."""
+    if inspect.isclass(constructor):
+        own = (vars(kind) for kind in inspect.getmro(constructor))
+        names = (name for known in own for name in ("__init__", "__new__") if name in known)
+        constructor = getattr(constructor, next(names))
+    return inspect.unwrap(constructor)
 
 
 def _reason(part: Any) -> str:

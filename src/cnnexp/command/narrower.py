@@ -4,13 +4,16 @@ Each function here is never called: its signature stands for those arguments of 
 """
 
 import inspect
-from collections.abc import Callable
-from typing import Annotated, Any, Literal, cast
+from collections.abc import Callable, Mapping
+from typing import Annotated, Any, Literal
 
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Gt, Interval, Len
 from pydantic import StringConstraints
 
 Count = Annotated[int, Ge(1)]
+Natural = Annotated[int, Ge(0)]
+Devices = Annotated[str, StringConstraints(pattern=r"^(auto|-1|\d{1,4}|\d{1,3}(,\d{1,3})*,?)$")]
+Time = Annotated[str, StringConstraints(pattern=r"^\d{1,6}:\d\d:\d\d:\d\d$")]
 Share = Annotated[float, Interval(gt=0, le=1)]
 Text = Annotated[str, StringConstraints(min_length=1)]
 Name = Annotated[str, StringConstraints(pattern=r"^[\w][^/\\\\\x00-\x1f]*$", max_length=100)]
@@ -30,20 +33,21 @@ def general(
 
 def _trainer(
     *,
-    num_nodes: Count,
+    devices: Annotated[int, Interval(ge=-1, le=1024)] | Annotated[list[Natural], Len(1)] | Devices,
+    num_nodes: Annotated[int, Interval(ge=1, le=65536)],
+    max_time: Time | Annotated[dict[Literal["days", "hours", "minutes", "seconds"], Natural], Len(1)] | None,
     max_epochs: Annotated[int, Ge(-1)],
-    min_epochs: Annotated[int, Ge(0)] | None,
+    min_epochs: Natural | None,
     max_steps: Annotated[int, Ge(-1)],
-    min_steps: Annotated[int, Ge(0)] | None,
+    min_steps: Natural | None,
     limit_train_batches: Count | Share | None,
     limit_val_batches: Count | Share | None,
-    limit_test_batches: Annotated[int, Ge(0)] | Annotated[float, Interval(ge=0, le=1)] | None,
-    limit_predict_batches: Count | Share | None,
-    overfit_batches: Annotated[int, Ge(0)] | Annotated[float, Interval(ge=0, le=1)],
+    limit_test_batches: Natural | Annotated[float, Interval(ge=0, le=1)] | None,
+    overfit_batches: Natural | Annotated[float, Interval(ge=0, le=1)],
     val_check_interval: Count | Share | None,
     check_val_every_n_epoch: Count | None,
     num_sanity_val_steps: Annotated[int, Ge(-1)],
-    log_every_n_steps: Annotated[int, Ge(0)] | None,
+    log_every_n_steps: Natural | None,
     accumulate_grad_batches: Count,
     gradient_clip_val: Annotated[float, Gt(0)] | None,
     enable_progress_bar: bool,
@@ -52,11 +56,19 @@ def _trainer(
 ) -> None: ...
 
 
+def _profiler(
+    *, row_limit: Annotated[int, Ge(-1)], acc_events: bool, dirpath: Text | None, filename: Text | None
+) -> None: ...
+
+
+def _optimizer(*, lr: Annotated[float, Gt(0)], maximize: Literal[False]) -> None: ...
+
+
 def _momentum(*, momentum: Annotated[float, Interval(ge=0, lt=1)]) -> None: ...
 
 
 def _early_stopping(
-    *, patience: Annotated[int, Ge(0)], min_delta: Annotated[float, Ge(0)], mode: Literal["min", "max"]
+    *, patience: Natural, min_delta: Annotated[float, Ge(0)], mode: Literal["min", "max"]
 ) -> None: ...
 
 
@@ -64,26 +76,86 @@ def _averaging(
     *,
     decay: Annotated[float, Interval(ge=0, le=1)],
     update_every_n_steps: Count,
-    update_starting_at_step: Annotated[int, Ge(0)] | None,
-    update_starting_at_epoch: Annotated[int, Ge(0)] | None,
+    update_starting_at_step: Natural | None,
+    update_starting_at_epoch: Natural | None,
 ) -> None: ...
 
 
-_NARROWER = {
+def _wandb(
+    *,
+    mode: Literal["offline", "online", "disabled", "shared"],
+    entity: Text | None,
+    group: Text | None,
+    settings: Mapping[str, Any] | None,
+) -> None: ...
+
+
+def _comet(*, name: Text | None, offline_directory: Text | None, parse_args: bool) -> None: ...
+
+
+def _jobs_elsewhere(
+    *,
+    timeout_min: Count,
+    signal_delay_s: Natural,
+    max_num_timeout: Natural,
+    nodes: Count,
+    tasks_per_node: Count,
+    cpus_per_task: Count | None,
+    gpus_per_node: Natural | None,
+    gpus_per_task: Natural | None,
+    cpus_per_gpu: Count | None,
+    mem_gb: Annotated[float, Gt(0)] | None,
+    array_parallelism: Count,
+) -> None: ...
+
+
+def _grid(*, max_batch_size: Count | None, params: Mapping[str, Any] | None) -> None: ...
+
+
+def _sampler(
+    *,
+    seed: Annotated[int, Interval(ge=0, lt=2**32)] | None,
+    n_startup_trials: Natural,
+    n_ei_candidates: Count,
+    prior_weight: Annotated[float, Gt(0)] | None,
+    sigma0: Annotated[float, Gt(0)] | None,
+    popsize: Annotated[int, Ge(2)] | None,
+    warn_independent_sampling: bool,
+    multivariate: bool | None,
+    group: bool,
+    constant_liar: bool,
+    deterministic_objective: bool,
+    consider_pruned_trials: bool,
+    use_separable_cma: bool,
+    with_margin: bool,
+    lr_adapt: bool,
+) -> None: ...
+
+
+_NARROWER: dict[str, Callable[..., Any]] = {
+    "Optimizer": _optimizer,
     "Trainer": _trainer,
     "SGD": _momentum,
     "RMSprop": _momentum,
     "EarlyStopping": _early_stopping,
     "EMAWeightAveraging": _averaging,
+    "BaseSubmititLauncher": _jobs_elsewhere,
+    "BasicSweeper": _grid,
+    "BaseSampler": _sampler,
+    "WandbLogger": _wandb,
+    "CometLogger": _comet,
+    "PyTorchProfiler": _profiler,
 }
 
 
-def narrower(constructor: Callable[..., Any]) -> Callable[..., Any] | None:
-    """Return the function whose signature narrows that of Lightning's or torch's class, or of a subclass of it."""
-    for kind in inspect.getmro(constructor) if inspect.isclass(constructor) else ():
-        if kind.__module__.partition(".")[0] in ("lightning", "torch") and kind.__name__ in _NARROWER:
-            return cast(Callable[..., Any], _NARROWER[kind.__name__])
-    return None
+_THEIRS = ("lightning", "torch", "torchmetrics", "hydra", "hydra_plugins", "optuna")
+
+
+def narrower(constructor: Callable[..., Any]) -> list[Callable[..., Any]]:
+    """Return the functions whose signatures narrow that of another library's class, or of a subclass of it."""
+    kinds = reversed(inspect.getmro(constructor)) if inspect.isclass(constructor) else ()
+    theirs = (kind.__name__ for kind in kinds if kind.__module__.partition(".")[0] in _THEIRS)
+    return [_NARROWER[name] for name in theirs if name in _NARROWER]
 
 
 GIVEN = {
@@ -97,6 +169,7 @@ GIVEN = {
         "barebones": "trainer=auto",
         "model_registry": "nothing here",
         "reload_dataloaders_every_n_epochs": "nothing: the order is drawn anew each epoch",
+        "limit_predict_batches": "task.images, which are all predicted",
     },
     "model": dict.fromkeys(("image_shape", "classes"), "the data")
     | {"optimizer": "the group optimizer", "scheduler": "the group scheduler", "metrics": "the group metrics"},
@@ -105,7 +178,10 @@ GIVEN = {
         "optimizer": "the group optimizer",
         "epochs": "trainer.max_epochs",
         "steps_per_epoch": "trainer.max_epochs and data.batch_size",
+        "total_steps": "trainer.max_steps",
     },
+    "data.dataset": {"root": "data.root"},
+    "logger.tensorboard": {"folder": "hydra.run.dir"},
     "task": {"job": "the settings"},
 }
 """Arguments that a group's constructor gets from elsewhere, and from where: typed, they would have no effect."""

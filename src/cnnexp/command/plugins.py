@@ -55,21 +55,21 @@ def refuse_launcher(config: DictConfig) -> None:
 
 
 def check_plugins(config: DictConfig) -> None:
-    """Raise CnnexpError for a launcher or sweeper of ours that isn't installed, or for a wrong setting of it."""
-    from cnnexp.command.check import check_arguments
+    """Raise CnnexpError for a launcher or sweeper of ours that isn't installed, or for a wrong setting of any."""
+    from cnnexp.command.check import check_settings
 
+    nodes = {}
     for part in ("launcher", "sweeper"):
         node: Any = OmegaConf.to_container(config.hydra[part], resolve=True)
+        nodes[part] = node
         if not node["_target_"].startswith("hydra_plugins.cnnexp_"):
             continue
-        plugin = get_object(node["_target_"])
-        needed, extra = getattr(plugin, "NEEDS", (None, None))
+        needed, extra = getattr(get_object(node["_target_"]), "NEEDS", (None, None))
         if needed is not None and find_spec(needed) is None:
             raise CnnexpError(
                 f'hydra/{part}={extra} needs a package that isn\'t installed; type: pip install "cnnexp[{extra}]"'
             )
-        arguments = {key: value for key, value in node.items() if not key.startswith("_")}
-        check_arguments(plugin, arguments, f"hydra.{part}.")
+    check_settings({"hydra": nodes})
 
 
 def is_search(config: DictConfig) -> bool:

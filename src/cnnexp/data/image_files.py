@@ -7,15 +7,15 @@ from pathlib import Path
 from typing import Annotated, TypeAlias
 
 import torch
-from annotated_types import Ge
+from annotated_types import Interval
 
 from cnnexp.data.image_cache import load_images
 from cnnexp.data.image_folder import SPLITS, Listing, OnCorrupt, list_files, list_images, printable
 from cnnexp.data.sets import Images
 from cnnexp.errors import CnnexpError
 
-Side: TypeAlias = Annotated[int, Ge(1)]
-Threads: TypeAlias = Annotated[int, Ge(0)]
+Side: TypeAlias = Annotated[int, Interval(ge=1, le=4096)]
+Threads: TypeAlias = Annotated[int, Interval(ge=0, le=1024)]
 
 _HEADER = "path,label or path,label,split"
 

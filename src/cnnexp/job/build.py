@@ -138,7 +138,8 @@ def build_model(
 def build_training(config: DictConfig, classes: int) -> dict[str, Any]:
     """Return what the settings say to ``Classifier.train_with`` beside the optimizer and the schedule."""
     _, training = _split(config)
-    return {**instantiate(training, _convert_="all"), "metrics": build_metrics(config, classes)}
+    with torch.device("cpu"):
+        return {**instantiate(training, _convert_="all"), "metrics": build_metrics(config, classes)}
 
 
 def build_metrics(config: DictConfig, classes: int) -> dict[str, Metric]:
@@ -181,10 +182,19 @@ def _shape(value: Any) -> str:
 
 
 def _try_objective(model: Classifier) -> None:
-    """Raise CnnexpError for an objective that isn't one number; what it raises itself is left to be seen."""
-    device = next((parameter.device for parameter in model.parameters()), None)
+    """Raise CnnexpError for an objective that isn't one number, and for what a loss of torch's refuses."""
+    own = type(model).objective is not Classifier.objective
+    # a loss is on the CPU even where its network is built without memory: torch looks at its options only there
+    device = next((parameter.device for parameter in model.parameters()), None) if own else None
     labels = torch.arange(model.classes, device=device)
-    objective = model.objective(torch.zeros(model.classes, model.classes, device=device), labels)
+    logits = torch.zeros(model.classes, model.classes, device=device)
+    try:
+        with torch.device(device or "cpu"):
+            objective = model.objective(logits, labels)
+    except (ValueError, TypeError, RuntimeError) as error:
+        if own or not type(model.loss).__module__.startswith("torch."):
+            raise  # is left to be seen
+        raise CnnexpError(f"model.loss: {first_line(error)}") from None
     if not isinstance(objective, Tensor) or objective.numel() != 1:
         raise CnnexpError(
             f"model.loss must return one number, the mean over the batch, not {_shape(objective)}; a loss of "

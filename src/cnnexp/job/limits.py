@@ -1,5 +1,6 @@
 """Whether the Trainer's limits leave batches to train on, to choose the best epoch by, and to test on."""
 
+import math
 from typing import Any
 
 import lightning as L
@@ -32,11 +33,21 @@ def check_limits(trainer: L.Trainer, data: Any) -> None:
         return
     limit = trainer.limit_train_batches
     batches = min(train, limit) if isinstance(limit, int) else int(train * limit)
-    interval = trainer.val_check_interval
-    if isinstance(interval, int) and trainer.check_val_every_n_epoch is not None and interval > batches:
+    epochs = trainer.max_epochs if trainer.max_epochs is not None and trainer.max_epochs > 0 else math.inf
+    if trainer.max_steps > 0:
+        epochs = min(epochs, trainer.max_steps / math.ceil(batches / trainer.accumulate_grad_batches))
+    interval, every = trainer.val_check_interval, trainer.check_val_every_n_epoch
+    most = batches if every is not None else epochs * batches
+    if isinstance(interval, int) and interval > most:
         raise CnnexpError(
-            f"trainer.val_check_interval={interval}, but an epoch has {_batches(batches)}: nothing would be "
-            f"validated; type {batches} or less"
+            f"trainer.val_check_interval={interval}, but {'an epoch' if every is not None else 'training'} has "
+            f"{_batches(int(most))}: nothing would be validated; type {int(most)} or less"
+        )
+    # an end within an epoch is validated
+    if every is not None and every > epochs and epochs == int(epochs):
+        raise CnnexpError(
+            f"trainer.check_val_every_n_epoch={every}, but training has {int(epochs)} epochs: nothing would be "
+            f"validated; type {int(epochs)} or less"
         )
 
 

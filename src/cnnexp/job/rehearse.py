@@ -4,12 +4,13 @@ import logging
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
-from cnnexp.command.explain import nearest
+from cnnexp.command.explain import explain, nearest
 from cnnexp.errors import CnnexpError, first_line
 
 if TYPE_CHECKING:
@@ -23,52 +24,118 @@ def rehearse(config: DictConfig) -> "L.Trainer":
 
     Raises CnnexpError for what torch, Lightning or this machine refuses. What passes isn't checked again.
     """
-    _try_optimizer(config)  # first: it needs torch alone, which is imported in half of Lightning's time
+    # first: it needs torch alone, which is imported in half of Lightning's time
+    monitored = try_optimization(config)
 
-    import torch
-
-    from cnnexp.job.build import build_data, build_model, build_trainer
     from cnnexp.job.run_log import quiet_lightning
 
     quiet_lightning()
-    callbacks = _build_callbacks(config)
-    trial = config.copy()
-    trial.trainer.profiler = None  # torch's profiler records from its construction on
+    monitored |= try_callbacks(config)
+    trainer = try_trainer(config)
+    try_network(config, monitored, trainer)
+    return trainer
+
+
+def try_optimization(config: DictConfig) -> dict[str, Any]:
+    """Try the optimizer and the schedule on three numbers: torch checks their ranges only then.
+
+    Returns, by the schedule's name, which number it waits for (``monitor``), and its ``mode``.
+    """
+    import torch
+
+    from cnnexp.job.optimization import build_optimization
+
+    optimizer, scheduler = build_optimization(config)
+    # as a bias, a linear layer and a filter bank have it
+    weights = [torch.nn.Parameter(torch.ones((1,) * dimensions)) for dimensions in (1, 2, 4)]
+    for weight in weights:
+        weight.grad = torch.ones_like(weight)
+    try:
+        trial = optimizer(weights)
+        trial.step()
+    except (ValueError, RuntimeError, TypeError, OverflowError, AssertionError) as error:
+        raise CnnexpError(f"optimizer: {first_line(error)}") from None
+    if not all(weight.isfinite().all() for weight in weights):
+        raise CnnexpError("optimizer: its first step leaves no finite weight; type a smaller lr, or weight_decay")
+    try:
+        schedule = scheduler(trial, epochs=2, steps_per_epoch=10)
+    except (ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
+        raise CnnexpError(f"scheduler: {first_line(error)}") from None
+    if not isinstance(schedule, Mapping):
+        return {}  # in a user's own form
+    mode = getattr(schedule.get("scheduler"), "mode", None)
+    return {"scheduler": SimpleNamespace(monitor=schedule.get("monitor"), mode=mode)}
+
+
+def try_callbacks(config: DictConfig) -> dict[str, Any]:
+    """Build the callbacks; return each by its name."""
+    import lightning as L
+    from hydra.utils import instantiate
+
+    monitored = {}
+    for key, node in config.callbacks.items():
+        try:
+            callback = instantiate(node, _convert_="all")
+        except InstantiationException as error:
+            raise CnnexpError(f"callbacks.{key}: {first_line(error.__cause__ or error)}") from None
+        if not isinstance(callback, L.Callback):
+            raise CnnexpError(f"callbacks.{key}: {node._target_} isn't a lightning.Callback")
+        monitored[f"callbacks.{key}"] = callback
+    return monitored
+
+
+def try_trainer(config: DictConfig) -> "L.Trainer":
+    """Build the Trainer, and see that it would train."""
+    from lightning.pytorch.callbacks import Timer
+
+    from cnnexp.job.build import build_trainer
+
+    trial = config
+    if config.trainer.get("profiler") is not None:  # torch's profiler records from its construction on
+        trial = config.copy()
+        trial.trainer.profiler = None
     trainer = build_trainer(trial, Path.cwd())
-    _check_length(trainer)
+    if trainer.max_epochs == -1 and trainer.max_steps == -1:
+        raise CnnexpError(
+            "trainer.max_epochs=-1: the learning-rate schedule needs to know its end; type the most it may be, "
+            "or trainer.max_steps"
+        )
+    timers = (callback for callback in trainer.callbacks if isinstance(callback, Timer))  # type: ignore[attr-defined]
+    limits = [("max_epochs", trainer.max_epochs), ("max_steps", trainer.max_steps)]
+    for key, limit in [*limits, *(("max_time", timer._duration) for timer in timers)]:
+        if limit == 0:
+            raise CnnexpError(f"trainer.{key}={config.trainer[key]} trains nothing; type 1 or more")
+    return trainer
+
+
+def try_network(config: DictConfig, monitored: Mapping[str, Any], trainer: "L.Trainer") -> None:
+    """Build the network without memory; see that what is ``monitored`` is there when it is looked at."""
+    import torch
+
+    from cnnexp.job.build import build_data, build_model
+
     data = build_data(config)
     if hasattr(data, "check"):
         data.check(trainer.strategy.root_device)
     if (shape := getattr(data, "trial_shape", None)) is None:
-        return trainer
+        return
     try:
         with torch.device("meta"):  # no memory and no time, whatever the size
             model = build_model(config, *shape)
     except CnnexpError:
         raise
-    except Exception as error:  # an own network may not support the meta device
-        if "overflow" in str(error):  # torch counts bytes in 64 bits
+    except Exception as error:
+        if "overflow" in str(error).lower():  # torch counts bytes in 64 bits
             raise CnnexpError(f"model: its weights don't fit into any memory: {first_line(error)}") from None
-        log.debug("not tried beforehand: %s", error)
-        return trainer
+        if isinstance(error, InstantiationException) and "meta" not in str(error):
+            raise CnnexpError(explain(error)) from None
+        if isinstance(error, (OverflowError, TypeError)) and str(config.model._target_).startswith("cnnexp."):
+            raise CnnexpError(f"model: {first_line(error)}") from None  # torch's own words on too large a number
+        log.debug("not tried beforehand: %s", error)  # an own network may not support the meta device
+        return
     _check_memory(sum(weight.numel() * weight.element_size() for weight in model.parameters()))
-    _check_monitored(callbacks, config, model, trainer)
-    return trainer
-
-
-def _build_callbacks(config: DictConfig) -> dict[str, Any]:
-    import lightning as L
-    from hydra.utils import instantiate
-
-    callbacks = {}
-    for key, node in config.callbacks.items():
-        try:
-            callbacks[key] = instantiate(node, _convert_="all")
-        except InstantiationException as error:
-            raise CnnexpError(f"callbacks.{key}: {first_line(error.__cause__ or error)}") from None
-        if not isinstance(callbacks[key], L.Callback):
-            raise CnnexpError(f"callbacks.{key}: {node._target_} isn't a lightning.Callback")
-    return callbacks
+    if type(model).__module__.startswith("cnnexp."):  # others may log further numbers
+        _check_monitored(monitored, model, trainer)
 
 
 def _check_memory(weights: int) -> None:
@@ -81,21 +148,27 @@ def _check_memory(weights: int) -> None:
         )
 
 
-def _check_monitored(callbacks: Mapping[str, Any], config: DictConfig, model: Any, trainer: "L.Trainer") -> None:
-    """Raise CnnexpError for a callback that waits for a number which a network of ours doesn't measure."""
-    if not type(model).__module__.startswith("cnnexp."):
-        return  # it may log further ones
-    names = ["loss", "accuracy", *map(str, config.get("metrics", {}))]
-    there = [f"{part}_{name}" for part in ("train", "val") for name in names]
-    there += ["running_loss", "running_accuracy", "running_objective", "learning_rate", "seconds"]
-    for key, callback in callbacks.items():
-        monitor = getattr(callback, "monitor", None)
-        if isinstance(monitor, str) and monitor not in there:
+def _check_monitored(monitored: Mapping[str, Any], model: Any, trainer: "L.Trainer") -> None:
+    """Raise CnnexpError for what waits for a number that isn't measured, or for it to get worse."""
+    higher = {"loss": False, "accuracy": True} | model.evaluated.higher_is_better
+    there = {f"{part}_{name}": better for part in ("train", "val") for name, better in higher.items()}
+    there |= {f"running_{name}": better for name, better in {**higher, "objective": False}.items()}
+    there |= {"learning_rate": None, "seconds": None}
+    for key, waiting in monitored.items():
+        monitor, mode = (getattr(waiting, name, None) for name in ("monitor", "mode"))
+        if not isinstance(monitor, str):
+            continue
+        if monitor not in there:
             raise CnnexpError(
-                f"callbacks.{key}.monitor={monitor}: nothing of that name is measured{nearest(monitor, there)}"
+                f"{key}.monitor={monitor}: nothing of that name is measured{nearest(monitor, there)}"
             )
-        if isinstance(monitor, str):
-            _check_moment(key, callback, monitor, trainer)
+        better = there[monitor]
+        if mode is not None and better is not None and mode != (right := "max" if better else "min"):
+            raise CnnexpError(
+                f"{key}.mode={mode}: {monitor} is better the {'higher' if better else 'lower'}; "
+                f"type {key}.mode={right}, or leave it out"
+            )
+        _check_moment(key, waiting, monitor, trainer)
 
 
 def _check_moment(key: str, callback: Any, monitor: str, trainer: "L.Trainer") -> None:
@@ -108,39 +181,6 @@ def _check_moment(key: str, callback: Any, monitor: str, trainer: "L.Trainer") -
     if at_end is None:  # Lightning's own choice
         at_end = every == 1 and trainer.val_check_interval == 1.0
     if at_end == validated and (not validated or every != 1):
-        type_instead = f"leave {name} out" if validated else f"type +callbacks.{key}.{name}=true"
+        type_instead = f"leave {name} out" if validated else f"type +{key}.{name}=true"
         when = "not measured in each epoch" if validated else "measured at an epoch's end, not at each validation"
-        raise CnnexpError(f"callbacks.{key}: {monitor} is {when}; {type_instead}")
-
-
-def _try_optimizer(config: DictConfig) -> None:
-    """Try the optimizer and the schedule on a single number: torch checks their ranges only then."""
-    import torch
-
-    from cnnexp.job.optimization import build_optimization
-
-    optimizer, scheduler = build_optimization(config)
-    weight = torch.nn.Parameter(torch.ones(1))
-    weight.grad = torch.ones(1)
-    try:
-        trial = optimizer([weight])
-        trial.step()
-    except (ValueError, RuntimeError, TypeError, OverflowError) as error:
-        raise CnnexpError(f"optimizer: {first_line(error)}") from None
-    if not weight.isfinite().all():
-        raise CnnexpError("optimizer: its first step leaves no finite weight; type a smaller lr, or weight_decay")
-    try:
-        scheduler(trial, epochs=2, steps_per_epoch=10)
-    except (ValueError, TypeError, OverflowError, ZeroDivisionError) as error:
-        raise CnnexpError(f"scheduler: {first_line(error)}") from None
-
-
-def _check_length(trainer: "L.Trainer") -> None:
-    if trainer.max_epochs == -1:
-        raise CnnexpError(
-            "trainer.max_epochs=-1: the learning-rate schedule needs to know its end; type the most it may be, "
-            "beside trainer.max_time or trainer.max_steps"
-        )
-    if trainer.max_epochs == 0 or trainer.max_steps == 0:
-        key = "max_epochs" if trainer.max_epochs == 0 else "max_steps"
-        raise CnnexpError(f"trainer.{key}=0 trains nothing; type 1 or more")
+        raise CnnexpError(f"{key}: {monitor} is {when}; {type_instead}")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
+from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
@@ -72,7 +73,7 @@ class StartJob(Callback):
         error = job_return._return_value
         if (
             self._made is not None
-            and isinstance(error, CnnexpError)
+            and isinstance(error, (CnnexpError, InstantiationException))
             and not isinstance(error, (CantWrite, LeftAlone))
         ):
             give_back(*self._made)

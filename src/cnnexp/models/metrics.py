@@ -51,6 +51,11 @@ class LossAndAccuracy(nn.Module):
             if isinstance(module, Metric):
                 module.persistent(False)
 
+    @property
+    def higher_is_better(self) -> dict[str, bool | None]:
+        """Of each further metric whether it is better the higher; None where it doesn't say."""
+        return {name: metric.higher_is_better for name, metric in zip(self._names, self.metrics, strict=True)}  # type: ignore[misc]
+
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
         """Move to a device, but stay in single precision where the network is made half precise."""
         super()._apply(fn, recurse)

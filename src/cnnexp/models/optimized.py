@@ -40,10 +40,11 @@ class Optimized(L.LightningModule):
                     group["eps"] = _LEAST_EPS
         if self._scheduler is None:
             return optimizer
-        if not self.trainer.max_epochs or self.trainer.max_epochs < 0:
-            raise CnnexpError("a learning-rate schedule needs to know its end: set trainer.max_epochs")
         # fewer than whole epochs where trainer.max_steps ends training within one
-        total = max(1, int(self.trainer.estimated_stepping_batches))
+        total = self.trainer.estimated_stepping_batches
+        if math.isinf(total):
+            raise CnnexpError("a schedule needs to know its end: set trainer.max_epochs, or trainer.max_steps")
+        total = max(1, int(total))
         batches, together = int(self.trainer.num_training_batches), self.trainer.accumulate_grad_batches
         steps = max(1, math.ceil(batches / together))
         length = {"epochs": math.ceil(total / steps), "steps_per_epoch": steps, "total_steps": total}

@@ -5,11 +5,10 @@ import math
 import signal
 import sys
 from types import FrameType
-from typing import Annotated, Any, cast
+from typing import Any, cast
 
 import lightning as L
 import torch
-from annotated_types import Ge, Interval
 from lightning.pytorch.callbacks import Checkpoint, EMAWeightAveraging, TQDMProgressBar
 from lightning.pytorch.callbacks.early_stopping import EarlyStoppingReason
 from lightning.pytorch.plugins.precision import DoublePrecision
@@ -117,10 +116,10 @@ class WarmedUpEMA(EMAWeightAveraging):
 
     def __init__(
         self,
-        decay: Annotated[float, Interval(ge=0, le=1)] = 0.999,
-        update_every_n_steps: Annotated[int, Ge(1)] = 1,
-        update_starting_at_step: Annotated[int, Ge(0)] | None = None,
-        update_starting_at_epoch: Annotated[int, Ge(0)] | None = None,
+        decay: float = 0.999,
+        update_every_n_steps: int = 1,
+        update_starting_at_step: int | None = None,
+        update_starting_at_epoch: int | None = None,
     ) -> None:
         super().__init__(
             decay=decay, update_every_n_steps=update_every_n_steps,

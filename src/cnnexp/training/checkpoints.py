@@ -84,7 +84,7 @@ class SaveEvery(Checkpoint):
         self, minutes: Annotated[float, Gt(0)] | None = None, steps: Annotated[int, Ge(1)] | None = None
     ) -> None:
         if minutes is None and steps is None:
-            raise CnnexpError("callbacks.save_every: give minutes or steps")
+            raise CnnexpError("give minutes or steps")
         self.minutes = minutes
         self.steps = steps
         self._saved = time.monotonic()

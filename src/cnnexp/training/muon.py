@@ -5,7 +5,7 @@ from functools import lru_cache
 from typing import Annotated, Any
 
 import torch
-from annotated_types import Ge, Interval
+from annotated_types import Ge, Gt, Interval
 from torch import Tensor
 from torch.optim import Optimizer
 
@@ -81,9 +81,9 @@ class Muon(Optimizer):
     def __init__(
         self,
         params: Iterable[Tensor],
-        lr: Rate = 0.02,
+        lr: Annotated[float, Gt(0)] = 0.02,
         momentum: Momentum = 0.95,
-        ns_steps: Annotated[int, Ge(1)] = 5,
+        ns_steps: Annotated[int, Interval(ge=1, le=100)] = 5,
         normalize_filters: bool = False,
         bias_lr: Rate = 0.05,
         linear_lr: Rate = 0.05,

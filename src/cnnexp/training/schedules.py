@@ -11,14 +11,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import Annotated, Any
 
-from annotated_types import Ge, Gt, Interval
+from annotated_types import Ge, Interval
 from torch.optim import Optimizer
 from torch.optim import lr_scheduler as torch_schedules
 
 Share = Annotated[float, Interval(ge=0, lt=1)]
 Rate = Annotated[float, Ge(0)]
 Factor = Annotated[float, Interval(gt=0, lt=1)]
-Divisor = Annotated[float, Gt(0)]
+Divisor = Annotated[float, Ge(1)]
 Length = Annotated[int, Ge(1)] | None
 
 
@@ -64,6 +64,8 @@ def cosine(
         return lowest + (1 - lowest) * (1 + math.cos(math.pi * (step - rising) / max(1, total - rising))) / 2
 
     peaks = [group["lr"] for group in optimizer.param_groups]
+    if final_lr > max(peaks):
+        raise ValueError(f"final_lr={final_lr} is above the learning rate, {max(peaks)}, that it falls from")
     factors: list[Callable[[int], float]] = [partial(factor, peak=peak) for peak in peaks]
     return {"scheduler": _Curve(optimizer, factors), "interval": "step"}
 
@@ -135,5 +137,8 @@ def plateau(
     min_lr: Rate = 0.0,
 ) -> dict[str, Any]:
     """Multiply the learning rate by ``factor`` when ``val_loss`` hasn't fallen for ``patience`` validations."""
+    highest = max(group["lr"] for group in optimizer.param_groups)
+    if min_lr >= highest:
+        raise ValueError(f"min_lr={min_lr} leaves the learning rate, {highest}, nothing to fall")
     schedule = torch_schedules.ReduceLROnPlateau(optimizer, factor=factor, patience=patience, min_lr=min_lr)
     return {"scheduler": schedule, "interval": "epoch", "monitor": "val_loss", "reduce_on_plateau": True}
