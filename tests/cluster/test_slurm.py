@@ -24,7 +24,7 @@ def start(folder: Path, *arguments: str) -> tuple["subprocess.Popen[str]", str]:
         [sys.executable, "-u", "-m", "cnnexp", *arguments],
         cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
-    line = waiting.stdout.readline()
+    line = waiting.stdout.readline() and waiting.stdout.readline()  # the second: the first says that it begins
     number = re.search(r"squeue -j (\d+)", line)
     if number is None:
         waiting.wait()

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from cnnexp.version import __version__
+
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
 
 
@@ -29,6 +31,30 @@ def test_nothing_heavy_is_imported_for_help_and_for_the_settings(folder):
             [sys.executable, "-c", code, *flags], capture_output=True, text=True, env=environment, timeout=60
         )
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize(
+    ("typed", "first"),
+    [([], "cnn on digits, seed 0"), (["-m", "model=cnn,ffnn", "seed=1,2"], "a sweep of 4 jobs")],
+    ids=["run", "sweep"],
+)
+def test_the_first_line_is_there_before_torch_is_imported(typed, first, folder):
+    # Python says what it imports in stderr, which is one stream with what is printed here
+    with subprocess.Popen(
+        [sys.executable, "-X", "importtime", "-m", "cnnexp", *typed],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=folder,
+    ) as child:  # fmt: skip
+        assert child.stdout is not None
+        lines = []
+        for line in child.stdout:
+            lines.append(line.rstrip())
+            if line.startswith("cnnexp "):
+                break
+        child.kill()
+    assert lines[-1] == f"cnnexp {__version__}: {first}"
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in lines}
+    assert "hydra" in imported
+    assert not imported & {"torch", "lightning", "torchvision", "sklearn"}
 
 
 def test_help_lists_what_there_is(process):

@@ -60,6 +60,7 @@ def test_a_preempted_job_goes_on_in_its_folder_and_a_failed_one_is_listed_at_the
 @pytest.mark.slow
 def test_ctrl_c_ends_the_waiting_and_not_the_jobs(cnnexp, folder, capsys):
     waiting = start(folder, *SMALL, "trainer.max_epochs=3", "-m", "seed=0,1", LOCAL)
+    assert "a sweep of 2 jobs" in waiting.stdout.readline()
     assert "2 jobs started" in waiting.stdout.readline()
     os.killpg(waiting.pid, signal.SIGINT)
     _, error = waiting.communicate(timeout=180)

@@ -60,6 +60,7 @@ def test_a_signal_to_the_parent_alone_ends_the_jobs_too(cnnexp, folder):
     ) as parent:  # fmt: skip
         assert parent.stdout is not None
         assert parent.stderr is not None
+        assert "a sweep of 3 jobs" in parent.stdout.readline()
         for _ in range(2):  # both have begun
             assert "job" in parent.stdout.readline()
         os.kill(parent.pid, signal.SIGTERM)

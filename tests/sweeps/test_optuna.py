@@ -219,6 +219,7 @@ def test_trials_at_once_that_were_interrupted_are_finished_one_after_the_other(c
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
     ) as parent:  # fmt: skip
         assert parent.stdout is not None
+        assert "a search" in parent.stdout.readline()
         for _ in range(2):
             assert "of 3" in parent.stdout.readline()
         os.kill(parent.pid, signal.SIGINT)

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from cnnexp.errors import CnnexpError
+from cnnexp.version import __version__
 
 if TYPE_CHECKING:
     import lightning as L
@@ -43,6 +44,12 @@ _store: Any = None
 def is_first() -> bool:
     """Return whether this process is the one that writes, as the only process of a job is."""
     return number == 0
+
+
+def say_first(what: str) -> None:
+    """Print a command's first line, before there is torch to ask for a process's rank."""
+    if not (_launched or any(os.environ.get(name, "0") != "0" for name in ("RANK", "SLURM_PROCID"))):
+        print(f"cnnexp {__version__}: {what}", flush=True)
 
 
 def begin() -> Callable[[], None]:

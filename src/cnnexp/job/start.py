@@ -34,8 +34,11 @@ class StartJob(Callback):
                 _say_how_to_go_on(config, Path(config.hydra.run.dir))
             plugins.refuse_launcher(config)
             refuse_idle(config)
+            chosen = config.hydra.runtime.choices
+            if chosen.task == "fit":  # at once: what is imported from here on takes seconds
+                ranks.say_first(f"{chosen.model} on {chosen.data}, seed {config.seed}")
             check(config)
-            if config.hydra.runtime.choices.task == "fit":
+            if chosen.task == "fit":
                 from cnnexp.job.rehearse import rehearse
 
                 folder = ranks.meet(rehearse(config), lambda: self._own_folder(config))

@@ -12,6 +12,7 @@ from cnnexp import interrupts
 from cnnexp.command import plugins
 from cnnexp.command.arguments import quoted
 from cnnexp.errors import CnnexpError, Refused
+from cnnexp.job import ranks
 from cnnexp.job.start import claim_for
 from cnnexp.sweeps import cluster, sweep
 from cnnexp.sweeps.grid import check_jobs, jobs_of
@@ -36,6 +37,7 @@ class StartSweep(Callback):
                     f"resume={config.resume} is one run, and -m would run it several times; leave -m out"
                 )
             jobs = jobs_of(config, loader)
+            ranks.say_first("a search" if jobs is None else f"a sweep of {len(jobs)} job{'s' * (len(jobs) > 1)}")
             if plugins.is_search(config):
                 from cnnexp.sweeps.search import begin_search
 

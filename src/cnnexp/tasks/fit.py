@@ -32,7 +32,6 @@ from cnnexp.training.checkpoints import BEST, FOLDER, EndWithinEpoch, checkpoint
 from cnnexp.training.compilation import Compile
 from cnnexp.training.loggers import COLUMNS, CsvLogger, Status, TensorBoardLogger, TerminalLogger, flatten
 from cnnexp.training.resume import checkpoint_to_go_on_from
-from cnnexp.version import __version__
 
 log = logging.getLogger(__name__)
 
@@ -163,15 +162,14 @@ def _announce(job: Job, data: Any, model: Classifier, device: str) -> None:
     sizes = contract.sizes(data, ("train", "val"))  # the test's data module may not be set up yet
     told = ", ".join(f"{'?' if size is None else size} {called[part]}" for part, size in sizes.items())
     log.info(
-        "cnnexp %s: %s on %s, seed %d, on %s",
-        __version__, job.choices["model"], job.choices["data"], job.config.seed, device,
-    )  # fmt: skip
-    log.info(
-        "%s images of %d×%d×%d in %d classes; %d parameters",
-        " and ".join(told.rsplit(", ", 1)), *model.image_shape, model.classes, model.parameter_count,
-    )  # fmt: skip
+        "%s images of %d×%d×%d in %d classes",
+        " and ".join(told.rsplit(", ", 1)),
+        *model.image_shape,
+        model.classes,
+    )
+    log.info("%d parameters, on %s", model.parameter_count, device)
     if getattr(data, "validation", None) == "test":
-        log.warning("validating on the test set: the best epoch is chosen by the very images it is tested on")
+        log.warning("validating on the test set: the best epoch is chosen by what it is tested on")
 
 
 def _raise_unless_finished(history: Sequence[Mapping[str, float]]) -> None:

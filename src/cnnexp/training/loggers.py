@@ -24,6 +24,8 @@ log = logging.getLogger(__name__)
 
 Status = Literal["completed", "interrupted", "failed"]
 
+WIDTH = 80
+"""Characters in a line of the terminal."""
 COLUMNS = [
     "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds",
     "running_loss", "running_accuracy",
@@ -84,7 +86,7 @@ class CsvLogger(_EpochLogger):
 
 
 class TerminalLogger(_EpochLogger):
-    """One line an epoch, which stays readable in a log file."""
+    """One line an epoch, of at most 80 characters, which stays readable in a log file."""
 
     def __init__(self, epochs: int | None) -> None:
         super().__init__()
@@ -92,12 +94,27 @@ class TerminalLogger(_EpochLogger):
 
     def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
         """Print the epoch's line."""
-        parts = [f"epoch {epoch}/{self.epochs}" if self.epochs and self.epochs > 0 else f"epoch {epoch}"]
-        for part in ("train", "val"):
-            if f"{part}_loss" in row:
-                parts.append(f"{part} loss {row[f'{part}_loss']:.4f} acc {row[f'{part}_accuracy']:7.2%}")
-        parts += [f"running acc {row['running_accuracy']:7.2%}", f"lr {row['learning_rate']:.3g}"]
-        log.info("%s   %.1f s", "   ".join(parts), row["seconds"])
+        log.info("%s", epoch_line(epoch, self.epochs, row))
+
+
+def epoch_line(epoch: int, epochs: int | None, row: Mapping[str, float]) -> str:
+    """Return an epoch's row as a line: loss and accuracy of training and validation, learning rate and seconds.
+
+    An epoch without clean training numbers has the running ones in their place. ``epochs`` is how many there will
+    be, None or -1 where nobody knows.
+    """
+    parts = [f"epoch {epoch}/{epochs}" if epochs and epochs > 0 else f"epoch {epoch}"]
+    for part in ("train" if "train_loss" in row else "running", "val"):
+        if f"{part}_loss" in row:
+            parts.append(f"{part} {_short(row[f'{part}_loss'])} {row[f'{part}_accuracy']:7.2%}")
+    seconds = row["seconds"]
+    parts += [f"lr {row['learning_rate']:.3g}", f"{seconds:.1f} s" if seconds < 99.9 else f"{seconds:.0f} s"]
+    line = "   ".join(parts)
+    return line if len(line) <= WIDTH else " ".join(parts)
+
+
+def _short(loss: float) -> str:
+    return f"{loss:.4f}" if loss < 9.99 else f"{loss:6.4g}" if loss < 9999 else f"{loss:6.0e}"
 
 
 def named(row: Mapping[str, float]) -> dict[str, float]:
