@@ -240,3 +240,26 @@ def test_a_store_that_is_none(cnnexp, folder, capsys):
     arguments = ["logger=mlflow", "logger.mlflow.tracking_uri=sqlite:///notes.txt"]
     assert cnnexp(*QUICK, *arguments, "trainer.max_epochs=1") == 2
     assert "logger.mlflow: (sqlite3.DatabaseError) file is not a database" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("choice", "address", "more"),
+    [
+        ("mlflow", "logger.mlflow.tracking_uri=http://127.0.0.1:1", []),
+        ("mlflow", "logger.mlflow.tracking_uri=https://no-such-host.invalid", []),
+        ("mlflow", "logger.mlflow.tracking_uri=http://", []),
+        ("mlflow", "logger.mlflow.tracking_uri=http://127.0.0.1:123456", []),
+        ("mlflow", "logger.mlflow.tracking_uri=http://127.0.0.1:1", ["-m", "seed=0,1"]),
+        ("wandb", "+logger.wandb.settings.base_url=http://127.0.0.1:1", ["logger.wandb.mode=online"]),
+    ],
+)
+def test_a_server_that_cannot_be_reached(choice, address, more, cnnexp, folder, monkeypatch, capsys):
+    needs(choice)
+    for name in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+        monkeypatch.delenv(name.upper(), raising=False)
+    assert cnnexp(*QUICK, f"logger={choice}", address, *more) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"cnnexp: {address.lstrip('+')} can't be reached (")
+    assert said.count("\n") == 1
+    assert not (folder / "outputs").exists()

@@ -2,10 +2,13 @@
 
 import inspect
 import os
+import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
+from urllib.request import getproxies
 
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import CometLogger, WandbLogger
@@ -13,11 +16,12 @@ from lightning.pytorch.loggers.logger import Logger
 from omegaconf import DictConfig
 
 from cnnexp.errors import CnnexpError, first_line
+from cnnexp.runs import leaves
 from cnnexp.training.loggers import Status, TensorBoardLogger
 
 _ENVIRONMENT = {
     "COMET_START_ONLINE": "false",  # Lightning's own online=False would write nothing at all
-    "COMET_LOGGING_CONSOLE": "ERROR",
+    "COMET_LOGGING_CONSOLE": "CRITICAL",  # what it raises is told, without its traceback
     "COMET_ERROR_TRACKING_ENABLE": "false",  # to the makers of the package, over the network
     "WANDB_ERROR_REPORTING": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # otherwise minutes go by before a server that isn't there is told
@@ -26,6 +30,28 @@ _ENVIRONMENT = {
     "MLFLOW_LOGGING_LEVEL": "WARNING",
 }
 """What the trackers' packages read as they are imported, unless the user has set it."""
+
+_SECONDS_TO_ANSWER = 5
+
+
+def check_servers(nodes: DictConfig) -> None:
+    """Raise CnnexpError where a tracker is to write to a server that can't be reached, before anything is begun.
+
+    Their packages try for minutes, and say it in pages. Behind a proxy they are left to find out.
+    """
+    for key, node in nodes.items():
+        online = node.get("mode", "online") == "online" and node.get("online") is not False
+        for name, address in leaves(node):
+            if not online or getproxies() or not str(address).startswith(("http://", "https://")):
+                continue
+            try:
+                server = urlsplit(str(address))
+                port = server.port or {"http": 80, "https": 443}[server.scheme]
+                socket.create_connection((server.hostname or "", port), _SECONDS_TO_ANSWER).close()
+            except (OSError, ValueError) as error:
+                why = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+                told = f"logger.{key!s}.{name}={address} can't be reached ({why})"
+                raise CnnexpError(f"{told}; start that server, or type another address") from None
 
 
 def build_loggers(nodes: DictConfig, folder: Path) -> list[Logger]:
@@ -79,7 +105,8 @@ def begin(
         try:
             _log_hyperparams(logger, hyperparameters)
         except Exception as error:  # of a server that doesn't answer, for one
-            raise CnnexpError(f"{type(logger).__name__}: {first_line(error)}") from error
+            name = type(logger).__name__.removesuffix("Logger").lower()
+            raise CnnexpError(f"logger.{name}: {first_line(error)}") from error
         for row in behind or ():
             logger.log_metrics({key: row[key] for key in row if key != "epoch"}, int(row["epoch"]))
 

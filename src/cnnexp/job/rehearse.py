@@ -27,9 +27,11 @@ def rehearse(config: DictConfig) -> "L.Trainer":
     # first: it needs torch alone, which is imported in half of Lightning's time
     monitored = try_optimization(config)
 
+    from cnnexp.job.loggers import check_servers
     from cnnexp.job.run_log import quiet_lightning
 
     quiet_lightning()
+    check_servers(config.logger)
     monitored |= try_callbacks(config)
     trainer = try_trainer(config)
     try_network(config, monitored, trainer)

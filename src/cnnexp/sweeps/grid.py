@@ -45,7 +45,7 @@ def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]] | None, loader:
         return bool(loader.get_group_options(key))
 
     seen: set[tuple[tuple[str, ...], str]] = set()
-    have: set[tuple[str, str]] = set()
+    have: set[tuple[str, ...]] = set()
     # on a cluster the data may be where the jobs are, and not here
     elsewhere = "submitit" in config.hydra.launcher._target_
     for job in jobs or ():
@@ -57,16 +57,21 @@ def check_jobs(config: DictConfig, jobs: Sequence[Sequence[str]] | None, loader:
             if composed.hydra.runtime.choices.task == "fit" and asks_for_several(composed.trainer):
                 refuse_several()
             seen |= new
-            where = (composed.hydra.runtime.choices.data, str(composed.data.get("root")))
+            where = (composed.hydra.runtime.choices.data, str(composed.data.get("root")), str(composed.logger))
             if where not in have and not elsewhere and composed.hydra.runtime.choices.task == "fit":
-                _have_data(composed)
+                _have_data_and_servers(composed)
             have.add(where)
 
 
-def _have_data(config: DictConfig) -> None:
-    """Download or read what a job trains on; raises CnnexpError where it isn't there: once, not for each job."""
-    from cnnexp.job.build import build_data
+def _have_data_and_servers(config: DictConfig) -> None:
+    """Download or read what a job trains on; raises CnnexpError where that, or a tracker's server, isn't there.
 
+    Once, not for each job.
+    """
+    from cnnexp.job.build import build_data
+    from cnnexp.job.loggers import check_servers
+
+    check_servers(config.logger)
     try:
         build_data(config).prepare_data()
     except CnnexpError:
