@@ -111,3 +111,31 @@ def test_the_default_trains_to_the_same_last_bit_as_cross_entropy_by_name():
         trainer(2).fit(model, ImagesWithCleanTraining())
         weights.append(torch.cat([parameter.flatten() for parameter in model.parameters()]))
     assert all(torch.equal(weights[0], other) for other in weights[1:])
+
+
+class Learned(nn.Module):
+    """A loss with a weight that is learned with the network's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.sharpness = nn.Parameter(torch.ones(1))
+
+    def forward(self, logits, labels):
+        return F.cross_entropy(self.sharpness * logits, labels)
+
+
+def test_a_losss_own_weights_are_trained_and_gone_on_with_and_not_asked_for_later(tmp_path):
+    def fit(epochs: int, checkpoint=None) -> FFNN:
+        model = network(loss=Learned(), optimizer=partial(torch.optim.Adam, lr=0.01))
+        run = trainer(epochs)
+        run.fit(model, ImagesWithCleanTraining(), ckpt_path=checkpoint, weights_only=True)
+        run.save_checkpoint(tmp_path / f"{epochs}.ckpt")
+        return model
+
+    fit(1)
+    resumed, straight = fit(3, tmp_path / "1.ckpt"), fit(3)
+    assert resumed.loss.sharpness.item() != 1
+    assert torch.equal(resumed.loss.sharpness, straight.loss.sharpness)
+    loaded = FFNN.load_from_checkpoint(tmp_path / "3.ckpt")
+    images = torch.rand(2, 1, 4, 4)
+    assert torch.equal(loaded.eval()(images), resumed.eval()(images))

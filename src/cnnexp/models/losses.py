@@ -1,7 +1,7 @@
 """Losses to train on: of a batch's logits and labels they make one number, the mean over its images."""
 
-from collections.abc import Sequence
-from typing import Annotated, TypeAlias
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, TypeAlias
 
 import torch
 import torch.nn.functional as F
@@ -78,3 +78,11 @@ class Focal(_Weighted):
         if self.class_weights is not None:
             losses = losses * self.class_weights[labels]
         return losses.mean()
+
+
+def without_loss(saved: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a network's saved weights but for those of a loss that has weights of its own and isn't ``known``.
+
+    Such weights are trained and gone on with; a network that is only asked again is built without its loss.
+    """
+    return {name: value for name, value in saved.items() if name in known or not name.startswith("loss.")}
