@@ -114,3 +114,19 @@ def test_a_preset_asks_for_time_memory_and_devices(preset, gpus):
     assert launcher.timeout_min * 60 > 2 * launcher.signal_delay_s
     assert launcher.max_num_timeout > 0
     assert launcher.mem_gb > 0
+
+
+@pytest.mark.parametrize("launcher", ["submitit_local", "submitit_slurm"])
+@pytest.mark.parametrize(
+    "setting",
+    ["timeout_min=-1", "timeout_min=0", "nodes=0", "tasks_per_node=0", "cpus_per_task=0", "gpus_per_node=-1"],
+)
+def test_a_launcher_that_would_start_no_job_is_refused(launcher, setting, cnnexp, folder, capsys):
+    if launcher == "submitit_local":
+        setting = setting.replace("nodes=0", "nodes=2")
+    typed = [f"hydra/launcher={launcher}", f"hydra.launcher.{setting}"]
+    assert cnnexp("-m", "seed=0,1", *typed) == 2
+    said = capsys.readouterr().err
+    assert said.startswith(f"cnnexp: hydra.launcher.{setting}")
+    assert said.count("\n") <= 2
+    assert not (folder / "outputs").exists()
