@@ -171,7 +171,7 @@ def test_a_bug_keeps_its_traceback_and_ends_with_1(process, folder):
     done = process("task=broken", "--config-dir", "mine", PYTHONPATH=str(folder))
     assert done.returncode == 1
     assert "RuntimeError: a bug" in done.stderr
-    [run] = (folder / "outputs" / "cnn-digits").iterdir()
+    [run] = (folder / "outputs" / "broken").iterdir()
     assert json.loads((run / "result.json").read_text())["status"] == "failed"
     assert "a bug" in (run / "run.log").read_text()
 
