@@ -9,10 +9,10 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
-from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure, plain
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
 from cnnexp.reports.statistic import Statistic
 from cnnexp.reports.study import Configuration, Study
-from cnnexp.reports.swept import in_words, is_number, key_of, short_names, shown_value
+from cnnexp.reports.swept import in_words, is_number, key_of, short_names, shortened, shown_value
 
 TEST = "#3a7d44"
 SERIES = ("#1f6fb4", "#d1495b", "#3a7d44", "#b5790a", "#7b4fa3", "#20808d")
@@ -128,7 +128,7 @@ def _draw_panel(
             x = x + 0.36 * (number / (len(panel) - 1) - 0.5)
         axes.errorbar(
             x, mean, yerr=std if bars and std.any() else None, marker="o", markersize=4, linewidth=1.2,
-            linestyle="" if unordered else "-", capsize=3, color=colour, label=plain(label, 50) or None,
+            linestyle="" if unordered else "-", capsize=3, color=colour, label=shortened(label, 50) or None,
         )  # fmt: skip
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=7)
@@ -176,4 +176,4 @@ def _points(
 
 def tick_label(key: str, value: Any, longest: int = 22) -> str:
     """Return a setting's value, short enough for an axis."""
-    return plain(f"{value:.3g}" if isinstance(value, float) else shown_value(key, value), longest)
+    return shortened(f"{value:.3g}" if isinstance(value, float) else shown_value(key, value), longest)

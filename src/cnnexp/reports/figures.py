@@ -1,9 +1,11 @@
 """matplotlib figures without windows: made, and turned into PNG files' bytes."""
 
 import io
+import logging
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import Any, Literal
 
@@ -11,12 +13,15 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.font_manager import FontProperties, findfont, fontManager, get_font
+from matplotlib.font_manager import FontProperties, findfont, findSystemFonts, fontManager, get_font
 from matplotlib.text import Text
 from matplotlib.ticker import PercentFormatter
 
-from cnnexp.reports.swept import shortened
+# it tells of a font that comes in one weight only, as most do that have many characters
+logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 
+_NOT_DRAWN = "Color|Last Resort"  # by FreeType; and matplotlib's boxes
+_WIDE = "CJK|Unicode|WenQuanYi|Droid Sans Fallback|PingFang|YaHei|Gothic|Emoji|Symbola"
 TRAIN, VAL, FAINT = "#1f6fb4", "#d1495b", "#8a8f98"
 
 
@@ -29,11 +34,6 @@ def new_figure(
     if title:
         figure.suptitle(title, fontsize=10.5)
     return figure
-
-
-def plain(text: str, longest: int | None = None) -> str:
-    """Return a text, cut to so many characters, that matplotlib takes literally, not as mathematics."""
-    return (text if longest is None else shortened(text, longest)).replace("$", r"\$")
 
 
 def label_axes(axes: Axes, x: str, y: str = "", size: float = 9.0) -> None:
@@ -54,25 +54,39 @@ def draw_intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, **st
     axes.grid(axis="x", alpha=0.25)
 
 
-def _draw_all_of(text: Text) -> None:
-    """Have a text drawn with fonts that have its characters; those that none has are written out, as [U+7167]."""
-    missing = {
-        char for char in text.get_text() if char.isprintable() and ord(char) not in _characters_of(_usual())
+def _draw_all_of(figure: Figure) -> None:
+    """Have all texts drawn as they are, not as mathematics, with fonts that have their characters.
+
+    Those that no installed font has are transliterated or written out, as [U+7167].
+    """
+    ticks = {
+        axis: [label.get_text() for label in axis.get_ticklabels()]
+        for axes in figure.axes
+        for axis in (axes.xaxis, axes.yaxis)
     }
-    if not missing:
-        return
+    texts = [text for text in figure.findobj(Text) if "\\mathdefault" not in text.get_text()]  # its own numbers
+    fonts, missing = _fonts_for({char for text in texts for char in text.get_text() if char.isprintable()})
+    written = {ord(char): _written_out(char) for char in missing}
+    for text in texts:
+        text.set_parse_math(False)
+        text.set_text(text.get_text().translate(written))
+        text.set_fontfamily([*text.get_fontfamily(), *fonts])
+    for axis, names in ticks.items():
+        if missing & set("".join(names)):  # the axis would give them their texts again
+            axis.set_ticklabels([name.translate(written) for name in names])
+
+
+def _fonts_for(chars: set[str]) -> tuple[list[str], set[str]]:
+    """Return fonts that have the characters which the usual one lacks, and the characters that none has."""
+    missing = {char for char in chars if ord(char) not in _characters_of(_usual())}
     fonts = []
-    for path, name in _others():
-        has = {char for char in missing if ord(char) in _characters_of(path)}
-        if has:
+    for name in _others() if missing else ():
+        if has := {char for char in missing if ord(char) in _characters_of(findfont(FontProperties(name)))}:
             fonts.append(name)
             missing -= has
         if not missing:
             break
-    if fonts:
-        text.set_fontfamily([*text.get_fontfamily(), *fonts])
-    if missing:
-        text.set_text("".join(_written_out(char) if char in missing else char for char in text.get_text()))
+    return fonts, missing
 
 
 def _written_out(char: str) -> str:
@@ -86,24 +100,15 @@ def _usual() -> str:
 
 
 @lru_cache(maxsize=1)
-def _others() -> list[tuple[str, str]]:
-    """Return the installed fonts that can be drawn, those with many characters first."""
-    found = {
-        font.name: font.fname for font in fontManager.ttflist if not re.search("Color|Last Resort", font.name)
-    }
-    wide = (
-        "CJK",
-        "Unicode",
-        "WenQuanYi",
-        "Droid Sans Fallback",
-        "PingFang",
-        "YaHei",
-        "Gothic",
-        "Emoji",
-        "Symbola",
-    )
-    order = sorted(found, key=lambda name: (not any(word in name for word in wide), name))
-    return [(found[name], name) for name in order]
+def _others() -> list[str]:
+    """Return the names of installed fonts that can be drawn, those with many characters first."""
+    for path in {*findSystemFonts()} - {
+        font.fname for font in fontManager.ttflist
+    }:  # since matplotlib listed them
+        with suppress(OSError, RuntimeError):
+            fontManager.addfont(path)
+    found = {font.name for font in fontManager.ttflist if not re.search(_NOT_DRAWN, font.name)}
+    return sorted(found, key=lambda name: (not re.search(_WIDE, name), name))
 
 
 @lru_cache(maxsize=256)
@@ -117,7 +122,6 @@ def _characters_of(path: str) -> frozenset[int]:
 def png(figure: Figure, dpi: int = 110) -> bytes:
     """Return a figure as a PNG file's bytes, to be written and shown wherever it is wanted."""
     file = io.BytesIO()
-    for text in figure.findobj(Text):
-        _draw_all_of(text)
+    _draw_all_of(figure)
     figure.savefig(file, format="png", dpi=dpi)
     return file.getvalue()

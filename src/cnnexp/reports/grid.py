@@ -11,9 +11,9 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from cnnexp.reports.figures import TRAIN, VAL, new_figure, plain
+from cnnexp.reports.figures import TRAIN, VAL, new_figure
 from cnnexp.reports.study import Configuration, Study
-from cnnexp.reports.swept import shown_value
+from cnnexp.reports.swept import shortened, shown_value
 
 MOST_PANELS = 24
 MOST_SEEDS = 10
@@ -116,6 +116,6 @@ def _top(panels: Sequence[Configuration]) -> float:
 def _title(configuration: Configuration, width: int = 32) -> str:
     if len(configuration.values) == 1 and len(configuration.label) > width:
         [(key, value)] = configuration.values.items()
-        return plain(shown_value(key, value), width)
+        return shortened(shown_value(key, value), width)
     lines = textwrap.wrap(configuration.label, width + 1, break_long_words=False, break_on_hyphens=False)
-    return "\n".join(plain(line.rstrip(","), width) for line in lines[:3])
+    return "\n".join(shortened(line.rstrip(","), width) for line in lines[:3])

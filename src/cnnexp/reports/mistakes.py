@@ -8,7 +8,7 @@ from matplotlib.ticker import PercentFormatter
 from torch import Tensor
 
 from cnnexp.evaluation.mistakes import Calibration, rates
-from cnnexp.reports.figures import FAINT, TRAIN, VAL, draw_intervals, new_figure, plain
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, draw_intervals, new_figure
 
 MOST_LABELLED = 25  # classes up to which every cell and every row has its text
 
@@ -35,8 +35,8 @@ def draw_confusion(matrix: Tensor, class_names: Sequence[str], title: str) -> Fi
     axes.set(xlabel="predicted class", ylabel="true class")
     size = 8.0 if few else max(3.0, 420 / classes)
     rotation = 90 if max(map(len, class_names)) > 2 else 0
-    axes.set_xticks(range(classes), list(map(plain, class_names)), rotation=rotation, fontsize=size)
-    axes.set_yticks(range(classes), list(map(plain, class_names)), fontsize=size)
+    axes.set_xticks(range(classes), class_names, rotation=rotation, fontsize=size)
+    axes.set_yticks(range(classes), class_names, fontsize=size)
     if few:
         for (row, column), count in np.ndenumerate(matrix.numpy()):
             if count:

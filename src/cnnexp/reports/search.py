@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from cnnexp.errors import CnnexpError
 from cnnexp.reports.against import tick_label
-from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure, plain
-from cnnexp.reports.swept import in_words, short_names
+from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
+from cnnexp.reports.swept import in_words, short_names, shortened
 from cnnexp.runs import read_json
 
 SEARCH = "search.json"
@@ -135,13 +135,13 @@ def _draw(search: Search, shares: Mapping[str, float]) -> Figure:
     keys = list(search.distributions)[:MOST_SETTINGS]
     names = short_names(list(search.distributions))
     rows = -(-len(keys) // 3)
-    title = plain(f"Study {search.study}; later trials are darker")
+    title = f"Study {search.study}; later trials are darker"
     figure = new_figure(10.5, 3.1 + 2.7 * rows, title)
     grid = figure.add_gridspec(1 + rows, 3)
     history, bars = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2])
     _draw_history(history, search)
     if shares:
-        labels = [plain(names[key], 22) for key in shares]
+        labels = [shortened(names[key], 22) for key in shares]
         drawn = bars.barh(labels, [100 * share for share in shares.values()], color=TRAIN)
         bars.bar_label(drawn, fmt="%.0f", fontsize=8, padding=2)
         bars.invert_yaxis()
@@ -154,7 +154,7 @@ def _draw(search: Search, shares: Mapping[str, float]) -> Figure:
     for number, key in enumerate(keys):
         axes = figure.add_subplot(grid[1 + number // 3, number % 3])
         _draw_against(axes, search, key)
-        label_axes(axes, plain(names[key]), "" if number % 3 else "validation accuracy, %")
+        label_axes(axes, names[key], "" if number % 3 else "validation accuracy, %")
     return figure
 
 

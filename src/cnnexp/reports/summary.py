@@ -88,7 +88,7 @@ def scaling_table(growths: Sequence[Growth]) -> str:
         if any(growth.convolutional):
             parts += [("  convolutions", growth.convolutional), ("  linear layers", growth.linear)]
         for name, counts in parts:
-            law = _law("n", order_of_growth(growth.sides, counts), plain=True)
+            law = f"n^{order_of_growth(growth.sides, counts):.2f}"
             rows.append([name, *(f"{count:,}" for count in counts), law])
     return in_columns(rows, f"l{'r' * len(growths[0].sides)}l")
 
@@ -107,12 +107,14 @@ def write_scaling(growths: Sequence[Growth], path: Path) -> None:
 def _plot(
     axes: Axes, variable: str, x: Sequence[int], counts: Sequence[int], name: str, colour: str, style: str = "o-"
 ) -> None:
-    law = _law(variable, order_of_growth(x, counts))
-    axes.plot(x, counts, style, color=colour, markersize=4, label=f"{name}: {law}")
-
-
-def _law(variable: str, order: float, plain: bool = False) -> str:
-    return f"{variable}^{order:.2f}" if plain else f"∝ ${variable}^{{{order:.2f}}}$"
+    axes.plot(
+        x,
+        counts,
+        style,
+        color=colour,
+        markersize=4,
+        label=f"{name}: ∝ {variable}^{order_of_growth(x, counts):.2f}",
+    )
 
 
 def _log_log(axes: Axes, ticks: Sequence[int], label: str) -> None:
