@@ -34,7 +34,7 @@ POINTS: dict[str, tuple[str, int]] = {
     "start": ("cnnexp.tasks.fit.build_model", 1),
     "mid-epoch": ("cnnexp.training.callbacks.SeedSteps.on_train_batch_start", 9),
     "boundary": ("cnnexp.training.checkpoints.WholeCheckpointIO.save_checkpoint", 3),
-    "validation": ("cnnexp.models.classifier.Classifier.on_validation_epoch_end", 2),  # not 3: some are stopped early
+    "validation": ("cnnexp.models.classifier.Classifier.on_validation_epoch_end", 2),  # a third is rare
     "test": ("cnnexp.models.classifier.Classifier.on_test_epoch_start", 1),
     "report": ("cnnexp.tasks.fit.draw_curves", 1),
 }
