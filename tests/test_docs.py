@@ -64,7 +64,10 @@ ELSEWHERE = (
     "make help",
     "python -m bench",
     "python -m bench --quick",
+    # tests/reliability/test_kill.py, with fewer of them
     "python tests/reliability/kill_harness.py --kills 50",
+    "python tests/reliability/kill_harness.py --matrix",
+    "python tests/reliability/kill_harness.py --matrix=full",
     # on a real Slurm by tests/cluster/test_slurm.py, with smaller settings
     'python -m pip install "cnnexp[slurm]"',
     "python -m cnnexp experiment=overfit_train_size hydra/launcher=slurm_cpu",
@@ -90,6 +93,19 @@ def test_there_is_no_command_that_nothing_runs():
     left = {command for _, command in ALL} - {command for _, command in CNNEXP} - set(ELSEWHERE)
     assert not left
     assert len(CNNEXP) >= 10
+
+
+@pytest.mark.parametrize(
+    "shown", sorted({c for p in PAGES for c in re.findall(r"`pytest ([^`]+)`", p.read_text())})
+)
+def test_the_tests_that_a_page_names_are_there(shown):
+    files, _, words = " ".join(shown.split()).partition(" -k ")
+    found = [REPOSITORY / name for name in files.split()]
+    assert all(path.exists() for path in found)
+    tests = [path for place in found for path in (place.rglob("test_*.py") if place.is_dir() else [place])]
+    text = "\n".join(str(path) + path.read_text() for path in tests)
+    for word in words.strip('"').split(" or ") if words else ():
+        assert re.search(rf"def test_\w*{word}|/test_\w*{word}|parametrize.*{word}", text), word
 
 
 @pytest.mark.slow
