@@ -215,6 +215,7 @@ def test_two_damaged_checkpoints_end_it_with_a_line(finished, cnnexp, capsys):
             "image_shape is (1, 36, 36)",
         ),
         (lambda c: c.update(cnnexp_version="99.0"), "update cnnexp"),
+        (lambda c: c.update(lr_schedulers=[]), "is malformed: lr_schedulers isn't a list of 1"),
     ],
 )
 def test_another_networks_checkpoint_is_passed_over(change, said, finished, cnnexp, capsys):

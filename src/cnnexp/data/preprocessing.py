@@ -86,10 +86,55 @@ def read_data_state(path: str | Path) -> dict[str, Any]:
     # torch raises nearly anything for a file that isn't what it expects
     except Exception as error:
         raise CnnexpError(f"{path} can't be read as a checkpoint: {first_line(error)}") from None
-    for state in checkpoint.values() if isinstance(checkpoint, dict) else ():
-        if isinstance(state, dict) and state.keys() >= _STATE:
-            return state
+    if isinstance(checkpoint, dict):
+        states = [state for state in checkpoint.values() if isinstance(state, dict) and state.keys() >= _STATE]
+        if states:
+            for state in states:  # of several nobody knows which is meant, unless they say the same
+                check_data_state(path, state if state == states[0] else None, checkpoint.get("hyper_parameters"))
+            return states[0]
     raise CnnexpError(
         f"{path} doesn't say how its images were prepared: it was trained without an ImageDataModule, or another "
         "data module whose state_dict has class_names, image_shape, mean and std"
     )
+
+
+def check_data_state(path: str | Path, state: Any, hyperparameters: Any = None) -> None:
+    """Raise CnnexpError unless a data module's state, as a checkpoint has it, can prepare images for its network.
+
+    Args:
+        path: the checkpoint's, for the message.
+        state: what may be one.
+        hyperparameters: the network's, which the state must fit.
+    """
+    known = hyperparameters if isinstance(hyperparameters, dict) else {}
+    if not isinstance(state, dict) or not state.keys() >= _STATE:
+        wrong = "what its data module recorded isn't there"
+    elif not (_is_list(names := state["class_names"], str) and len(names) == known.get("classes", len(names)) > 0):
+        wrong = f"class_names aren't the names of {known.get('classes', 'its')} classes"
+    elif not (_is_list(shape := state["image_shape"], int) and len(shape) == 3 and min(shape) > 0):
+        wrong = "image_shape isn't three numbers"
+    elif "image_shape" in known and list(shape) != list(known["image_shape"]):
+        wrong = f"image_shape is {list(shape)}, and the network's {list(known['image_shape'])}"
+    elif (state["mean"] is None) != (state["std"] is None):
+        wrong = "of mean and std it has only one"
+    elif any(not _is_share(state[key], shape[0]) for key in ("mean", "std") if state[key] is not None):
+        wrong = "mean and std aren't numbers in [0, 1] for each channel"
+    elif state["std"] is not None and min(state["std"]) <= 0:
+        wrong = "std has a channel without any"
+    elif (about := state.get("brightness")) is not None and not _is_share(about, 2):
+        wrong = "brightness isn't two numbers in [0, 1]"
+    elif (levels := state.get("levels")) is not None and not (
+        _is_list(levels, int) and len(levels) == 2 and 0 <= levels[0] <= levels[1] < 1 << 32
+    ):
+        wrong = "levels aren't two levels of grey"
+    else:
+        return
+    raise CnnexpError(f"{path} is malformed: {wrong}")
+
+
+def _is_list(value: Any, kind: type) -> bool:
+    return isinstance(value, (list, tuple)) and all(type(entry) is kind for entry in value)
+
+
+def _is_share(value: Any, count: int) -> bool:
+    return _is_list(value, float) and len(value) == count and all(0 <= number <= 1 for number in value)

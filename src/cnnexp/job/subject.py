@@ -11,7 +11,7 @@ from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.errors import CnnexpError
 from cnnexp.job.build import build_data, build_model
 from cnnexp.job.job import Job
-from cnnexp.job.load import LoadedRun, load_run
+from cnnexp.job.load import LoadedRun, data_state, load_run
 from cnnexp.models.classifier import Classifier
 
 
@@ -35,7 +35,7 @@ class Subject:
 def load_trained(job: Job) -> tuple[LoadedRun, Preprocessing]:
     """Return the run that ``run`` names, and the preprocessing that its checkpoint records."""
     loaded = load_run(job.config.run, job.config.checkpoint)
-    return loaded, Preprocessing.of_checkpoint(loaded.checkpoint)
+    return loaded, Preprocessing.of_state(data_state(loaded))
 
 
 def untrained(loaded: LoadedRun) -> Classifier:

@@ -4,13 +4,14 @@ import inspect
 import logging
 import math
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias, cast
 
 import lightning as L
 import torch
 from lightning.pytorch.plugins.precision import FSDPPrecision, MixedPrecision, Precision
 from lightning.pytorch.utilities import GradClipAlgorithmType
+from torch.nn import Parameter
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cnnexp.errors import CnnexpError
@@ -30,14 +31,19 @@ class Optimized(L.LightningModule):
     _optimizer: OptimizerFactory
     _scheduler: SchedulerFactory | None
 
-    def configure_optimizers(self) -> Any:
-        """Build the optimizer and, with the run's length known, its schedule."""
-        optimizer = self._optimizer(self.parameters())
+    def build_optimizer(self, weights: Iterable[Parameter]) -> torch.optim.Optimizer:
+        """Return the optimizer over weights."""
+        optimizer = self._optimizer(weights)
         if self.dtype == torch.float16:
             for group in optimizer.param_groups:
                 if 0 < group.get("eps", 0) < torch.finfo(torch.float16).tiny:
                     log.warning("optimizer.eps=%g is 0 in float16; it is %g in this run", group["eps"], _LEAST_EPS)
                     group["eps"] = _LEAST_EPS
+        return optimizer
+
+    def configure_optimizers(self) -> Any:
+        """Build the optimizer and, with the run's length known, its schedule."""
+        optimizer = self.build_optimizer(self.parameters())
         if self._scheduler is None:
             return optimizer
         # fewer than whole epochs where trainer.max_steps ends training within one

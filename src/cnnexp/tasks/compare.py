@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from annotated_types import Ge
 
 from cnnexp.command.typed import typed
-from cnnexp.data.preprocessing import Preprocessing, read_data_state
+from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.errors import CnnexpError
 from cnnexp.evaluation.cost import multiply_adds, seconds_per_thousand
 from cnnexp.evaluation.intervals import holm, mcnemar, wilson_interval
@@ -20,7 +20,7 @@ from cnnexp.job.build import build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.find_runs import find_runs, require_same_test
 from cnnexp.job.job import Job
-from cnnexp.job.load import LoadedRun, load_run
+from cnnexp.job.load import LoadedRun, data_state, load_run
 from cnnexp.reports.comparison import comparison_table, draw_comparison, pairs_table
 from cnnexp.reports.tables import shown, write_csv
 from cnnexp.runs import read_result
@@ -65,7 +65,7 @@ def _compare(
     job: Job, runs: Sequence[LoadedRun], timed_batch_size: int, rounds: int
 ) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
     """Return a row a run and a row a pair of runs; the job's device and precision count."""
-    states = [read_data_state(run.checkpoint) for run in runs]
+    states = [data_state(run) for run in runs]
     require_same_test(runs, [state["class_names"] for state in states])
     every: list[Predictions] = []
     for run, state in zip(runs, states, strict=True):

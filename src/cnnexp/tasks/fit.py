@@ -59,7 +59,7 @@ def fit(job: Job) -> None:
 
     checkpoint, behind = None, None
     if config.resume is not None:
-        checkpoint, behind = checkpoint_to_go_on_from(job.folder / FOLDER, model)
+        checkpoint, behind = checkpoint_to_go_on_from(job.folder / FOLDER, model, trainer, data)
         log.info(
             "%s", f"going on after epoch {len(behind)}" if checkpoint else "nothing was saved yet: from the start"
         )
