@@ -3,9 +3,12 @@
 import contextlib
 import errno
 import os
+import stat
+import tempfile
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 from cnnexp.errors import CantWrite
 
@@ -22,12 +25,33 @@ def reserve(folder: Path) -> Iterator[Path]:
     """
     room = folder / ".reserve"
     # random bytes: a compressing file system would reserve nothing for zeros
-    room.write_bytes(os.urandom(_ROOM))
+    with new_file(room) as file:
+        file.write(os.urandom(_ROOM))
     try:
         yield room
     finally:
         with contextlib.suppress(OSError):
             room.unlink(missing_ok=True)
+
+
+def new_file(path: Path) -> IO[bytes]:
+    """Return a new file to be written, in the place of one that was left there; no link is followed."""
+    path.unlink(missing_ok=True)
+    return open(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "wb")
+
+
+def private_folder() -> Path | None:
+    """Return a folder that this user alone can write into, for a while; None where there is none."""
+    user = os.getuid() if hasattr(os, "getuid") else None
+    usual = Path(tempfile.gettempdir()) / f"cnnexp-{'' if user is None else user}"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    for folder in (*([Path(runtime, "cnnexp")] if runtime else []), usual):
+        with contextlib.suppress(OSError):
+            folder.mkdir(mode=0o700, exist_ok=True)
+            found = folder.lstat()
+            if stat.S_ISDIR(found.st_mode) and user in (None, found.st_uid) and not found.st_mode & 0o022:
+                return folder
+    return None
 
 
 @contextlib.contextmanager

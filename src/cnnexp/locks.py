@@ -26,14 +26,15 @@ class Taken(Exception):
 
 
 class Lock:
-    """A lock on a file, which stays behind; links are not followed, and nothing is written into it.
+    """A lock on a file; links are not followed, and nothing is written into it.
 
     Args:
         path: the file's, in a folder that is there.
+        stays: whether the file stays behind.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, path: Path, stays: bool = True) -> None:
+        self.path, self.stays = path, stays
         self._owner = path.with_name(f"{path.name}.owner")
         self._file: int | None = None
         self._named = False
@@ -62,6 +63,9 @@ class Lock:
             self._owner.unlink(missing_ok=True)
         elif self._file is not None:
             file, self._file = self._file, None
+            if not self.stays:  # who waits for it sees that it is gone, and makes another
+                with contextlib.suppress(OSError):
+                    self.path.unlink()
             os.close(file)
 
     def __enter__(self) -> "Lock":

@@ -2,6 +2,7 @@
 
 import io
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -16,13 +17,21 @@ _DEEPEST = 50
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
-def read_text(path: Path) -> str:
-    """Return what a record holds; raises CnnexpError for one that is too large."""
-    with path.open("rb") as file:
-        content = file.read(MOST_BYTES + 1)
-    if len(content) > MOST_BYTES:
-        raise CnnexpError(f"{path} has more than {MOST_BYTES >> 20} MiB: no record of ours is that large")
-    return content.decode("utf-8")
+def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
+    """Return what a record holds; raises CnnexpError for one that is larger than ``most`` bytes, or is no file."""
+    # without waiting, as one would at a pipe
+    with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise CnnexpError(f"{path} isn't a file")
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise CnnexpError(f"{path} has more than {most >> 20} MiB: no record of ours is that large")
+    return content
+
+
+def read_text(path: Path, most: int = MOST_BYTES) -> str:
+    """Return the same as text."""
+    return read_bytes(path, most).decode("utf-8")
 
 
 def checked(path: Path) -> io.StringIO:
@@ -58,7 +67,8 @@ def refuse_links(folder: Path) -> None:
     """
     root = folder.resolve()
     for here, folders, files in os.walk(root):
-        if Path(here) == root / "wandb":  # its package links to logs of its own, and writes into new folders only
+        # its package links to logs of its own, and writes into new folders only
+        if Path(here).name == "wandb" and Path(here).with_name(".hydra").is_dir():
             folders.clear()
             continue
         for name in (*folders, *files):
@@ -66,6 +76,8 @@ def refuse_links(folder: Path) -> None:
             if path.is_symlink():
                 led = path.resolve()
                 if root not in led.parents:
-                    raise CnnexpError(f"{path} is a link to {led}, outside of the run; remove it to go on here")
+                    raise CnnexpError(
+                        f"{path} is a link to {led}, outside of {root.name}; remove it to go on here"
+                    )
             elif not (path.is_dir() or path.is_file()):
                 raise CnnexpError(f"{path} is neither a file nor a folder; remove it to go on here")

@@ -13,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from cnnexp.disk import new_file
 from cnnexp.errors import CnnexpError
 from cnnexp.locks import Lock, Taken
 from cnnexp.records import read_text
@@ -46,7 +47,7 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file whole or not at all, even if the process is killed meanwhile."""
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        with temporary.open("wb") as file:
+        with new_file(temporary) as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -10,7 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from cnnexp.command.arguments import Typed
-from cnnexp.command.targets import refuse_strangers, trusted_by, trusted_by_this_job
+from cnnexp.command.targets import refuse_places, refuse_strangers, trusted_by, trusted_by_this_job
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.records import checked
 from cnnexp.runs import RESULT, differences
@@ -156,6 +156,9 @@ def use_record(typed: Typed) -> str | None:
     chosen = [{group: choices.get(group, ["none"])} for group in groups]
     recorded = OmegaConf.to_container(settings)
     assert isinstance(recorded, dict)
+    # other tasks than fit have no loggers and no callbacks of the run's
+    written: Any = recorded if task == "fit" else {"trainer": recorded.get("trainer")}
+    refuse_places(written, f"{key}={run}", typed)
     recorded |= {group: recorded.get(group, {}) for group in _NEW - set(groups)}
     if "data" in recorded and recorded["data"].get("seed") == recorded["seed"]:
         recorded["data"]["seed"] = "${seed}"  # so that seed=… still sets the seed of the data

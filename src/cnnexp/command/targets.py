@@ -3,6 +3,7 @@
 Names are compared as text before anything is imported, because importing runs code too.
 """
 
+import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
@@ -24,6 +25,9 @@ _HARMLESS = re.compile(
     r"|HammingDistance|HingeLoss|JaccardIndex|MatthewsCorrCoef|NegativePredictiveValue|Precision|Recall|Specificity)"
 )
 _BUILDER = re.compile(r"torchvision\.models\.([a-z][a-z0-9_]*)")
+# what of a record says where is written, or to whom; all else a run writes into its own folder
+_WRITING = ("trainer", "logger", "callbacks")
+_PLACE = re.compile(r"(dir|dirpath|directory|folder|root|uri|url|location|path|file|filename|host|_args_)$")
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -46,6 +50,35 @@ def refuse_strangers(settings: Mapping[str, Any], source: str, trusted: Collecti
                 f"{source}: its record wants to call {path}={value}, which may run any code, so it isn't called.\n"
                 f"If you know it, say so by typing {path}={value}, or name it in a file of your --config-dir"
             )
+
+
+def refuse_places(settings: Mapping[str, Any], source: str, typed: Typed) -> None:
+    """Raise CnnexpError where recorded settings name a place of their own to write to, or a server to tell.
+
+    A run writes into its own folder; elsewhere, such as to a profiler's ``dirpath``, where that is typed.
+    """
+    for path, key, value in _walk({group: settings.get(group) for group in _WRITING}, ""):
+        if _names_place(key, value) and typed.value(path) is None:
+            raise CnnexpError(
+                f"{source}: its record writes to a place of its own, {path}={str(value)[:80]}.\n"
+                "If you mean that, type it; else type another, or null"
+            )
+
+
+def _names_place(key: str, value: Any) -> bool:
+    texts = [text for text in (value if isinstance(value, (list, tuple)) else [value]) if isinstance(text, str)]
+    named = _PLACE.search(key) or any(re.search(r"[/\\~]", text) for text in texts)
+    return bool(named and texts) and not all(text in _own_places() for text in texts)
+
+
+@lru_cache(maxsize=1)
+def _own_places() -> frozenset[str]:
+    """Return the places that conf/ names, such as the file of MLflow's runs."""
+    found = []
+    for group in _WRITING:
+        for file in (config_folder() / group).glob("*.yaml"):
+            found += re.findall(r"\$\{oc\.env:(\w+),([^}]*)\}", file.read_text(encoding="utf-8"))
+    return frozenset({"", *(place for _, place in found), *(os.environ.get(name, "") for name, _ in found)})
 
 
 def refuse_strange_overrides(overrides: Sequence[Any], source: str, trusted: Collection[str] = ()) -> None:
@@ -74,10 +107,13 @@ def _is_plain(override: str, trusted: Collection[str]) -> bool:
     if key.startswith("hydra"):
         if key in ("hydra/launcher", "hydra/sweeper", "hydra/sweeper/sampler"):
             return re.fullmatch(r"\w+", value) is not None
-        if key == "hydra.sweeper.storage":  # Optuna's other storages, such as redis, unpickle what they read
-            return re.fullmatch(r"(sqlite|postgresql|mysql)(\+\w+)?://[\w.:/@-]*", value) is not None
-        plain = re.fullmatch(r"hydra\.(launcher|sweeper)\.[a-z_]+", key) and re.fullmatch(r"[\w.:/-]*", value)
-        return plain is not None
+        plain = re.fullmatch(r"hydra\.(launcher|sweeper)\.[a-z_]+", key) and re.fullmatch(r"[\w.:-]*", value)
+        named = _PLACE.search(key) or key in ("hydra.sweeper.storage", "hydra.launcher.python")
+        return plain is not None and not named
+    if key.partition(".")[0] in _WRITING and (
+        _names_place(key, value) or re.search(_PLACE.pattern[:-1] + r"\W*[:=]", value)
+    ):
+        return False
     if key.partition(".")[0] == "task":
         return override == "task=fit"
     # a choice is a file's name, which mustn't lead out of conf/

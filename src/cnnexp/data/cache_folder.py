@@ -2,10 +2,10 @@
 
 import os
 import tempfile
-from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
-from stat import S_ISDIR
+
+from cnnexp.disk import private_folder
 
 
 def cache_folder() -> Path:
@@ -26,11 +26,4 @@ def cache_folder() -> Path:
 @lru_cache(maxsize=1)
 def _temporary() -> Path:
     """Return a folder of this user's, and nobody else's, where there is no home."""
-    user = os.getuid() if hasattr(os, "getuid") else "cnnexp"
-    folder = Path(tempfile.gettempdir()) / f"cnnexp-{user}"
-    with suppress(OSError):
-        folder.mkdir(mode=0o700, exist_ok=True)
-        found = folder.lstat()
-        if S_ISDIR(found.st_mode) and found.st_uid == user and not found.st_mode & 0o022:
-            return folder
-    return Path(tempfile.mkdtemp(prefix="cnnexp-"))
+    return private_folder() or Path(tempfile.mkdtemp(prefix="cnnexp-"))

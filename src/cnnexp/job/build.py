@@ -32,6 +32,7 @@ from cnnexp.job import ranks
 from cnnexp.job.optimization import build_optimization
 from cnnexp.models.classifier import Classifier
 from cnnexp.models.hyperparameters import check_hyperparameters
+from cnnexp.records import read_bytes
 from cnnexp.reports.tables import shown
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
@@ -105,8 +106,7 @@ def build_data(config: DictConfig, run: str | Path | None = None, anew: bool = F
         if known is not None:
             split, result = None, runs.read_json(Path(known) / runs.RESULT) or {}
             if (file := Path(known) / SPLIT).is_file():
-                with file.open("rb") as stream:
-                    split = decode(stream.read(_LONGEST))
+                split = decode(read_bytes(file, _LONGEST))
             data.use_split(split, only_test=anew, fingerprint=result.get("data_fingerprint"))
         return data
     if not isinstance(data, L.LightningDataModule):

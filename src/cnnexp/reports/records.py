@@ -1,6 +1,7 @@
 """Runs as plain records, read from their folders; a damaged run has a record too."""
 
 import csv
+import io
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from cnnexp.errors import first_line
-from cnnexp.records import read_yaml
+from cnnexp.records import read_text, read_yaml
 from cnnexp.runs import RESULT, leaves, read_result
 
 METRICS = "metrics.csv"
+_MOST_ROWS = 64 << 20  # bytes of it: hundreds of thousands of epochs
 SEVERAL = ("callbacks", "metrics")
 STATUSES = ("completed", "running", "interrupted", "failed")
 
@@ -81,9 +83,9 @@ def read_runs(folders: Iterable[Path]) -> list[RunRecord]:
 
 
 def _read_history(path: Path) -> list[dict[str, float]]:
-    with path.open(newline="", encoding="utf-8") as file:
-        # a row that is being written lacks its last cells (None)
-        rows = [{key: float(cell) for key, cell in row.items() if cell} for row in csv.DictReader(file)]
+    reader = csv.DictReader(io.StringIO(read_text(path, _MOST_ROWS), newline=""))
+    # a row that is being written lacks its last cells (None)
+    rows = [{key: float(cell) for key, cell in row.items() if cell} for row in reader]
     return [row for row in rows if math.isfinite(row.get("epoch", math.nan))]
 
 

@@ -13,7 +13,7 @@ from cnnexp.command.recorded import changed_since
 from cnnexp.command.resolvers import job_folder
 from cnnexp.command.targets import refuse_strange_overrides, trusted_by
 from cnnexp.errors import CnnexpError, first_line
-from cnnexp.records import checked
+from cnnexp.records import checked, refuse_links
 from cnnexp.runs import RESULT, read_result
 from cnnexp.sweeps import sweep
 
@@ -85,7 +85,10 @@ def arguments_of(folder: Path, typed: Typed) -> list[str]:
             both = [
                 override for override in both if not str(override).startswith((f"hydra/{part}", f"hydra.{part}."))
             ]
+    if typed.value("hydra.sweeper.storage") is not None:
+        both = [override for override in both if not str(override).startswith("hydra.sweeper.storage=")]
     refuse_strange_overrides(both, f"resume={folder}", trusted_by(typed))
+    refuse_links(folder)
     rest = [
         argument
         for argument in typed.arguments

@@ -19,7 +19,7 @@ from cnnexp.command.recorded import without_hydra
 from cnnexp.command.resolvers import job_folder
 from cnnexp.errors import CnnexpError, StopSweep
 from cnnexp.interrupts import let_through
-from cnnexp.records import checked
+from cnnexp.records import checked, refuse_links
 from cnnexp.reports.search import SEARCH, described
 from cnnexp.reports.tables import shown
 from cnnexp.runs import claim, differences, write_json
@@ -196,8 +196,13 @@ def begin_search(config: DictConfig, loader: Any, claimed: Callable[[], Path]) -
         study = open_study(options.storage, options.study_name, options.direction)
     with lock_of(options.storage or str(found)):
         if study is not None:  # each machine may have a folder of its own
-            known = [Path(value) for key, value in study.user_attrs.items() if key.startswith(FOLDER)]
-            found = next((folder for folder in known if (folder / RECORD).is_file()), None)
+            known = [Path(str(value)) for key, value in study.user_attrs.items() if key.startswith(FOLDER)]
+            # a study may be a stranger's: only where this search's own folder would be made
+            place = Path(config.hydra.sweep.dir).resolve().parent
+            there = [folder for folder in known if folder.resolve().parent == place]
+            found = next((folder for folder in there if (folder / RECORD).is_file()), None)
+            if found is not None:
+                refuse_links(found)
         if found is None:
             found = claimed()
             sweep.begin(sweep.Sweep(found))

@@ -15,14 +15,17 @@ from pathlib import Path
 from typing import Any
 
 from cnnexp import runs
+from cnnexp.disk import private_folder
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.locks import Lock, Taken
+from cnnexp.records import read_bytes
 from cnnexp.reports.search import quiet_optuna
 from cnnexp.sweeps.sweep import OBJECTIVE
 
 FOLDER, PROCESS, HOST = "cnnexp.folder", "cnnexp.process", "cnnexp.host"
 """Attributes of a study's trials: the folder, the lock of the process at work, its machine."""
 OWN_FILE = "study.journal"
+_MOST = 256 << 20  # bytes of it: some hundred thousand trials
 
 
 def lock_of(address: str) -> Lock:
@@ -30,8 +33,11 @@ def lock_of(address: str) -> Lock:
     if "://" not in address or address.startswith("sqlite:///"):
         address = os.path.abspath(address.removeprefix("sqlite:///"))
     digest = hashlib.sha256(address.encode()).hexdigest()[:16]
-    user = os.getuid() if hasattr(os, "getuid") else ""
-    return Lock(Path(tempfile.gettempdir()) / f"cnnexp-{user}-{digest}.lock")
+    if (folder := private_folder()) is None:
+        raise CnnexpError(
+            f"{tempfile.gettempdir()} has no folder that only you can write into; set TMPDIR to one of yours"
+        )
+    return Lock(folder / f"study-{digest}.lock", stays=False)
 
 
 def journal(path: Path) -> Any:
@@ -40,7 +46,7 @@ def journal(path: Path) -> Any:
 
     lock: Any = Lock(path.with_name(f".{path.name}.lock"))  # released by itself where a process is killed
     with lock:
-        content = path.read_bytes() if path.is_file() else b""
+        content = read_bytes(path, _MOST) if path.exists() else b""
         whole = content.rfind(b"\n") + 1
         if whole < len(content):  # a full disk left half a line, which would spoil the next
             os.truncate(path, whole)
@@ -64,6 +70,8 @@ def open_study(address: str, name: str, direction: str) -> Any:
             storage = journal(Path(address)) if address.endswith(f"/{OWN_FILE}") else address
             study = optuna.create_study(study_name=name, storage=storage, direction=direction, load_if_exists=True)
             known = study.direction.name.lower()
+    except CnnexpError:
+        raise
     except Exception as error:  # each database driver has its own exceptions
         why, hint = "no database answers", "Give one that does, such as sqlite:///study.db in a folder you have"
         if isinstance(error, ImportError):

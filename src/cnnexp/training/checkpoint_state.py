@@ -163,7 +163,8 @@ def _check_loops(checkpoint: Mapping[str, Any], trainer: L.Trainer) -> None:
 def _check_optimization(checkpoint: Mapping[str, Any], model: Classifier, batches: int, sharded: bool) -> None:
     """Raise Wrong for an optimizer's or a schedule's state that isn't of those that the run has."""
     states, schedules = part_of(checkpoint, "optimizer_states", list), part_of(checkpoint, "lr_schedulers", list)
-    optimizer, schedule, never_negative = _rehearsed(model)
+    optimizer, configured, never_negative = _rehearsed(model)
+    schedule = configured.get("scheduler")
     of_length(states, 1, "optimizer_states")
     of_length(schedules, 0 if schedule is None else 1, "lr_schedulers")
     if sharded:  # by the weights' names, as each process had a part
@@ -199,7 +200,7 @@ def _check_optimization(checkpoint: Mapping[str, Any], model: Classifier, batche
         if counted and schedules[0]["last_epoch"] != schedules[0]["_step_count"] - 1:
             raise Wrong("lr_schedulers[0].last_epoch isn't its number of steps")
         if isinstance(schedule, ReduceLROnPlateau):
-            _check_score(schedules[0]["best"], "val_loss", "lr_schedulers[0].best")
+            _check_score(schedules[0]["best"], configured.get("monitor"), "lr_schedulers[0].best")
         rates = [group["lr"] for group in groups]
         if "_last_lr" in mine and list(schedules[0]["_last_lr"]) != rates:
             raise Wrong(f"lr_schedulers[0]._last_lr is {schedules[0]['_last_lr']}, the optimizer's {rates}")
@@ -220,8 +221,8 @@ def _check_group(group: Any, own: Mapping[str, Any], where: str) -> None:
             raise Wrong(f"{where} has a momentum of {number}")
 
 
-def _rehearsed(model: Classifier) -> tuple[Any, Any, set[tuple[Any, str]]]:
-    """Return the network's optimizer and schedule anew, over a number for each weight, after a step.
+def _rehearsed(model: Classifier) -> tuple[Any, dict[str, Any], set[tuple[Any, str]]]:
+    """Return the network's optimizer and schedule's dict anew, over a number for each weight, after a step.
 
     And which of the optimizer's values, by weight and name, are never negative whatever the gradient.
     """
@@ -238,17 +239,17 @@ def _rehearsed(model: Classifier) -> tuple[Any, Any, set[tuple[Any, str]]]:
     return optimizer, schedule, positive
 
 
-def _stepped(model: Classifier, gradient: float) -> tuple[Any, Any]:
+def _stepped(model: Classifier, gradient: float) -> tuple[Any, dict[str, Any]]:
     weights = [
         torch.nn.Parameter(torch.zeros((1,) * weight.dim(), dtype=weight.dtype), weight.requires_grad)
         for weight in model.parameters()
     ]
     optimizer = model.build_optimizer(weights)
-    schedule = None if model._scheduler is None else model._scheduler(optimizer, epochs=2, steps_per_epoch=10)
+    schedule = {} if model._scheduler is None else model._scheduler(optimizer, epochs=2, steps_per_epoch=10)
     for weight in weights:
         weight.grad = torch.full_like(weight, gradient) if weight.requires_grad else None
     optimizer.step()
-    return optimizer, None if schedule is None else schedule["scheduler"]
+    return optimizer, schedule
 
 
 def _check_callbacks(checkpoint: Mapping[str, Any], model: Classifier, trainer: L.Trainer, batches: int) -> None:
@@ -310,7 +311,9 @@ def _check_so_far(checkpoint: Mapping[str, Any], model: Classifier) -> None:
     if so_far is None:
         return
     parts = {"has_row": False, "batches": 0, "metrics": None, "seconds": 0.0, "running": None, "gradients": None}
-    same_keys(so_far, parts, "so_far")
+    same_keys({"validated": {}, **so_far}, {"validated": {}, **parts}, "so_far")  # older ones lack it
+    validated = so_far.get("validated", {})
+    like(validated, dict.fromkeys(validated if isinstance(validated, dict) else (), None), "so_far.validated")
     like(so_far["seconds"], 0.0, "so_far.seconds")
     like(so_far["metrics"], dict.fromkeys(part_of(so_far, "metrics", dict, "so_far"), None), "so_far.metrics")
     like(so_far["metrics"].get("learning_rate"), 0.0, "so_far.metrics.learning_rate")

@@ -13,6 +13,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
 
 from cnnexp.contract import can_skip
+from cnnexp.disk import new_file
 from cnnexp.distributed import AGREE_EVERY, highest
 from cnnexp.errors import CnnexpError
 from cnnexp.whole import check_whole, seal
@@ -38,7 +39,7 @@ class WholeCheckpointIO(TorchCheckpointIO):
         target.parent.mkdir(exist_ok=True)
         temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         try:
-            with temporary.open("wb") as file:
+            with new_file(temporary) as file:
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
