@@ -149,3 +149,15 @@ def test_images_in_the_pages_are_there():
     for page in PAGES:
         for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):
             assert (page.parent / target).is_file(), f"{page.name}: {target}"
+
+
+def test_each_row_of_the_threat_model_has_its_test():
+    _, _, rest = (REPOSITORY / "docs" / "reliability.md").read_text().partition("| file | how it is read |")
+    rows = [row for row in rest.partition("\n\n")[0].splitlines()[2:] if row]
+    assert len(rows) > 20
+    tests = {
+        name
+        for file in (REPOSITORY / "tests").rglob("test_*.py")
+        for name in re.findall(r"^def (test_\w+)", file.read_text(), re.MULTILINE)
+    }
+    assert [row for row in rows if set(re.findall(r"`(test_\w+)`", row)) & tests == set()] == []

@@ -23,8 +23,9 @@ def read_bytes(path: Path, most: int = MOST_BYTES) -> bytes:
     with open(os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0)), "rb") as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             raise CnnexpError(f"{path} isn't a file")
-        content = file.read(most + 1)
-    if len(content) > most:
+        large = os.fstat(file.fileno()).st_size > most
+        content = b"" if large else file.read(most + 1)
+    if large or len(content) > most:
         raise CnnexpError(f"{path} has more than {most >> 20} MiB: no record of ours is that large")
     return content
 

@@ -1,5 +1,6 @@
 """What Optuna is asked by: samplers that draw, and a study of a stranger's that can do no harm."""
 
+import os
 import pickle
 import socket
 from pathlib import Path
@@ -9,12 +10,14 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from serving import Trap
 
+from cnnexp import CnnexpError
 from cnnexp.command.resolvers import config_folder
 from cnnexp.reports.search import quiet_optuna
 from cnnexp.sweeps.search_space import overrides_of, probes, space_of
 from cnnexp.sweeps.study import FOLDER, HOST, PROCESS, Process, open_study, settle
 
 SAMPLERS = sorted((config_folder() / "hydra" / "sweeper" / "sampler").glob("*.yaml"))
+QUICK = ["model=ffnn", "model.hidden=[4]", "trainer=debug", "logger=none", "data.batch_size=64"]
 SPACE = space_of(overrides_of({"x": "interval(-1.0,1.0)", "y": "interval(-1.0,1.0)", "kind": "a,b"}, []))
 
 
@@ -110,3 +113,28 @@ def test_half_a_line_that_a_full_disk_left_spoils_nothing(tmp_path):
     again = open_study(str(path), "search", "maximize")
     again.tell(again.ask(SPACE), 0.7)
     assert [trial.value for trial in open_study(str(path), "search", "maximize").trials] == [0.5, 0.7]
+
+
+def test_a_study_is_of_limited_size(tmp_path):
+    path = tmp_path / "study.journal"
+    path.touch()
+    os.truncate(path, 1 << 40)
+    with pytest.raises(CnnexpError, match="more than 256 MiB"):
+        open_study(str(path), "search", "maximize")
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(CnnexpError, match="isn't a file"):
+        open_study(str(path), "search", "maximize")
+
+
+def test_a_shared_study_leads_to_no_folder_elsewhere(cnnexp, folder):
+    elsewhere, address = folder / "elsewhere", f"sqlite:///{folder}/study.db"
+    elsewhere.mkdir()
+    (elsewhere / "multirun.yaml").write_text("{}")
+    study = open_study(address, "shared", "maximize")
+    study.set_user_attr(f"{FOLDER}.another", str(elsewhere))
+    typed = ["hydra/sweeper=optuna", f"hydra.sweeper.storage={address}", "hydra.sweeper.study_name=shared"]
+    rate = "optimizer.lr=interval(0.001,0.01)"
+    assert cnnexp("-m", *QUICK, *typed, rate, "hydra.sweeper.n_trials=1") == 0
+    assert [path.name for path in elsewhere.iterdir()] == ["multirun.yaml"]
+    assert len(list((folder / "outputs" / "sweeps").glob("*/*/multirun.yaml"))) == 1
