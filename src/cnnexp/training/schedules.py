@@ -77,6 +77,7 @@ class _Curve(torch_schedules.LambdaLR):
         super().load_state_dict(state_dict)
         for group, rate, factor in zip(self.optimizer.param_groups, self.base_lrs, self.lr_lambdas, strict=True):
             group["lr"] = rate * factor(self.last_epoch)
+        self._last_lr = [group["lr"] for group in self.optimizer.param_groups]
 
 
 class _OneCycle(torch_schedules.OneCycleLR):
