@@ -71,11 +71,11 @@ def test_an_interruption_that_gets_lost_is_answered_at_the_next_batch(cnnexp, fo
 
     real = fit.build_data
 
-    def lost(config):
+    def lost(config, **given):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except BaseException:
-            return real(config)
+            return real(config, **given)
 
     monkeypatch.setattr(fit, "build_data", lost)
     assert cnnexp(*QUICK) == 143

@@ -198,14 +198,22 @@ def test_schedules_are_stepped_as_they_ask(scheduler, rates):
     assert [row["learning_rate"] for row in model.history] == pytest.approx(rates)
 
 
-@pytest.mark.parametrize("epochs", [-1, None])
-def test_a_schedule_without_an_end_is_refused(epochs):
-    run = L.Trainer(
-        max_epochs=epochs, max_steps=2, accelerator="cpu", logger=False, enable_checkpointing=False,
-        enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
+def endless(**end):
+    return L.Trainer(
+        max_epochs=-1, accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False,
+        enable_model_summary=False, num_sanity_val_steps=0, **end,
     )  # fmt: skip
+
+
+def test_a_schedule_without_an_end_is_refused():
     with pytest.raises(CnnexpError, match="max_epochs"):
-        run.fit(network(scheduler=partial(halving, "epoch")), Images())
+        endless().fit(network(scheduler=partial(halving, "epoch")), Images())
+
+
+def test_a_number_of_steps_is_an_end_too():
+    run = endless(max_steps=2)
+    run.fit(network(scheduler=partial(halving, "epoch")), Images())
+    assert run.global_step == 2
 
 
 def test_the_default_optimizer_is_adam_at_a_thousandth():

@@ -63,8 +63,8 @@ def test_a_sweep_tells_how_far_it_is_and_ends_with_a_report(cnnexp, folder, caps
 
 
 def test_fail_fast_stops_at_the_first_failure(cnnexp, folder, capsys):
-    assert cnnexp(*QUICK, "-m", "optimizer.lr=0.001,-1,0.01", "fail_fast=true") == 1
-    assert jobs(the_sweep(folder)) == {"optimizer.lr-0.001": "completed", "optimizer.lr--1": "failed"}
+    assert cnnexp(*QUICK, "-m", "optimizer.lr=0.001,1e39,0.01", "fail_fast=true") == 1
+    assert jobs(the_sweep(folder)) == {"optimizer.lr-0.001": "completed", "optimizer.lr-1e+39": "failed"}
     assert "1 failed" in capsys.readouterr().err
 
 

@@ -30,13 +30,13 @@ def test_runs_are_put_side_by_side_and_tested_on_the_same_images(trained, cnnexp
 
 def test_a_sweeps_finished_runs_are_compared_by_its_folder(cnnexp, folder, caplog):
     tiny = ["model=ffnn", "model.hidden=[]", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
-    assert cnnexp("-m", *tiny, "optimizer.lr=-1,0.001,0.01", "name=rates") == 1
+    assert cnnexp("-m", *tiny, "optimizer.lr=1e39,0.001,0.01", "name=rates") == 1
     [sweep] = (folder / "outputs" / "sweeps" / "rates").iterdir()
     assert cnnexp("task=compare", f"task.runs=[{sweep}]", "task.rounds=1") == 0
     [made] = (folder / "outputs" / "compare").iterdir()
     assert len(json.loads((made / "result.json").read_text())["runs"]) == 2
     assert "left out" in (made / "run.log").read_text()
-    assert "optimizer.lr--1 (failed)" in (made / "run.log").read_text()
+    assert "optimizer.lr-1e+39 (failed)" in (made / "run.log").read_text()
 
 
 def test_data_that_were_moved_are_named_for_all_runs(trained, cnnexp, folder, images, capsys):

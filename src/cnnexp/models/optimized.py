@@ -51,6 +51,8 @@ class Optimized(L.LightningModule):
         if math.isinf(total):
             raise CnnexpError("a schedule needs to know its end: set trainer.max_epochs, or trainer.max_steps")
         total = max(1, int(total))
+        if math.isinf(self.trainer.num_training_batches):  # not counted yet where max_steps alone is the end
+            self.trainer.fit_loop.setup_data()
         batches, together = int(self.trainer.num_training_batches), self.trainer.accumulate_grad_batches
         steps = max(1, math.ceil(batches / together))
         length = {"epochs": math.ceil(total / steps), "steps_per_epoch": steps, "total_steps": total}

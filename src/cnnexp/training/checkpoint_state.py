@@ -153,7 +153,8 @@ def _check_loops(checkpoint: Mapping[str, Any], trainer: L.Trainer) -> None:
     rows = len(checkpoint["history"]) - bool(so_far and so_far["has_row"])
     if rows != epochs["current"]["processed"]:
         raise Wrong(f"history has {rows} whole epochs, the loop has {epochs['current']['processed']}")
-    like(checkpoint.get("epoch"), 0, "epoch", most=rows)
+    if rows or checkpoint.get("epoch") != -1:  # Lightning's count where training ended within the first epoch
+        like(checkpoint.get("epoch"), 0, "epoch", most=rows)
     if checkpoint.get("global_step") != steps:
         raise Wrong(f"global_step is {str(checkpoint.get('global_step'))[:60]}, the loop has {steps}")
     if not max(steps, loop["epoch_loop.state_dict"]["_batches_that_stepped"]) <= batches["total"]["ready"]:
