@@ -30,13 +30,13 @@ def statuses(sweep: Path) -> dict[str, str]:
 
 @pytest.mark.slow
 def test_jobs_at_once_are_the_jobs_one_after_the_other_and_a_failure_is_the_failed_ones_own(cnnexp, folder, capfd):
-    swept = ["model.dropout=0.2", "-m", "optimizer.lr=0.001,-1,0.01"]
+    swept = ["model.dropout=0.2", "-m", "optimizer.lr=0.001,1e39,0.01"]
     assert cnnexp(*QUICK, *TWO, *swept) == 1
     printed = capfd.readouterr()
     assert all(f"job {number} of 3" in printed.out for number in (1, 2, 3))
     assert "done: optimizer.lr-0.01: val accuracy" in printed.out
     assert "1 failed" in printed.err
-    assert "Invalid learning rate" in printed.err
+    assert "no finite weight" in printed.err
     together = the_sweep(folder)
     assert (together / "report.html").exists()
 
@@ -79,10 +79,10 @@ def test_a_signal_to_the_parent_alone_ends_the_jobs_too(cnnexp, folder):
 
 @pytest.mark.slow
 def test_fail_fast_ends_the_other_jobs(cnnexp, folder, capfd):
-    swept = ["-m", "optimizer.lr=0.001,-1,0.01,0.02", "trainer.max_epochs=500", "fail_fast=true"]
+    swept = ["-m", "optimizer.lr=0.001,1e39,0.01,0.02", "trainer.max_epochs=500", "fail_fast=true"]
     assert cnnexp(*QUICK, *TWO, *swept) == 1
     assert "1 failed" in capfd.readouterr().err
-    assert statuses(the_sweep(folder))["optimizer.lr--1"] == "failed"
+    assert statuses(the_sweep(folder))["optimizer.lr-1e+39"] == "failed"
     assert "completed" not in statuses(the_sweep(folder)).values()
 
 

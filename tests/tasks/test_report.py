@@ -47,7 +47,7 @@ def test_a_sweeps_report_lies_in_its_folder_and_names_the_failures(sweep, cnnexp
     assert [row["status"] for row in rows] == ["completed"] * 4 + ["failed"] * 2
     done = json.loads((sweep / "optimizer.lr-0.01,seed-1" / "result.json").read_text())
     assert float(rows[3]["val_accuracy"]) == done["val_accuracy"]
-    assert "failed: optimizer.lr-1e+39,seed-0: CnnexpError: optimizer: its first step leaves no finite weight" in printed
+    assert "failed: optimizer.lr-1e+39,seed-0: CnnexpError: optimizer: its first step leaves no finite" in printed
     assert f"report: {sweep / 'report.html'}" in printed
     page = (sweep / "report.html").read_text()
     assert "no finite weight" in page

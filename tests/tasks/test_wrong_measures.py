@@ -18,7 +18,7 @@ class Forgetful(Classifier):
             "metrics.table isn't one number but [10, 10] numbers",
         ),
         ("metrics=[f1] metrics.f1.average=none", "metrics.f1.average=macro"),
-        ("metrics=[f1] metrics.f1.average=median", "metrics.f1: "),
+        ("metrics=[f1] metrics.f1.average=median", "metrics.f1.average="),
         ("metrics=[top5] metrics.top5.top_k=20", "metrics.top5: "),
         ("metrics.error._target_=torchmetrics.MeanSquaredError", "metrics.error: "),
         ("metrics.layer._target_=torch.nn.ReLU", "metrics.layer: torch.nn.ReLU isn't a torchmetrics.Metric"),
