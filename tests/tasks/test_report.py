@@ -123,7 +123,7 @@ def test_what_is_no_fit_and_other_budgets_are_not_pooled(cnnexp, folder, capsys)
     assert cnnexp(*typed, "trainer.max_epochs=2", "seed=3") == 0
     assert cnnexp("task=summary") == 0
     capsys.readouterr()
-    assert cnnexp("task=report", "run=outputs/cnn-digits") == 0
+    assert cnnexp("task=report", "task.runs=[outputs/cnn-digits,outputs/summary]") == 0
     out = capsys.readouterr().out
     assert out.count("(task=summary)") == 1
     rows = table(Path("outputs/cnn-digits"))

@@ -20,7 +20,7 @@ from cnnexp.distributed import several, share_buffers, summed
 from cnnexp.errors import CnnexpError
 from cnnexp.models.epoch_rows import EpochRows
 from cnnexp.models.hyperparameters import check_hyperparameters
-from cnnexp.models.losses import CrossEntropy, without_loss
+from cnnexp.models.losses import CrossEntropy, remove_loss
 from cnnexp.models.metrics import LossAndAccuracy, shortest
 from cnnexp.models.optimized import OptimizerFactory, SchedulerFactory
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
@@ -250,7 +250,7 @@ class Classifier(EpochRows):
         """Take the epochs' numbers back."""
         if self._trainer is not None and isinstance(self._trainer.precision_plugin, DoublePrecision):
             self.double()  # Lightning casts it only once the weights are restored: half of their digits were lost
-        checkpoint["state_dict"] = without_loss(checkpoint["state_dict"], self.state_dict())
+        remove_loss(checkpoint["state_dict"], self.state_dict())
         self.history = list(checkpoint.get("history", []))
         self._so_far = checkpoint.get("so_far")
         self._row_due = bool(self._so_far and self._so_far.get("has_row"))

@@ -80,9 +80,11 @@ class Focal(_Weighted):
         return losses.mean()
 
 
-def without_loss(saved: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a network's saved weights but for those of a loss that has weights of its own and isn't ``known``.
+def remove_loss(saved: dict[str, Any], known: Mapping[str, Any]) -> None:
+    """Remove from a network's saved weights those of a loss that has weights of its own and isn't ``known``.
 
-    Such weights are trained and gone on with; a network that is only asked again is built without its loss.
+    Such weights are trained and gone on with; a network that is only asked again is built without its loss. In
+    place: a state dict carries its modules' versions with it.
     """
-    return {name: value for name, value in saved.items() if name in known or not name.startswith("loss.")}
+    for name in [name for name in saved if name.startswith("loss.") and name not in known]:
+        del saved[name]
