@@ -199,7 +199,8 @@ def _check_optimization(checkpoint: Mapping[str, Any], model: Classifier, batche
         # its length is taken from the settings, whatever the file says
         if not isinstance(schedules[0], dict):
             raise Wrong("lr_schedulers[0] isn't a dict")
-        told = [{k: v for k, v in part.items() if k != "total_steps"} for part in (schedules[0], mine)]
+        ours = ("total_steps", "_schedule_phases")
+        told = [{k: v for k, v in part.items() if k not in ours} for part in (schedules[0], mine)]
         like(*told, "lr_schedulers[0]", _settings(schedule) | {"base_lrs", "min_lrs"}, batches)
         counted = mine.get("last_epoch") == mine.get("_step_count", 0) - 1
         if counted and schedules[0]["last_epoch"] != schedules[0]["_step_count"] - 1:
