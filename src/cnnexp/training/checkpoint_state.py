@@ -200,8 +200,8 @@ def _check_optimization(checkpoint: Mapping[str, Any], model: Classifier, batche
         if not isinstance(schedules[0], dict):
             raise Wrong("lr_schedulers[0] isn't a dict")
         ours = ("total_steps", "_schedule_phases")
-        told = [{k: v for k, v in part.items() if k not in ours} for part in (schedules[0], mine)]
-        like(*told, "lr_schedulers[0]", _settings(schedule) | {"base_lrs", "min_lrs"}, batches)
+        found, own = ({k: v for k, v in part.items() if k not in ours} for part in (schedules[0], mine))
+        like(found, own, "lr_schedulers[0]", _settings(schedule) | {"base_lrs", "min_lrs"}, batches)
         counted = mine.get("last_epoch") == mine.get("_step_count", 0) - 1
         if counted and schedules[0]["last_epoch"] != schedules[0]["_step_count"] - 1:
             raise Wrong("lr_schedulers[0].last_epoch isn't its number of steps")
