@@ -53,7 +53,7 @@ def test_a_sweep_tells_how_it_is_gone_on_with_and_is(name, cnnexp, folder, capsy
 def test_an_interruption_that_a_library_makes_an_error_of_is_one(cnnexp, folder, monkeypatch, capsys):
     from cnnexp.tasks import fit
 
-    def swallowed(*arguments):
+    def swallowed(*arguments, **given):
         try:
             os.kill(os.getpid(), signal.SIGTERM)
         except BaseException:

@@ -196,12 +196,13 @@ def _check_optimization(checkpoint: Mapping[str, Any], model: Classifier, batche
                 raise Wrong(f"{here} is {float(values[name]):g} after {batches} batches")
     if schedule is not None:
         mine = schedule.state_dict()
-        # its length is taken from the settings, whatever the file says
-        if not isinstance(schedules[0], dict):
-            raise Wrong("lr_schedulers[0] isn't a dict")
-        ours = ("total_steps", "_schedule_phases")
-        found, own = ({k: v for k, v in part.items() if k not in ours} for part in (schedules[0], mine))
-        like(found, own, "lr_schedulers[0]", _settings(schedule) | {"base_lrs", "min_lrs"}, batches)
+        same_keys(schedules[0], mine, "lr_schedulers[0]")
+        same = _settings(schedule) | {"base_lrs", "min_lrs"}
+        # a schedule's length may be more than the batches so far; a resume takes it from the settings
+        lengths = mine.keys() & {"total_steps", "_schedule_phases"}
+        for keys, most in ((mine.keys() - lengths, batches), (lengths, None)):
+            found, own = ({key: state[key] for key in keys} for state in (schedules[0], mine))
+            like(found, own, "lr_schedulers[0]", same, most)
         counted = mine.get("last_epoch") == mine.get("_step_count", 0) - 1
         if counted and schedules[0]["last_epoch"] != schedules[0]["_step_count"] - 1:
             raise Wrong("lr_schedulers[0].last_epoch isn't its number of steps")
