@@ -25,11 +25,6 @@ from cnnexp.sweeps.slurm import LOGS, Ends, check_slurm, last_line, refuse_while
 
 _PLUGIN = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
 _OURS = "hydra_plugins.cnnexp_submitit.Cnnexp"
-_LEAST = {
-    "timeout_min": 1, "nodes": 1, "tasks_per_node": 1, "cpus_per_task": 1, "array_parallelism": 1,
-    "gpus_per_node": 0, "signal_delay_s": 0, "max_num_timeout": 0,
-}  # fmt: skip
-"""What a launcher's setting must be at least: with less submitit starts jobs that end before they begin."""
 NOTHING = JobReturn(status=JobStatus.COMPLETED)
 
 
@@ -38,10 +33,6 @@ def prepare(config: DictConfig) -> None:
     target = config.hydra.launcher._target_
     if not target.startswith(_PLUGIN):
         return
-    for key, least in _LEAST.items():
-        value = config.hydra.launcher.get(key)
-        if isinstance(value, (int, float)) and value < least:
-            raise CnnexpError(f"hydra.launcher.{key}={value} is not allowed: type {least} or more")
     if target.endswith("LocalLauncher") and config.hydra.launcher.nodes > 1:
         raise CnnexpError(f"hydra.launcher.nodes={config.hydra.launcher.nodes}: here is one machine; type nodes=1")
     with read_write(config), open_dict(config):
