@@ -58,14 +58,14 @@ class Lock:
 
     def release(self) -> None:
         """Let the lock go."""
+        if not self.stays and (self._named or self._file is not None):
+            with contextlib.suppress(OSError):  # who waits for it sees that it is gone, and makes another
+                self.path.unlink()
         if self._named:
             self._named = False
             self._owner.unlink(missing_ok=True)
         elif self._file is not None:
             file, self._file = self._file, None
-            if not self.stays:  # who waits for it sees that it is gone, and makes another
-                with contextlib.suppress(OSError):
-                    self.path.unlink()
             os.close(file)
 
     def __enter__(self) -> "Lock":

@@ -91,7 +91,7 @@ def putting_into(folder: Path, lock: Path) -> Iterator[None]:
     try:
         for _ in range(ROUNDS):
             folder.mkdir(parents=True, exist_ok=True)
-            held = Lock(lock)
+            held = Lock(lock, stays=False)
             with suppress(FileNotFoundError):  # another process, whose download has failed, removed the folder
                 held.acquire()
                 break
@@ -100,7 +100,6 @@ def putting_into(folder: Path, lock: Path) -> Iterator[None]:
         try:
             yield
         finally:
-            lock.unlink(missing_ok=True)  # while it is held: who waits for it makes a new one
             held.release()
     finally:
         for path in made:
