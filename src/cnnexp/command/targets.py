@@ -27,7 +27,9 @@ _HARMLESS = re.compile(
 _BUILDER = re.compile(r"torchvision\.models\.([a-z][a-z0-9_]*)")
 # what of a record says where is written, or to whom; all else a run writes into its own folder
 _WRITING = ("trainer", "logger", "callbacks")
-_PLACE = re.compile(r"(dir|dirpath|directory|folder|root|uri|url|location|path|file|filename|host|_args_)$")
+_PLACES = r"(dir|dirpath|directory|folder|root|uri|url|location|path|file|filename|host|_args_)"
+_PLACE = re.compile(rf"{_PLACES}$")
+_PLACE_WITHIN = re.compile(rf"{_PLACES}\W*[:=]")  # in a value that is a dict as it is typed
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
 
@@ -110,9 +112,7 @@ def _is_plain(override: str, trusted: Collection[str]) -> bool:
         plain = re.fullmatch(r"hydra\.(launcher|sweeper)\.[a-z_]+", key) and re.fullmatch(r"[\w.:-]*", value)
         named = _PLACE.search(key) or key in ("hydra.sweeper.storage", "hydra.launcher.python")
         return plain is not None and not named
-    if key.partition(".")[0] in _WRITING and (
-        _names_place(key, value) or re.search(_PLACE.pattern[:-1] + r"\W*[:=]", value)
-    ):
+    if key.partition(".")[0] in _WRITING and (_names_place(key, value) or _PLACE_WITHIN.search(value)):
         return False
     if key.partition(".")[0] == "task":
         return override == "task=fit"
