@@ -20,8 +20,9 @@ from cnnexp.records import read_text
 
 RESULT = "result.json"
 ELSEWHERE = (
-    "name", "run", "resume", "checkpoint", "fail_fast", "task", "logger", "trainer.accelerator", "trainer.devices",
-    "trainer.num_nodes", "trainer.strategy", "trainer.enable_progress_bar", "trainer.profiler", "data.root",
+    "name", "run", "resume", "checkpoint", "fail_fast", "baseline", "reveal", "task", "logger",
+    "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
+    "trainer.enable_progress_bar", "trainer.profiler", "data.root",
     "data.num_workers", "data.device", "data.eval_batch_size", "data.mirrors", "callbacks.save_every",
 )  # fmt: skip
 """Settings that say where, how comfortably and for whom something runs: with others it is the same experiment."""

@@ -33,14 +33,18 @@ def make_run(
     typed: Sequence[str] = (),
     rows: Sequence[Mapping[str, float]] = FITTING,
     status: str = "completed",
+    recorded: Mapping[str, Any] | None = None,
     **result: Any,
 ) -> Path:
-    """Make a run's folder; ``typed`` are its overrides: of the groups above, their settings, and seed."""
+    """Make a run's folder.
+
+    ``typed`` are its overrides: of the groups above, their settings, and seed; ``recorded`` are further settings.
+    """
     overrides = dict(override.split("=", 1) for override in typed)
     choices = {"model": "cnn", "data": "digits", "optimizer": "adam"}
     choices |= {group: overrides[group] for group in choices if group in overrides}
     config: dict[str, Any] = {group: dict(DEFAULTS[group][choice]) for group, choice in choices.items()}
-    config |= {"seed": int(overrides.get("seed", 0)), "callbacks": {}, "logger": {}}
+    config |= {"seed": int(overrides.get("seed", 0)), "callbacks": {}, "logger": {}, **(recorded or {})}
     for key, value in overrides.items():
         group, _, last = key.partition(".")
         if last:
@@ -49,8 +53,8 @@ def make_run(
     hydra.mkdir(parents=True)
     (hydra / "config.yaml").write_text(yaml.safe_dump(config))
     (hydra / "overrides.yaml").write_text(yaml.safe_dump(list(typed)))
-    recorded = {"hydra": {"runtime": {"choices": {**choices, "hydra/launcher": "basic"}}}}
-    (hydra / "hydra.yaml").write_text(yaml.safe_dump(recorded))
+    hydras = {"hydra": {"runtime": {"choices": {**choices, "hydra/launcher": "basic"}}}}
+    (hydra / "hydra.yaml").write_text(yaml.safe_dump(hydras))
     if rows:
         lines = [",".join(rows[0]), *(",".join(str(value) for value in row.values()) for row in rows)]
         (folder / "metrics.csv").write_text("\n".join(lines) + "\n")

@@ -1,3 +1,4 @@
+import json
 import math
 import re
 from html.parser import HTMLParser
@@ -10,7 +11,7 @@ from run_folders import FITTING, OVERFITTING, make_run
 from cnnexp.reports import write
 from cnnexp.reports.against import draw_against, draw_heat_maps
 from cnnexp.reports.curves import TRAIN, VAL
-from cnnexp.reports.findings import findings, headline
+from cnnexp.reports.findings import HIDDEN, findings, headline
 from cnnexp.reports.grid import MOST_PANELS, draw_grid
 from cnnexp.reports.leaderboard import text_table
 from cnnexp.reports.records import read_runs, sweep_runs
@@ -18,10 +19,10 @@ from cnnexp.reports.study import study
 from cnnexp.reports.write import write_report
 
 
-def sweep(folder, jobs, rows=FITTING):
+def sweep(folder, jobs, rows=FITTING, **asked):
     for number, typed in enumerate(jobs):
         make_run(folder / f"job-{number:03}", typed.split(), rows)
-    return study(read_runs(sweep_runs(folder)))
+    return study(read_runs(sweep_runs(folder)), **asked)
 
 
 SIZES = [f"data.train_size={size} seed={seed}" for size in (50, 500, 5000) for seed in (0, 1)]
@@ -67,7 +68,7 @@ def test_of_many_configurations_some_are_drawn_and_the_title_says_so(tmp_path):
     ],
 )
 def test_axes_fit_what_is_swept(jobs, scale, labels, tmp_path):
-    left, right = draw_against(sweep(tmp_path, jobs)).axes
+    left, right = draw_against(sweep(tmp_path, jobs, reveal=True)).axes
     for axes in (left, right):
         assert axes.get_xscale() == scale
         shown = [tick.get_text() for tick in axes.get_xticklabels()]
@@ -108,7 +109,7 @@ def test_the_answer_says_which_overfit_when_and_by_how_much(tmp_path):
     make_run(tmp_path / "c", ["data.train_size=5000"], [], "failed")
     found = study(read_runs(sweep_runs(tmp_path)))
     assert headline(found) == "1 of 2 configurations overfits (2 of 3 runs completed, 1 failed)."
-    first, best, real = findings(found)
+    first, best, real, *_ = findings(found)
     assert first.startswith(
         "train_size=50: overfits from epoch 4; gap 5.0 points at the best epoch, 26.3 at the end"
     )
@@ -152,6 +153,47 @@ def test_a_trend_is_a_sentence_only_where_it_is_one(tmp_path):
     trend, none = (findings(study(read_runs(sweep_runs(tmp_path / name)))) for name in ("trend", "none"))
     assert "From train_size=50 to 5000 the gap shrinks by 10.0 points" in trend[-1]
     assert not any("the gap shrinks" in line or "the gap grows" in line for line in none)
+
+
+def test_a_baseline_is_what_the_others_are_compared_with(tmp_path):
+    for seed, luck in enumerate((0.0, 0.01, 0.02, 0.005)):
+        for size, change in ((50, 0.002 * seed - 0.2), (500, -0.001 * seed - 0.1), (5000, 0.0)):
+            rows = with_accuracy(FITTING, luck + change)
+            make_run(tmp_path / f"{size}-{seed}", [f"data.train_size={size}", f"seed={seed}"], rows)
+    records = read_runs(sweep_runs(tmp_path))
+    found = study(records, baseline=["train_size=500"])
+    text = " ".join(findings(found))
+    assert "2 of 2 other configurations are told apart from the baseline (train_size=500)" in text
+    assert "after Holm for 2 comparisons" in text
+    assert re.search("vs baseline.*\n.*\n5000 .* better .*\n500 .* baseline .*\n50 .* worse ", text_table(found))
+    assert "vs best" in text_table(study(records))
+
+
+def test_only_the_best_by_validation_shows_its_test_numbers_unless_they_are_revealed(tmp_path):
+    for size, test in ((50, 0.4321), (500, 0.5432)):
+        rows = with_accuracy(FITTING, size / 1e5)
+        made = {"test_accuracy": test, "test_loss": test + 1, "test_f1": test + 2}
+        make_run(tmp_path / f"{size}", [f"data.train_size={size}"], rows, **made)
+    hidden = re.compile("43.21|0.4321|1.4321|2.4321")
+    for reveal in (False, True):
+        report = write_report(sweep_runs(tmp_path), tmp_path, "title", reveal=reveal)
+        shown = [str(report), *((tmp_path / name).read_text() for name in ("report.html", "report.csv"))]
+        assert all("0.5432" in text or "54.32" in text for text in shown)
+        assert [bool(hidden.search(text)) for text in shown] == [reveal] * 3
+        assert [HIDDEN in text for text in shown] == [not reveal, not reveal, False]
+        _, right = draw_against(report.study).axes
+        drawn = {text.get_text() for text in right.get_legend().get_texts()}
+        assert ("test" in drawn) is reveal
+    assert json.loads((tmp_path / "50" / "result.json").read_text())["test_accuracy"] == 0.4321
+
+
+def test_nothing_is_said_to_be_hidden_where_nothing_is(tmp_path):
+    make_run(tmp_path / "a", ["seed=0"])
+    make_run(tmp_path / "b", ["seed=1"])
+    assert HIDDEN not in findings(study(read_runs(sweep_runs(tmp_path))))
+    for name, size in (("c", 50), ("d", 500)):
+        make_run(tmp_path / "none" / name, [f"data.train_size={size}"], test_accuracy=None, test_loss=None)
+    assert HIDDEN not in findings(study(read_runs(sweep_runs(tmp_path / "none"))))
 
 
 class Page(HTMLParser):

@@ -50,14 +50,14 @@ def test_a_job_that_does_not_compose_refuses_the_whole_sweep(swept, said, cnnexp
 
 
 def test_a_sweep_tells_how_far_it_is_and_ends_with_a_report(cnnexp, folder, capsys):
-    assert cnnexp(*QUICK, "-m", "seed=0,1", "data.train_size=100,400") == 0
+    assert cnnexp(*QUICK, "-m", "seed=0,1", "data.train_size=100,400", "baseline=train_size=400") == 0
     printed = capsys.readouterr().out
     assert "job 1 of 4: data.train_size-100,seed-0" in printed
     assert "job 4 of 4" in printed
     assert "best val accuracy so far" in printed
     assert "epoch 1/2" not in printed
     assert "epoch 1/2" in (the_sweep(folder) / "data.train_size-100,seed-0" / "run.log").read_text()
-    assert "train_size" in printed
+    assert "the baseline (train_size=400)" in printed
     for name in ("report.html", "report.csv", "curves.png"):
         assert (the_sweep(folder) / name).stat().st_size > 500
 

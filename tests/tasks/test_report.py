@@ -53,6 +53,16 @@ def test_a_sweeps_report_lies_in_its_folder_and_names_the_failures(sweep, cnnexp
     assert "no finite weight" in page
 
 
+def test_a_report_compares_with_a_baseline_and_reveals_what_it_is_asked_to(sweep, cnnexp, capsys):
+    assert cnnexp("task=report", f"run={sweep}", "baseline=lr=0.01", "reveal=true") == 0
+    printed = capsys.readouterr().out
+    assert "vs baseline" in printed
+    assert [bool(row["test_accuracy"]) for row in table(sweep)] == [True] * 4 + [False] * 2
+    assert cnnexp("task=report", f"run={sweep}") == 0
+    assert "vs best" in capsys.readouterr().out
+    assert sum(bool(row["test_accuracy"]) for row in table(sweep)) == 2
+
+
 def test_reporting_again_leaves_the_runs_alone_and_counts_no_report_as_a_run(sweep, cnnexp):
     before = {path: path.read_bytes() for path in sweep.glob("*/**/*") if path.is_file()}
     assert before

@@ -78,6 +78,10 @@ def _key(override: str) -> str:
 
 def _completed(override: str, folders: Iterable[Path], named: Iterable[str]) -> str:
     key, equals, value = override.partition("=")
+    if key == "baseline" and value not in ("", "null") and not re.search("['\"]", value):
+        # one configuration, by one setting or several: Hydra's grammar wants them quoted
+        settings = re.split(r",(?![^\[]*\])", re.sub(r"^\[(.*=.*)\]$", r"\1", value))
+        return f"baseline=[{','.join(quoted(setting.strip()) for setting in settings)}]"
     if not key[:1].isalpha() or not equals or key.startswith("hydra"):
         return override
     group = key.replace(".", "/")

@@ -26,6 +26,8 @@ def general(
     run: Text | None,
     resume: Text | None,
     fail_fast: bool,
+    baseline: Text | Annotated[list[Text], Len(1)] | None,
+    reveal: bool,
     checkpoint: Literal["best", "last"] | Text,
 ) -> None:
     """Stand for the settings outside of all groups."""

@@ -18,6 +18,8 @@ from cnnexp.runs import RESULT, differences
 NAME = "recorded"
 _KILLED = "it was killed as it began, with nothing done yet; type its command again"
 GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "logger", "callbacks", "metrics")
+OF_A_SWEEP = ("baseline", "reveal")
+"""Settings of conf/study.yaml: asked anew each time."""
 _NEW = {"metrics"}
 """Groups that older records don't have."""
 
@@ -142,7 +144,7 @@ def use_record(typed: Typed) -> str | None:
     nested = [group for group in choices if group.partition("/")[0] in GROUPS and "/" in group]
     chosen_anew = [group for group in (*GROUPS, *nested) if typed.chooses(group)]
     groups = [group for group in chosen_anew if group.partition("/")[0] not in chosen_anew or "/" not in group]
-    for replaced in ("task", "run", "resume", "fail_fast", *groups):
+    for replaced in ("task", "run", "resume", "fail_fast", *OF_A_SWEEP, *groups):
         above, _, last = replaced.rpartition("/")
         (settings[above] if above else settings).pop(last, None)
     kept = {group: choices[group] for group in (*GROUPS, *nested) if group in choices and group not in groups}
@@ -165,6 +167,7 @@ def use_record(typed: Typed) -> str | None:
     node = {
         "defaults": [
             "application",
+            "study",
             {"task": "fit"},
             *chosen,
             "_self_",

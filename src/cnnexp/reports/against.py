@@ -55,7 +55,8 @@ def draw_against(study: Study) -> Figure | None:
             for colour, (label, configurations) in zip(SERIES, lines.items(), strict=False)
         ]
         _draw_panel(left, key, values[key], gaps, bars=len(lines) > 1 or not others)
-        _draw_panel(right, key, values[key], [(*series, measured) for series in ACCURACIES], bars=not others)
+        shown = [series for series in ACCURACIES if not (study.hides_test and series[0] == "test_accuracy")]
+        _draw_panel(right, key, values[key], [(*series, measured) for series in shown], bars=not others)
         left.axhline(0, color=FAINT, linewidth=0.8)
         label_axes(left, names[key], "generalization gap, points")
         label_axes(right, names[key], "accuracy, %" + (" (mean over the others)" if others else ""))

@@ -10,6 +10,10 @@ from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import is_number, short_names, shown_value
 from cnnexp.reports.told_apart import Comparison
 
+HIDDEN = (
+    "Test numbers are shown of the best by validation only: the best of several test results is too good by "
+    "chance (reveal=true shows them all)."
+)
 MOST = 8  # overfitting configurations that have a sentence each; the leaderboard has them all
 
 
@@ -45,6 +49,8 @@ def findings(study: Study) -> list[str]:
         val, test = (_percent(best, key, 2) for key in ("val_accuracy", "test_accuracy"))
         lines.append(f"Highest validation accuracy: {best.label} ({val} % validation, {test} % test).")
         lines += is_it_real(study)
+    if study.hides_test:
+        lines.append(HIDDEN)
     return [*lines, *_trends(study)]
 
 

@@ -24,7 +24,7 @@ class Column:
 COLUMNS = (
     Column("runs", "runs"),
     Column("val_accuracy", "val acc %", percent=True, digits=2),
-    Column("against", "{}", text=True),
+    Column("against", "vs best", text=True),
     Column("test_accuracy", "test acc %", percent=True, digits=2),
     Column("train_accuracy", "train acc %", percent=True, digits=2),
     Column("generalization_gap", "gap", percent=True, digits=2),
@@ -49,12 +49,10 @@ def columns(study: Study) -> list[Column]:
     swept = short_names(study.swept) or {"": "configuration"}
     first = [Column(key, name, text=True) for key, name in swept.items()]
     own = [Column(key, key.replace("_", " "), digits=4) for key in study.own_numbers]
-    reference = "vs best" if study.baseline is None else "vs baseline"
-    return [*first, *(replace(c, title=c.title.format(reference)) for c in COLUMNS if _applies(c, study)), *own]
-
-
-def _applies(column: Column, study: Study) -> bool:
-    return column.key != "against" or len(study.configurations) > 1
+    usual = [column for column in COLUMNS if column.key != "against" or len(study.configurations) > 1]
+    if study.baseline is not None:
+        usual = [replace(c, title="vs baseline") if c.key == "against" else c for c in usual]
+    return [*first, *usual, *own]
 
 
 def row(study: Study, configuration: Configuration) -> list[str]:
@@ -77,7 +75,10 @@ def _cell(study: Study, column: Column, configuration: Configuration) -> str:
         return configuration.verdict
     statistic = configuration.numbers.get(column.key)
     if statistic is None:
-        return "–"
+        hidden = (
+            study.hides_test and column.key.startswith("test_") and configuration is not study.configurations[0]
+        )
+        return "hidden" if hidden else "–"
     text = statistic.shown(column.percent, column.digits)
     if statistic.count < len(configuration.counted):
         text = (

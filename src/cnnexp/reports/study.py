@@ -1,14 +1,17 @@
 """Runs put side by side: what is swept, and each configuration's numbers over its seeds."""
 
+import contextlib
 import math
 import os
 import statistics
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
+from cnnexp.errors import CnnexpError
+from cnnexp.reports.baseline import as_list, named
 from cnnexp.reports.records import RunRecord
 from cnnexp.reports.statistic import Statistic
 from cnnexp.reports.swept import in_words, is_number, key_of, short_names, swept_settings
@@ -57,6 +60,11 @@ class Judged:
     def seed(self) -> tuple[Any, Any]:
         """What was drawn by: the run's seed, and its data's."""
         return self.record.settings.get("seed"), self.record.settings.get("data.seed")
+
+    @property
+    def test_numbers(self) -> list[str]:
+        """The keys of what was measured on the test set."""
+        return [key for key, value in self.numbers.items() if key.startswith("test_") and value is not None]
 
     @property
     def word(self) -> str:
@@ -147,7 +155,8 @@ class Study:
 
     ``swept`` are the keys of the settings that differ; ``own_numbers`` are the names of a user's own numbers.
     ``baseline`` is the index of the configuration that the others are compared with, where one was named;
-    otherwise they are compared with the best.
+    otherwise they are compared with the best. ``hides_test`` is whether only the first configuration keeps its
+    test numbers.
     """
 
     swept: Sequence[str]
@@ -156,6 +165,7 @@ class Study:
     configurations: Sequence[Configuration]
     rule: Rule
     baseline: int | None = None
+    hides_test: bool = False
 
     @cached_property
     def comparisons(self) -> Mapping[int, Comparison]:
@@ -174,8 +184,25 @@ class Study:
         )
 
 
-def study(records: Sequence[RunRecord], rule: Rule = Rule()) -> Study:  # noqa: B008  (frozen)
-    """Judge runs and group them by everything but their seeds."""
+def study(
+    records: Sequence[RunRecord],
+    rule: Rule = Rule(),  # noqa: B008  (frozen)
+    baseline: Sequence[str] | None = None,
+    reveal: bool = False,
+) -> Study:
+    """Judge runs and group them by everything but their seeds.
+
+    Args:
+        records: the runs.
+        rule: of the verdicts.
+        baseline: settings that name the configuration to compare the others with; empty: the best is; None: what
+            all runs' records name, if that is one of them.
+        reveal: whether the test numbers of all configurations are kept, not only of the best by validation:
+            what isn't kept can't be shown.
+
+    Raises:
+        CnnexpError: where the baseline doesn't name one configuration.
+    """
     swept = swept_settings(records)
     parents = {record.folder.absolute().parent for record in records}
     above = os.path.commonpath(parents) if parents else ""
@@ -190,7 +217,30 @@ def study(records: Sequence[RunRecord], rule: Rule = Rule()) -> Study:  # noqa: 
         alone = "" if record.settings else str(record.folder)
         groups[key_of(_values(record, swept)), alone].append(runs[-1])
     configurations = sorted((_configuration(members, swept) for members in groups.values()), key=_place)
-    return Study(swept, own, runs, configurations, rule)
+    reference = _reference(baseline, records, [c.values for c in configurations])
+    hidden: dict[int, Judged] = {}
+    if not reveal:
+        others = [run for c in configurations[1:] for run in c.runs if run.test_numbers]
+        hidden = {
+            id(run): replace(run, numbers={**run.numbers, **dict.fromkeys(run.test_numbers)}) for run in others
+        }
+        runs = [hidden.get(id(run), run) for run in runs]
+        configurations = [replace(c, runs=[hidden.get(id(run), run) for run in c.runs]) for c in configurations]
+    return Study(swept, own, runs, configurations, rule, reference, bool(hidden))
+
+
+def _reference(
+    baseline: Sequence[str] | None, records: Sequence[RunRecord], configurations: Sequence[Mapping[str, Any]]
+) -> int | None:
+    """Return the index of the baseline's configuration, None for the best."""
+    if baseline is not None:
+        return named(baseline, configurations) if baseline else None
+    first, *others = [as_list(record.settings.get("baseline")) for record in records] or [[]]
+    if not first or any(other != first for other in others):
+        return None
+    with contextlib.suppress(CnnexpError):  # it may not have begun
+        return named(first, configurations)
+    return None
 
 
 def _values(record: RunRecord, swept: Sequence[str]) -> dict[str, Any]:

@@ -48,7 +48,13 @@ class Report:
         return "\n".join([*lines, f"report: {shown(page)} (beside it {beside})"])
 
 
-def write_report(folders: Sequence[Path], destination: Path, title: str) -> Report:
+def write_report(
+    folders: Sequence[Path],
+    destination: Path,
+    title: str,
+    baseline: Sequence[str] | None = None,
+    reveal: bool = False,
+) -> Report:
     """Read runs and write their report; a file of an earlier report is replaced whole, or not at all.
 
     Args:
@@ -56,8 +62,13 @@ def write_report(folders: Sequence[Path], destination: Path, title: str) -> Repo
             and damaged ones are shown as such.
         destination: where the files go, an existing folder; OSError is raised where it can't be written to.
         title: the page's heading.
+        baseline: settings that name the configuration to compare the others with, see `study`.
+        reveal: whether the test numbers of all configurations are shown, and not only of the best by validation.
+
+    Raises:
+        CnnexpError: where the baseline doesn't name one configuration; then nothing is written.
     """
-    result = study(read_runs(folders))
+    result = study(read_runs(folders), baseline=baseline, reveal=reveal)
     sentences, search_figure = reported(destination)
     drawn = {
         "search.png": search_figure,

@@ -14,7 +14,9 @@ from cnnexp.command.arguments import quoted
 from cnnexp.errors import CnnexpError, Refused
 from cnnexp.job import ranks
 from cnnexp.job.start import claim_for
+from cnnexp.reports.baseline import as_list
 from cnnexp.sweeps import cluster, sweep
+from cnnexp.sweeps.asked import check_asked
 from cnnexp.sweeps.grid import check_jobs, jobs_of
 
 
@@ -37,6 +39,8 @@ class StartSweep(Callback):
                     f"resume={config.resume} is one run, and -m would run it several times; leave -m out"
                 )
             jobs = jobs_of(config, loader)
+            overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+            check_asked(config, overrides, jobs)
             ranks.say_first("a search" if jobs is None else f"a sweep of {len(jobs)} job{'s' * (len(jobs) > 1)}")
             if plugins.is_search(config):
                 from cnnexp.sweeps.search import begin_search
@@ -54,7 +58,7 @@ class StartSweep(Callback):
             raise Refused from error
         folder = sweep.current.folder
         sweep.current.jobs = None if jobs is None else len(jobs)
-        overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
+        sweep.current.baseline, sweep.current.reveal = as_list(config.get("baseline")), bool(config.get("reveal"))
         fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
         fixed.append("resume")
         with read_write(config), open_dict(config):

@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,8 @@ class Sweep:
         workers: how many processes share its jobs.
         started: when, by the clock that all processes share.
         cancel: what cancels the jobs, where they run elsewhere and go on without this process: ``scancel 12``.
+        baseline: settings that name the configuration which the report compares the others with.
+        reveal: whether the report shows all test numbers.
         unfinished: those of such jobs that ended without an end, by their folder's name, and why.
     """
 
@@ -37,6 +40,8 @@ class Sweep:
     done: int = 0
     best: tuple[float, str] | None = None
     cancel: str | None = None
+    baseline: Sequence[str] = ()
+    reveal: bool = False
     unfinished: dict[str, str] = field(default_factory=dict)
     _lock: Lock | None = None
 
@@ -124,7 +129,12 @@ def end(sweep: Sweep) -> int:
 
     failed: list[str] = []
     if folders := sweep_runs(sweep.folder):
-        report = write_report(folders, sweep.folder, f"{sweep.folder.parent.name} {sweep.folder.name}")
+        title = f"{sweep.folder.parent.name} {sweep.folder.name}"
+        try:
+            report = write_report(folders, sweep.folder, title, sweep.baseline, sweep.reveal)
+        except CnnexpError as error:  # the sweep was stopped before its baseline began
+            print(error, file=sys.stderr)
+            report = write_report(folders, sweep.folder, title, (), sweep.reveal)
         print(report)
         records = [run.record for run in report.study.runs if run.record.status == "failed"]
         failed = [f"{record.folder.name}: {str(record.error).splitlines()[0]}" for record in records]

@@ -10,6 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from cnnexp.errors import CnnexpError
 from cnnexp.job.job import Job
+from cnnexp.reports.baseline import as_list
 from cnnexp.reports.records import is_run, sweep_runs
 from cnnexp.reports.tables import shown
 from cnnexp.runs import RESULT, read_json
@@ -33,7 +34,7 @@ def report(job: Job, runs: Runs) -> None:
     goes into the job's own folder.
 
     Raises:
-        CnnexpError: where one of them isn't there or holds no runs.
+        CnnexpError: where one of them isn't there or holds no runs, or the baseline isn't one configuration.
     """
     folders = [folder for given in runs for folder in _matching(str(given))]
     found: dict[Path, Path] = {}
@@ -56,7 +57,10 @@ def report(job: Job, runs: Runs) -> None:
         [folder] = folders
         destination = job.folder if is_run(folder) else folder
         title = "/".join(folder.resolve().parts[-2:])
-    log.info("%s", write_report(list(found.values()), destination, title))
+    baseline = as_list(job.config.get("baseline")) or None
+    log.info(
+        "%s", write_report(list(found.values()), destination, title, baseline, bool(job.config.get("reveal")))
+    )
 
 
 def _is_fit(run: Path) -> bool:
