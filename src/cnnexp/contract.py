@@ -75,14 +75,18 @@ def sizes(data: Any, parts: Sequence[str] = ("train", "val", "test")) -> dict[st
     return {part: _count(data, part) for part in parts}
 
 
+def fingerprint(data: Any) -> str | None:
+    """Return a hash of a data module's data set, None where it has none."""
+    known = getattr(data, "fingerprint", None)
+    known = known() if callable(known) else known
+    return None if known is None else str(known)
+
+
 def facts(data: Any) -> dict[str, Any]:
     """Return what result.json says of a data module, set up: its fingerprint and the number of images."""
-    fingerprint = getattr(data, "fingerprint", None)
-    if callable(fingerprint):
-        fingerprint = fingerprint()
     known = sizes(data, ("train", "val"))  # the test's loader may need its own setup
     return {
-        "data_fingerprint": None if fingerprint is None else str(fingerprint),
+        "data_fingerprint": fingerprint(data),
         **{f"{part}_images": known.get(part) for part in ("train", "val", "test")},
         "train_eval_images": getattr(data, "train_eval_images", None),
         "majority_baseline": getattr(data, "majority_baseline", None),

@@ -1,10 +1,12 @@
+import math
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from cnnexp.evaluation.ledger import FOLDER, look, told
+from cnnexp.evaluation.ledger import FOLDER, best_of_equals, look, told
 
 
 def test_every_look_is_counted_for_its_own_data(folder):
@@ -43,3 +45,11 @@ def test_the_sentence_carries_number_and_size(looks, begins):
 def test_of_41_equal_networks_the_best_lies_a_quarter_of_a_point_too_high():
     assert "up to 0.3 points above" in told(41, 10000, 0.985)
     assert "up to 0.2 points above" in told(41, 10000, 0.99)
+    assert "less than 0.1 points above" in told(41, 10000, 1.0)
+
+
+def test_the_best_of_equal_networks_lies_above_them():
+    rng = np.random.default_rng(0)
+    best = rng.binomial(10000, 0.985, (3000, 41)).max(axis=1) / 10000 - 0.985
+    assert best_of_equals(41, 10000, 0.985) == pytest.approx(best.mean(), rel=0.05)
+    assert best_of_equals(1, 100, 0.9) == best_of_equals(0, 0, math.nan) == 0

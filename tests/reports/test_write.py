@@ -196,6 +196,27 @@ def test_nothing_is_said_to_be_hidden_where_nothing_is(tmp_path):
     assert HIDDEN not in findings(study(read_runs(sweep_runs(tmp_path / "none"))))
 
 
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [
+        ((40, 41), "41st look at these 10,000 test images"),
+        ((1, None), ""),
+        ((None, None), ""),
+        ((41, "x"), "41st"),
+    ],
+)
+def test_the_looks_at_the_test_images_are_told_from_the_second_on(looks, said, tmp_path):
+    for seed, number in enumerate(looks):
+        made = {"test_looks": number, "test_images": 10000, "data_fingerprint": "ab"}
+        make_run(tmp_path / f"{seed}", [f"seed={seed}"], **made)
+    # of other data it says nothing
+    elsewhere = {"test_looks": 99, "test_images": 50, "data_fingerprint": "cd"}
+    make_run(tmp_path / "other", ["data.train_size=9"], with_accuracy(FITTING, -0.1), **elsewhere)
+    text = " ".join(findings(study(read_runs(sweep_runs(tmp_path)))))
+    assert said in text
+    assert bool(said) is ("look at these" in text)
+
+
 class Page(HTMLParser):
     def __init__(self, text: str) -> None:
         super().__init__()

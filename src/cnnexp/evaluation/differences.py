@@ -133,24 +133,3 @@ def evidence(differences: Sequence[float], spread: float = 1.0) -> float:
     square = pairs * (mean / deviation) ** 2 / freedom
     log = (freedom + 1) / 2 * (math.log1p(square) - math.log1p(square / weight)) - math.log(weight) / 2
     return math.exp(min(log, 690.0))
-
-
-def best_of_equals(looks: int, images: int, accuracy: float) -> float:
-    """Return by how much the best measured of equally good networks lies above their true accuracy, on average.
-
-    The expected largest of ``looks`` independent normal values, in G. Blom's approximation (Statistical Estimates
-    and Transformed Beta-Variables, 1958), times the binomial standard error of an accuracy on so many images.
-    Networks that err on the same images are less independent than that: the true value is at most this.
-
-    Args:
-        looks: number of networks, at least one.
-        images: that each was measured on.
-        accuracy: the true one, or an estimate of it, a fraction.
-
-    Returns:
-        A fraction, 0 for a single look.
-    """
-    if looks < 2 or images < 1:
-        return 0.0
-    error = math.sqrt(max(accuracy * (1 - accuracy), 0.0) / images)
-    return float(norm.ppf((looks - 0.375) / (looks + 0.25))) * error

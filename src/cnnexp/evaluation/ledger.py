@@ -1,14 +1,15 @@
 """How often a test set was looked at: choosing by test results makes the best of them too good."""
 
+import math
 import os
 import re
 import time
 from contextlib import closing, suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import NormalDist
 
 from cnnexp.data.cache_folder import cache_folder
-from cnnexp.evaluation.differences import best_of_equals
 from cnnexp.locks import Lock, Taken
 
 FOLDER = "test-looks"
@@ -67,10 +68,32 @@ def told(looks: int, images: int, accuracy: float) -> str:
         accuracy: the latest seen, a fraction.
     """
     points = 100 * best_of_equals(looks, images, accuracy)
+    much = "less than 0.1" if points < 0.05 else f"up to {points:.1f}"
     return (
         f"{_ordinal(looks)} look at these {images:,} test images: the best of {looks:,} equally good networks "
-        f"would lie up to {points:.1f} points above its true accuracy"
+        f"would lie {much} points above its true accuracy"
     )
+
+
+def best_of_equals(looks: int, images: int, accuracy: float) -> float:
+    """Return by how much the best measured of equally good networks lies above their true accuracy, on average.
+
+    The expected largest of ``looks`` independent normal values, in G. Blom's approximation (Statistical Estimates
+    and Transformed Beta-Variables, 1958), times the binomial standard error of an accuracy on so many images.
+    Networks that err on the same images are less independent than that: the true value is at most this.
+
+    Args:
+        looks: number of networks, at least one.
+        images: that each was measured on.
+        accuracy: the true one, or an estimate of it, a fraction.
+
+    Returns:
+        A fraction, 0 for a single look.
+    """
+    if looks < 2 or images < 1:
+        return 0.0
+    error = math.sqrt(max(accuracy * (1 - accuracy), 0.0) / images)
+    return NormalDist().inv_cdf((looks - 0.375) / (looks + 0.25)) * error
 
 
 def _ordinal(number: int) -> str:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 from cnnexp.evaluation.differences import Difference
+from cnnexp.evaluation.ledger import told
 from cnnexp.evaluation.trends import slope
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import is_number, short_names, shown_value
@@ -51,7 +52,25 @@ def findings(study: Study) -> list[str]:
         lines += is_it_real(study)
     if study.hides_test:
         lines.append(HIDDEN)
+    if looks := looks_told(study):
+        lines.append(looks)
     return [*lines, *_trends(study)]
+
+
+def looks_told(study: Study) -> str | None:
+    """Return what the number of looks at the test images means, as it was when the last of the runs ended."""
+    results = [run.record.result for configuration in study.configurations[:1] for run in configuration.runs]
+    needed = ("test_looks", "test_images", "test_accuracy")
+    known = [result for result in results if all(is_number(result.get(key)) for key in needed)]
+    if not known:
+        return None
+    on_the_same = [
+        run.record.result.get("test_looks")
+        for run in study.runs
+        if run.record.result.get("data_fingerprint") == known[-1].get("data_fingerprint")
+    ]
+    looks = int(max(filter(is_number, on_the_same)))
+    return f"{told(looks, known[-1]['test_images'], known[-1]['test_accuracy'])}." if looks > 1 else None
 
 
 def is_it_real(study: Study) -> list[str]:

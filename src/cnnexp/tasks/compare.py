@@ -21,6 +21,7 @@ from cnnexp.job.figures import save_figures
 from cnnexp.job.find_runs import find_runs, require_same_test
 from cnnexp.job.job import Job
 from cnnexp.job.load import LoadedRun, data_state, load_run
+from cnnexp.job.looks import count_looks
 from cnnexp.reports.comparison import comparison_table, draw_comparison, pairs_table
 from cnnexp.reports.tables import shown, write_csv
 from cnnexp.runs import read_result
@@ -57,6 +58,7 @@ def compare(
     write_csv(job.folder / "mcnemar.csv", pairs)
     save_figures(job, {"comparison": draw_comparison(rows)})
     job.record(runs=rows, pairs=pairs, device=rows[0]["device"])
+    count_looks(job, loaded[0].data, rows[0]["test_images"], *(row["test_accuracy"] for row in rows))
     log.info("%s\n\n%s", comparison_table(rows, timed_batch_size), pairs_table(pairs, rows[0]["test_images"]))
     log.info("files: %s", shown(job.folder))
 

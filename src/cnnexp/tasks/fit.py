@@ -21,6 +21,7 @@ from cnnexp.job.build import build_data, build_model, build_trainer
 from cnnexp.job.job import Job
 from cnnexp.job.limits import check_limits
 from cnnexp.job.loggers import begin, build_loggers, end
+from cnnexp.job.looks import count_looks
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
@@ -95,6 +96,7 @@ def fit(job: Job) -> None:
             [test] = trainer.test(model, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
             job.record(test_images=contract.sizes(data, ("test",))["test"])
         job.record(**test)
+        count_looks(job, data, job.result.get("test_images"), test.get("test_accuracy"))
         kept = ("val_accuracy", "train_accuracy", "generalization_gap", *more, *test)
         for logger in configured:
             logger.log_metrics({f"best/{key}": job.result[key] for key in kept}, step=len(history))

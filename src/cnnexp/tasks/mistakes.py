@@ -20,6 +20,7 @@ from cnnexp.job.build import build_trainer
 from cnnexp.job.figures import save_figures
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
+from cnnexp.job.looks import count_looks
 from cnnexp.reports.gallery import draw_gallery
 from cnnexp.reports.mistakes import draw_calibration, draw_class_accuracy, draw_confusion
 from cnnexp.reports.tables import INTERVAL, in_columns, shown, write_csv
@@ -66,6 +67,7 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
         mean_confidence=predictions.confidence.double().mean().item(),
         parameters=loaded.model.parameter_count, checkpoint=str(loaded.checkpoint),
     )  # fmt: skip
+    count_looks(job, loaded.data, len(predictions.labels), predictions.accuracy)
     log.info("%s\n%s", loaded.checkpoint, _table(rows, predictions, measured.error, bins))
     log.info("files: %s", shown(job.folder))
 

@@ -7,6 +7,7 @@ from cnnexp.errors import CnnexpError
 from cnnexp.job.build import build_trainer, build_training
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
+from cnnexp.job.looks import count_looks
 from cnnexp.reports.tables import final_table
 from cnnexp.training.callbacks import StopOnSignal
 
@@ -33,4 +34,5 @@ def test(job: Job) -> None:
         device=str(trainer.strategy.root_device),
         checkpoint=str(loaded.checkpoint),
     )
+    count_looks(job, loaded.data, job.result["test_images"], job.result.get("test_accuracy"))
     log.info("%s\n%s", loaded.checkpoint, final_table(job.result, job.folder))
