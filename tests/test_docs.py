@@ -51,6 +51,7 @@ SMALL = {
     "hydra/sweeper=optuna": ["hydra.sweeper.n_trials=2"],
     "experiment=mnist_fast": ["data.val_size=0.2"],
     "experiment=cifar10_fast": ["data.val_size=0.2", "trainer.max_epochs=2", "model.channels=[8,16,16]"],
+    "settle=true": ["settle.max_seeds=4"],
     "task=batch_size_find": ["task.steps=2", "task.largest=16"],
     "resume=": [],
 }

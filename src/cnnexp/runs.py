@@ -20,7 +20,7 @@ from cnnexp.records import read_text
 
 RESULT = "result.json"
 ELSEWHERE = (
-    "name", "run", "resume", "checkpoint", "fail_fast", "baseline", "reveal", "task", "logger",
+    "name", "run", "resume", "checkpoint", "fail_fast", "baseline", "reveal", "settle", "task", "logger",
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
     "trainer.enable_progress_bar", "trainer.profiler", "data.root",
     "data.num_workers", "data.device", "data.eval_batch_size", "data.mirrors", "callbacks.save_every",

@@ -8,8 +8,18 @@ from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 class CnnexpSweeper(BasicSweeper):
     """Hydra's basic sweeper, over jobs that were composed and checked before the sweep got its folder.
 
-    Of a sweep that is resumed it runs what isn't complete.
+    Of a sweep that is resumed it runs what isn't complete. With ``settle=true`` it goes on with further seeds.
     """
+
+    def is_done(self) -> bool:
+        """Return whether there are no jobs left, nor further seeds that would settle anything."""
+        from cnnexp.sweeps import sweep
+
+        assert self.overrides is not None
+        settling = None if sweep.current is None else sweep.current.settling
+        if super().is_done() and settling is not None and (further := settling.next_jobs()):
+            self.overrides = [*self.overrides, further]
+        return super().is_done()
 
     def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
         """Do nothing: the jobs were checked, and composing them again takes a tenth of a second each."""

@@ -1,8 +1,16 @@
+import math
+
 import numpy as np
 import pytest
 from scipy import integrate, stats
 
-from cnnexp.evaluation.differences import evidence, half_width, paired_difference, seeds_needed
+from cnnexp.evaluation.differences import (
+    evidence,
+    half_width,
+    paired_difference,
+    seeds_needed,
+    sequential_difference,
+)
 
 FIRST, SECOND = [0.91, 0.93, 0.92, 0.95], [0.90, 0.90, 0.92, 0.91]
 
@@ -59,3 +67,29 @@ def test_the_evidence_keeps_its_level_however_often_it_is_looked_at():
     ]
     assert np.mean(ever) <= 0.05
     assert evidence((rng.normal(size=12) + 2).tolist()) > 20
+
+
+def test_what_is_said_while_seeds_are_added_holds_at_any_time():
+    rng, true = np.random.default_rng(1), 0.3
+    wrong = missed = 0
+    for drawn in rng.normal(true, 1, size=(400, 25)).tolist():
+        shifted = [value - true for value in drawn]
+        every = [sequential_difference(drawn[:n], [0.0] * n) for n in range(2, 26)]
+        missed += any(abs(found.mean - true) > found.half_width for found in every)
+        wrong += sequential_difference(shifted, [0.0] * 25).p_value < 0.05  # the least p-value so far
+    assert wrong / 400 <= 0.05
+    assert missed / 400 <= 0.05
+
+
+def test_the_interval_ends_where_the_evidence_speaks_against_a_difference():
+    found = sequential_difference(FIRST * 3, SECOND * 3)
+    at_its_end = np.subtract(FIRST * 3, SECOND * 3) - (found.mean - found.half_width)
+    assert evidence(at_its_end.tolist()) == pytest.approx(20)
+    assert sequential_difference([0.9, 0.8], [0.7, 0.75]).half_width == math.inf  # two pairs never speak so loud
+    assert sequential_difference([0.9], [0.8]).p_value is None
+
+
+def test_a_clear_difference_is_settled_in_a_few_seeds():
+    rng = np.random.default_rng(0)
+    first = rng.normal(0.95, 0.01, 7)
+    assert sequential_difference(first, first - rng.normal(0.03, 0.01, 7)).p_value < 0.05

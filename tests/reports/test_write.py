@@ -155,6 +155,53 @@ def test_a_trend_is_a_sentence_only_where_it_is_one(tmp_path):
     assert not any("the gap shrinks" in line or "the gap grows" in line for line in none)
 
 
+def test_where_seeds_were_added_what_holds_at_any_time_is_said(tmp_path):
+    ways = {"data.train_size": (50, 500, 5000)}
+    for enabled in (True, False):
+        for seed in range(9):
+            for size, change in zip(
+                ways["data.train_size"], (0.002 * (seed % 3) - 0.2, -0.001 * seed, 0.0), strict=True
+            ):
+                rows = with_accuracy(FITTING, 0.005 * (seed % 4) + change)
+                typed = [f"data.train_size={size}", f"seed={seed}"]
+                settle = {"settle": {"enabled": enabled, "max_seeds": 9}}
+                make_run(tmp_path / str(enabled) / f"{size}-{seed}", typed, rows, recorded=settle)
+    settled, fixed = (findings(study(read_runs(sweep_runs(tmp_path / name)))) for name in ("True", "False"))
+    text = " ".join(settled)
+    assert "paired by seed, e-values, which hold whenever one stops, p < 0.05 after Holm for 3 comparisons" in text
+    assert re.search(
+        r"Settled after 9 seeds: train_size=5000 is better than train_size=50 by 19.80 ± 0.\d\d points", text
+    )
+    assert "more seeds would decide" not in text
+    assert not any("Settled" in line or "e-value" in line for line in fixed)
+
+
+@pytest.mark.parametrize(
+    ("behind", "said"),
+    [
+        # (what each seed of a configuration lies behind the best)
+        (
+            [[0.003, 0.0, 0.001]],
+            r"^\d+ more seeds would decide with a probability of 80 %, if the difference and its",
+        ),
+        ([[0.003, 0.0, 0.001], [0.004, -0.001, 0.002]], r"would decide about data=1, \d+ about all, each with"),
+        ([[0.003, 0.0, 0.001], [0.01, -0.009999, 0.0]], r"^\d+ more seeds would decide about data=1 with a"),
+        ([[0.003, 0.0]], None),  # of two pairs the spread is hardly known
+        ([[0.0, 0.0, 0.0]], None),
+        ([[0.3, 0.301, 0.302]], None),  # told apart
+    ],
+)
+def test_the_seeds_that_would_decide_are_told_where_they_can_be(behind, said, tmp_path):
+    for number, those in enumerate([[0.0] * len(behind[0]), *behind]):
+        for seed, less in enumerate(those):
+            rows = with_accuracy(FITTING, 0.01 * seed - less)
+            make_run(tmp_path / f"{number}-{seed}", [f"model.dropout={number}", f"seed={seed}"], rows)
+    lines = [line.replace("dropout", "data") for line in findings(study(read_runs(sweep_runs(tmp_path))))]
+    told = [line for line in lines if "would decide" in line]
+    assert len(told) == bool(said)
+    assert not said or re.search(said, told[0]), told
+
+
 def test_a_baseline_is_what_the_others_are_compared_with(tmp_path):
     for seed, luck in enumerate((0.0, 0.01, 0.02, 0.005)):
         for size, change in ((50, 0.002 * seed - 0.2), (500, -0.001 * seed - 0.1), (5000, 0.0)):

@@ -82,6 +82,8 @@ def _completed(override: str, folders: Iterable[Path], named: Iterable[str]) -> 
         # one configuration, by one setting or several: Hydra's grammar wants them quoted
         settings = re.split(r",(?![^\[]*\])", re.sub(r"^\[(.*=.*)\]$", r"\1", value))
         return f"baseline=[{','.join(quoted(setting.strip()) for setting in settings)}]"
+    if key == "settle" and not value.startswith("{"):
+        return f"settle.enabled={value}"
     if not key[:1].isalpha() or not equals or key.startswith("hydra"):
         return override
     group = key.replace(".", "/")

@@ -20,7 +20,7 @@ from pydantic.errors import PydanticSchemaGenerationError, PydanticUserError
 
 from cnnexp.command.choices import SEVERAL
 from cnnexp.command.explain import nearest
-from cnnexp.command.narrower import GIVEN, general, narrower
+from cnnexp.command.narrower import GIVEN, general, narrower, settling
 from cnnexp.command.recorded import GROUPS, without_hydra
 from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
@@ -54,6 +54,7 @@ def check_settings(settings: Mapping[str, Any], typed: Collection[str] | None = 
     loose = inspect.signature(general).parameters
     groups = {key: value for key, value in settings.items() if isinstance(value, Mapping) and key not in loose}
     check_arguments(general, {key: value for key, value in settings.items() if key not in groups}, "")
+    check_arguments(settling, settings.get("settle") or {}, "settle.")
     for path, node in _constructors(groups, ""):
         _require_package(path, node["_target_"])
         if typed is not None and path.partition(".")[0] not in typed:

@@ -28,9 +28,14 @@ def general(
     fail_fast: bool,
     baseline: Text | Annotated[list[Text], Len(1)] | None,
     reveal: bool,
+    settle: Mapping[str, Any],
     checkpoint: Literal["best", "last"] | Text,
 ) -> None:
     """Stand for the settings outside of all groups."""
+
+
+def settling(*, enabled: bool, max_seeds: Annotated[int, Interval(ge=2, le=1000)]) -> None:
+    """Stand for the settings below ``settle``."""
 
 
 def _trainer(

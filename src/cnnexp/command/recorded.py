@@ -18,7 +18,7 @@ from cnnexp.runs import RESULT, differences
 NAME = "recorded"
 _KILLED = "it was killed as it began, with nothing done yet; type its command again"
 GROUPS = ("model", "data", "trainer", "optimizer", "scheduler", "logger", "callbacks", "metrics")
-OF_A_SWEEP = ("baseline", "reveal")
+OF_A_SWEEP = ("baseline", "reveal", "settle")
 """Settings of conf/study.yaml: asked anew each time."""
 _NEW = {"metrics"}
 """Groups that older records don't have."""

@@ -36,7 +36,7 @@ class Difference:
 
     Args:
         mean: first less second, in the values' unit.
-        half_width: of its 95 % t-interval; None for a single pair.
+        half_width: of its 95 % interval; None for a single pair, infinite where there are too few for any.
         p_value: how likely a mean at least as far from zero is if there is no difference; None for a single pair.
         pairs: how many there are.
     """
@@ -133,3 +133,36 @@ def evidence(differences: Sequence[float], spread: float = 1.0) -> float:
     square = pairs * (mean / deviation) ** 2 / freedom
     log = (freedom + 1) / 2 * (math.log1p(square) - math.log1p(square / weight)) - math.log(weight) / 2
     return math.exp(min(log, 690.0))
+
+
+def sequential_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
+    """Compare two configurations by the seeds they share, with what holds whenever one stops adding seeds.
+
+    The p-value is the reciprocal of the largest `evidence` so far. Where there is no difference it ever falls
+    below a level with a probability of at most that level (J. Ville, Étude critique de la notion de collectif,
+    1939), so it may decide after each seed whether there is to be a next one, and be adjusted by Holm's procedure
+    as any other. The interval holds all differences that the evidence doesn't speak against, and so holds at any
+    time too.
+
+    Args:
+        first: one value a seed, in the order in which the seeds were run, at least one.
+        second: the same of the other configuration, for the same seeds.
+    """
+    differences = [one - other for one, other in zip(first, second, strict=True)]
+    mean, pairs = statistics.fmean(differences), len(differences)
+    if pairs == 1:
+        return Difference(mean, None, None, 1)
+    most = max(evidence(differences[:count]) for count in range(2, pairs + 1))
+    return Difference(mean, _sequential_half_width(differences), min(1.0, 1 / most), pairs)
+
+
+def _sequential_half_width(differences: Sequence[float], level: float = LEVEL, spread: float = 1.0) -> float:
+    """Return how far from the mean `evidence` against a difference reaches 1 / level; infinite for few pairs."""
+    pairs = len(differences)
+    freedom, weight = pairs - 1, 1 + pairs * spread**2
+    # solved for the square of the t-statistic
+    bound = math.exp(2 * (math.log(1 / level) + math.log(weight) / 2) / pairs)
+    if bound >= weight:
+        return math.inf
+    square = freedom * (bound - 1) / (1 - bound / weight)
+    return math.sqrt(square / pairs) * statistics.stdev(differences)

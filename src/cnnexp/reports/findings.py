@@ -2,14 +2,12 @@
 
 import math
 from collections import Counter
-from collections.abc import Sequence
 
-from cnnexp.evaluation.differences import Difference
 from cnnexp.evaluation.ledger import told
 from cnnexp.evaluation.trends import slope
+from cnnexp.reports.is_it_real import is_it_real
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import is_number, short_names, shown_value
-from cnnexp.reports.told_apart import Comparison
 
 HIDDEN = (
     "Test numbers are shown of the best by validation only: the best of several test results is too good by "
@@ -71,75 +69,6 @@ def looks_told(study: Study) -> str | None:
     ]
     looks = int(max(filter(is_number, on_the_same)))
     return f"{told(looks, known[-1]['test_images'], known[-1]['test_accuracy'])}." if looks > 1 else None
-
-
-def is_it_real(study: Study) -> list[str]:
-    """Return what the seeds say of the best configuration, or of a baseline, against the others.
-
-    How many are told apart from it; the closest that isn't, with the difference; and the seeds that would decide.
-    """
-    reference = study.configurations[study.baseline or 0]
-    name = "the best" if study.baseline is None else f"the baseline ({reference.label})"
-    compared = {i: found for i, found in study.comparisons.items() if found.p_value is not None}
-    alone = len(study.comparisons) - len(compared)
-    if not compared:
-        return [
-            f"Is it real? No configuration can be told apart from {name} with fewer than two seeds in common: "
-            "type seed=0,1,2 or more."
-        ]
-    real = [i for i, found in compared.items() if found.is_real]
-    lines = [
-        f"Is it real? {len(real)} of {_counted(len(compared), 'other configuration')} "
-        f"{'is' if len(real) == 1 else 'are'} told apart from {name} (paired by seed, t-test, "
-        f"{_adjusted(next(iter(compared.values())))})."
-    ]
-    if undecided := [i for i in compared if i not in real]:
-        closest = min(undecided, key=lambda i: abs(_difference(compared[i]).mean))
-        found = compared[closest]
-        lines.append(
-            f"Not told apart from {name}: {in_a_row([study.configurations[i].label for i in undecided])}; "
-            f"the closest is {_by_how_much(study.configurations[closest].label, found)}."
-        )
-        decided_by = [more for i in undecided if (more := compared[i].more_seeds) is not None]
-        if decided_by:
-            least, most = min(decided_by), max(decided_by)
-            lines.append(
-                f"{least if least == most else f'{least} to {most}'} more "
-                f"{'seed' if most == 1 else 'seeds'} would decide with a probability of 80 %, if the differences "
-                "are as large as they look."
-            )
-    if alone:
-        lines.append(f"{_counted(alone, 'configuration')} with fewer than two seeds in common can't be compared.")
-    return lines
-
-
-def _difference(found: Comparison) -> Difference:
-    assert found.difference is not None
-    return found.difference
-
-
-def _by_how_much(label: str, found: Comparison) -> str:
-    difference = _difference(found)
-    return (
-        f"{label}, {100 * difference.mean:+.2f} ± {100 * (difference.half_width or 0):.2f} points behind over "
-        f"{difference.pairs} seeds"
-    )
-
-
-def _adjusted(found: Comparison) -> str:
-    if found.compared == 1:
-        return "p < 0.05"
-    return f"p < 0.05 after Holm for {found.compared} comparisons"
-
-
-def in_a_row(labels: Sequence[str], most: int = 4) -> str:
-    """Return some labels with commas, and how many are left out."""
-    left = len(labels) - most
-    return "; ".join(labels[:most]) + (f"; and {left} more" if left > 0 else "")
-
-
-def _counted(number: int, what: str) -> str:
-    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _overfits(configuration: Configuration) -> bool:

@@ -173,7 +173,12 @@ class Study:
         values = [configuration.by_seed("val_accuracy") for configuration in self.configurations]
         if len(values) < 2:
             return {}
-        return against(self.baseline or 0, values, chosen_by_them=self.baseline is None)
+        return against(self.baseline or 0, values, self.baseline is None, self.sequential)
+
+    @property
+    def sequential(self) -> bool:
+        """Whether a sweep went on until its configurations were told apart (``settle=true``)."""
+        return any(run.record.settings.get("settle.enabled") is True for run in self.runs)
 
     @property
     def by_settings(self) -> list[Configuration]:

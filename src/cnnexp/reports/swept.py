@@ -104,4 +104,4 @@ def _is_known(run: RunRecord) -> bool:
 def _never(key: str, runs: Iterable[RunRecord]) -> bool:
     if key == "data.root":  # images of one's own are the data set itself; elsewhere it is where a known one lies
         return all(_is_known(run) for run in runs)
-    return key in _NEVER or key.startswith(("logger.", "task.")) or key.endswith("_partial_")
+    return key in _NEVER or key.startswith(("logger.", "task.", "settle.")) or key.endswith("_partial_")

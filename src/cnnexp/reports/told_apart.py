@@ -4,8 +4,15 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from cnnexp.evaluation.differences import LEVEL, Difference, paired_difference, seeds_needed
+from cnnexp.evaluation.differences import (
+    LEVEL,
+    Difference,
+    paired_difference,
+    seeds_needed,
+    sequential_difference,
+)
 from cnnexp.evaluation.intervals import holm
+from cnnexp.reports.swept import key_of
 
 Values = Mapping[Hashable, float]
 """A configuration's number for each of its seeds."""
@@ -21,7 +28,7 @@ class Comparison:
             fewer than two pairs.
         compared: the number of comparisons that it is adjusted for.
         more_seeds: how many further seeds would tell the two apart with a probability of 80 %, if the difference
-            is as large as it looks; None where they are told apart, or nothing can be said.
+            and its spread are as they look; None where they are told apart, or nothing can be said.
     """
 
     difference: Difference | None
@@ -35,7 +42,9 @@ class Comparison:
         return self.p_value is not None and self.p_value < LEVEL
 
 
-def against(reference: int, values: Sequence[Values], chosen_by_them: bool) -> dict[int, Comparison]:
+def against(
+    reference: int, values: Sequence[Values], chosen_by_them: bool, sequential: bool = False
+) -> dict[int, Comparison]:
     """Compare configurations with one of them.
 
     Args:
@@ -44,6 +53,8 @@ def against(reference: int, values: Sequence[Values], chosen_by_them: bool) -> d
         chosen_by_them: whether the reference is the best by these same numbers. Any of the pairs could then have
             been the one that is looked at, so the p-values are adjusted for all pairs of configurations; for a
             baseline that was named beforehand only for those with it.
+        sequential: whether the number of seeds was decided by how they came out, so that only a test that holds
+            at any time will do. The seeds are taken in ascending order, as they were run.
 
     Returns:
         a comparison for each index but the reference's.
@@ -51,9 +62,10 @@ def against(reference: int, values: Sequence[Values], chosen_by_them: bool) -> d
     pairs = list(combinations(range(len(values)), 2))
     if not chosen_by_them:
         pairs = [pair for pair in pairs if reference in pair]
-    shared = {pair: sorted(values[pair[0]].keys() & values[pair[1]].keys(), key=repr) for pair in pairs}
+    shared = {pair: sorted(values[pair[0]].keys() & values[pair[1]].keys(), key=key_of) for pair in pairs}
+    compare = sequential_difference if sequential else paired_difference
     tested = {
-        (one, other): paired_difference([values[one][s] for s in seeds], [values[other][s] for s in seeds])
+        (one, other): compare([values[one][s] for s in seeds], [values[other][s] for s in seeds])
         for (one, other), seeds in shared.items()
         if len(seeds) > 1
     }
@@ -65,9 +77,10 @@ def against(reference: int, values: Sequence[Values], chosen_by_them: bool) -> d
         pair = min(index, reference), max(index, reference)
         seeds = shared[pair]
         best, this = ([values[i][seed] for seed in seeds] for i in (reference, index))
-        difference = paired_difference(best, this) if seeds else None
+        difference = compare(best, this) if seeds else None
         p_value, more = adjusted.get(pair), None
-        if p_value is not None and p_value >= LEVEL:
+        # of two pairs the spread is hardly known
+        if p_value is not None and p_value >= LEVEL and len(seeds) > 2 and not sequential:
             differences = [one - other for one, other in zip(best, this, strict=True)]
             # Holm's first step: what the smallest p-value has to be below
             needed = seeds_needed(differences, LEVEL / len(tested))

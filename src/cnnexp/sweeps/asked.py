@@ -1,4 +1,4 @@
-"""What a sweep is asked beside its jobs: a baseline, and whether test numbers are shown."""
+"""What a sweep is asked beside its jobs: a baseline, whether test numbers are shown, whether it goes on."""
 
 from collections.abc import Sequence
 
@@ -20,15 +20,18 @@ def check_asked(config: DictConfig, overrides: Sequence[Override], jobs: Sequenc
         overrides: as they were typed.
         jobs: each job's overrides; None for a search.
     """
+    task = config.hydra.runtime.choices.task
     for override in overrides:
-        if override.key_or_group.partition(".")[0] in (*OF_A_SWEEP, "name", "fail_fast"):
-            if override.is_sweep_override():
-                raise CnnexpError(f"{override.key_or_group} is of the whole sweep: give it one value")
-            task = config.hydra.runtime.choices.task
-            if task != "fit" and override.key_or_group in OF_A_SWEEP:
-                raise CnnexpError(
-                    f"{override.key_or_group}= is of sweeps that train, and this one is of task={task}"
-                )
+        key = override.key_or_group.partition(".")[0]
+        if key in (*OF_A_SWEEP, "name", "fail_fast") and override.is_sweep_override():
+            raise CnnexpError(f"{override.key_or_group} is of the whole sweep: give it one value")
+        if key in OF_A_SWEEP and task != "fit":
+            raise CnnexpError(f"{key}= is of sweeps that train, and this one is of task={task}; leave it out")
+    typed = [override.key_or_group for override in overrides if override.key_or_group.startswith("settle.")]
+    if settles(config):
+        _check_settling(config, jobs)
+    elif typed:
+        raise CnnexpError(f"{typed[-1]} changes nothing without settle=true")
     if baseline := as_list(config.get("baseline")):
         if jobs is None:
             raise CnnexpError(
@@ -38,9 +41,33 @@ def check_asked(config: DictConfig, overrides: Sequence[Override], jobs: Sequenc
         named(baseline, configurations(jobs))
 
 
+def settles(config: DictConfig) -> bool:
+    """Return whether a sweep goes on with further seeds."""
+    return bool(config.get("settle", {}).get("enabled"))
+
+
+def _check_settling(config: DictConfig, jobs: Sequence[Sequence[str]] | None) -> None:
+    if jobs is None:
+        raise CnnexpError("settle=true adds seeds to a grid's configurations, and a search chooses its own")
+    settings = [settings_of_job(job) for job in jobs]
+    seeds = {one.get("seed") for one in settings}
+    if len(seeds) < 2 or len({one.get("data.seed") for one in settings}) > 1:
+        raise CnnexpError("settle=true adds seeds to those that are swept: type seed=0,1,2, and no data.seed")
+    if len(configurations(jobs)) < 2:
+        raise CnnexpError("settle=true compares configurations, and there is one; sweep something beside seed")
+    most = config.settle.max_seeds
+    if isinstance(most, int) and most <= len(seeds):
+        raise CnnexpError(f"settle.max_seeds={most} leaves no further seeds: {len(seeds)} are swept already")
+
+
+def settings_of_job(overrides: Sequence[str]) -> dict[str, str]:
+    """Return a job's overrides as keys and values, as they were typed."""
+    return dict(override.lstrip("+~").split("=", 1) for override in overrides if "=" in override)
+
+
 def configurations(jobs: Sequence[Sequence[str]]) -> list[dict[str, object]]:
     """Return the swept settings of each of a grid's configurations; jobs that differ in their seeds are one."""
-    settings = [dict(override.lstrip("+~").split("=", 1) for override in job if "=" in override) for job in jobs]
+    settings = [settings_of_job(job) for job in jobs]
     keys = [key for key in settings[0] if key not in SEEDS and len({one.get(key) for one in settings}) > 1]
     found = {tuple(one[key] for key in keys): one for one in settings}
     return [{key.replace("/", "."): typed_value(one[key]) for key in keys} for one in found.values()]

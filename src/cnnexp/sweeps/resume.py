@@ -33,7 +33,7 @@ def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -
         again = again_in(folder, composed)
         if again is not None:
             left.append([*job, *again])
-    current.jobs = len(left)
+    current.jobs = None if current.jobs is None else len(left)
     return left
 
 

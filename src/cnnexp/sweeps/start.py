@@ -16,7 +16,7 @@ from cnnexp.job import ranks
 from cnnexp.job.start import claim_for
 from cnnexp.reports.baseline import as_list
 from cnnexp.sweeps import cluster, sweep
-from cnnexp.sweeps.asked import check_asked
+from cnnexp.sweeps.asked import check_asked, settles
 from cnnexp.sweeps.grid import check_jobs, jobs_of
 
 
@@ -41,7 +41,10 @@ class StartSweep(Callback):
             jobs = jobs_of(config, loader)
             overrides = OverridesParser.create().parse_overrides(list(config.hydra.overrides.task))
             check_asked(config, overrides, jobs)
-            ranks.say_first("a search" if jobs is None else f"a sweep of {len(jobs)} job{'s' * (len(jobs) > 1)}")
+            further = ", then further seeds until it is settled" if settles(config) else ""
+            ranks.say_first(
+                "a search" if jobs is None else f"a sweep of {len(jobs)} job{'s' * (len(jobs) > 1)}{further}"
+            )
             if plugins.is_search(config):
                 from cnnexp.sweeps.search import begin_search
 
@@ -58,6 +61,13 @@ class StartSweep(Callback):
             raise Refused from error
         folder = sweep.current.folder
         sweep.current.jobs = None if jobs is None else len(jobs)
+        if jobs is not None and settles(config):
+            from cnnexp.sweeps.settle import Settling
+
+            sweep.current.settling = Settling(
+                folder, jobs, as_list(config.get("baseline")), config.settle.max_seeds
+            )
+            sweep.current.jobs = None  # nobody knows yet
         sweep.current.baseline, sweep.current.reveal = as_list(config.get("baseline")), bool(config.get("reveal"))
         fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
         fixed.append("resume")

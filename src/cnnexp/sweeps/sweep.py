@@ -29,6 +29,7 @@ class Sweep:
         cancel: what cancels the jobs, where they run elsewhere and go on without this process: ``scancel 12``.
         baseline: settings that name the configuration which the report compares the others with.
         reveal: whether the report shows all test numbers.
+        settling: what chooses further seeds (`cnnexp.sweeps.settle`), where something is to be settled.
         unfinished: those of such jobs that ended without an end, by their folder's name, and why.
     """
 
@@ -42,6 +43,7 @@ class Sweep:
     cancel: str | None = None
     baseline: Sequence[str] = ()
     reveal: bool = False
+    settling: Any = None
     unfinished: dict[str, str] = field(default_factory=dict)
     _lock: Lock | None = None
 
