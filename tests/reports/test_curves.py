@@ -1,8 +1,10 @@
 import matplotlib
 import pytest
+from run_folders import FITTING, OVERFITTING
 
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.tables import final_table
+from cnnexp.reports.verdicts import judge
 
 
 def history(epochs: int) -> list[dict[str, float]]:
@@ -44,3 +46,16 @@ def test_the_final_table_leaves_out_what_is_unknown(tmp_path):
     table = final_table({"test_loss": 0.25, "test_accuracy": 0.9}, tmp_path)
     assert "test      0.2500     90.00%" in table
     assert "train" not in table
+
+
+def test_the_gap_is_a_band_and_the_turn_a_line():
+    left, right = draw_curves(OVERFITTING, "t", judge(OVERFITTING, 100, 100)).axes
+    assert [text.get_text() for text in left.get_legend().get_texts()][-1] == "turned: epoch 3"
+    told = [text.get_text() for text in right.get_legend().get_texts()]
+    assert told[-2:] == ["turned: epoch 3", "gap at the end: 19.6 points [10.3, 28.4]"]
+    [band] = right.collections
+    assert band.get_paths()[0].vertices[:, 0].min() == 1
+    left, right = draw_curves(FITTING, "t").axes
+    told = [text.get_text() for axes in (left, right) for text in axes.get_legend().get_texts()]
+    assert "gap at the end: 0.3 points" in told
+    assert not any("turned" in text for text in told)

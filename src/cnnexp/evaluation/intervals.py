@@ -1,5 +1,6 @@
 """How sure a share of right answers is, and whether two networks differ by more than chance."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,6 +26,26 @@ def wilson_interval(right: int, images: int, confidence: float = 0.95) -> tuple[
         return 0.0, 1.0
     interval = binomtest(right, images).proportion_ci(confidence, method="wilson")
     return float(interval.low), float(interval.high)
+
+
+def newcombe_interval(first: float, first_images: int, second: float, second_images: int) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two accuracies on different images, first less second.
+
+    Of the two Wilson intervals: R. G. Newcombe, Interval estimation for the difference between independent
+    proportions, Statistics in Medicine 17, 1998, 873-890, method 10.
+
+    Args:
+        first: an accuracy, a fraction.
+        first_images: how many images it was measured on, at least one.
+        second: the other one.
+        second_images: its images.
+    """
+    low, high = wilson_interval(round(first * first_images), first_images)
+    second_low, second_high = wilson_interval(round(second * second_images), second_images)
+    difference = first - second
+    # a mean over epochs may lie a hair outside of the interval of the nearest whole number of right answers
+    below = math.hypot(max(first - low, 0.0), max(second_high - second, 0.0))
+    return difference - below, difference + math.hypot(max(high - first, 0.0), max(second - second_low, 0.0))
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
 _NOT_DRAWN = "Color|Last Resort"  # by FreeType; and matplotlib's boxes
 _WIDE = "CJK|Unicode|WenQuanYi|Droid Sans Fallback|PingFang|YaHei|Gothic|Emoji|Symbola"
 TRAIN, VAL, FAINT = "#1f6fb4", "#d1495b", "#8a8f98"
+GAP_ALPHA = 0.25
 
 
 def new_figure(
@@ -42,6 +43,17 @@ def label_axes(axes: Axes, x: str, y: str = "", size: float = 9.0) -> None:
     axes.set_ylabel(y, fontsize=size)
     axes.tick_params(labelsize=size - 1)
     axes.grid(alpha=0.25)
+
+
+def draw_gap(
+    axes: Axes, history: Sequence[Mapping[str, float]], alpha: float = GAP_ALPHA, label: str = ""
+) -> None:
+    """Draw the generalization gap of a run's epochs as a band between clean training and validation accuracy."""
+    keys = ("epoch", "train_accuracy", "val_accuracy")
+    rows = [row for row in history if all(key in row for key in keys)]
+    if rows:
+        epochs, train, val = ([row[key] for row in rows] for key in keys)
+        axes.fill_between(epochs, train, val, color=FAINT, alpha=alpha, linewidth=0, zorder=0, label=label)
 
 
 def draw_intervals(axes: Axes, rows: Sequence[Mapping[str, Any]], key: str, **style: Any) -> None:

@@ -2,12 +2,14 @@
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 
 from cnnexp.evaluation.ledger import told
 from cnnexp.evaluation.trends import slope
 from cnnexp.reports.is_it_real import is_it_real
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import is_number, short_names, shown_value
+from cnnexp.reports.verdicts import Verdict
 
 HIDDEN = (
     "Test numbers are shown of the best by validation only: the best of several test results is too good by "
@@ -82,20 +84,34 @@ def _percent(configuration: Configuration, key: str, digits: int) -> str:
 
 
 def _told(configuration: Configuration) -> str:
-    overfitting, counted = len(configuration.overfitting), len(configuration.counted)
-    runs = f" in {overfitting} of {counted} runs" if counted > 1 else ""
-    since = [run.verdict.since for run in configuration.overfitting if run.verdict.since is not None]
-    first, last = min(since), max(since)
-    epochs = f"epoch {first}" if first == last else f"epochs {first}–{last}"
+    overfitting, counted = len(configuration.overfitting), configuration.counted
     text = (
-        f"{configuration.label}: overfits from {epochs}{runs}; gap "
-        f"{_percent(configuration, 'generalization_gap', 1)} points at the best epoch, "
-        f"{_percent(configuration, 'final_gap', 1)} at the end"
+        f"{configuration.label}: overfits{f' in {overfitting} of {len(counted)} runs' if len(counted) > 1 else ''}"
     )
-    if "val_loss_turned" in configuration.numbers:
-        rise = configuration.numbers["val_loss_rise"].mean
-        text += f"; validation loss ends {100 * rise:.0f} % above its lowest"
-    return f"{text}."
+    for metric in ("loss", "accuracy"):
+        turns = [turn for run in counted if (turn := run.numbers[f"val_{metric}_turned"]) is not None]
+        if not turns:
+            text += f"; validation {metric} hasn't turned"
+            continue
+        first, last = int(min(turns)), int(max(turns))
+        epochs = f"epoch {first}" if first == last else f"epochs {first}–{last}"
+        few = "" if len(turns) == len(counted) else f" in {len(turns)} runs"
+        text += f"; validation {metric} turned at {epochs}{few}"
+        if metric == "loss":
+            rises = [run.verdict for run in counted if run.verdict.loss_turned is not None]
+            text += f" and ends {_risen(rises)} % above its lowest"
+    gap = _percent(configuration, "final_gap", 1)
+    if len(counted) == 1 and (interval := counted[0].verdict.gap_interval):
+        gap += f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
+    return f"{text}; gap {gap} points at the end."
+
+
+def _risen(verdicts: Sequence[Verdict]) -> str:
+    """Return by how much the validation loss rose: of one run with its standard error, of several from–to."""
+    rises = sorted(100 * (verdict.rise or 0.0) for verdict in verdicts)
+    if len(rises) == 1:
+        return f"{rises[0]:.0f} ± {100 * (verdicts[0].rise_error or 0.0):.0f} (standard error)"
+    return f"{rises[0]:.0f} to {rises[-1]:.0f}"
 
 
 def _trends(study: Study) -> list[str]:

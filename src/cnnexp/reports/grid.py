@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from cnnexp.reports.figures import TRAIN, VAL, new_figure
+from cnnexp.reports.figures import FAINT, GAP_ALPHA, TRAIN, VAL, draw_gap, new_figure
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import shortened, shown_value
 
@@ -22,9 +22,9 @@ MOST_SEEDS = 10
 def draw_grid(study: Study, metric: str) -> Figure | None:
     """Draw ``loss`` or ``accuracy`` of every configuration, training beside validation; None without curves.
 
-    A dot marks each run's best epoch. The shaded epochs are those since which it overfits, the median over the
-    seeds where half of them or more do. Of more than 24 configurations 24 are drawn, evenly from the smallest
-    generalization gap to the largest.
+    A dot marks each run's best epoch, a dashed line the epoch at which validation loss (or accuracy) turned, the
+    median over the seeds where it did in half of them or more. The band between the accuracies is the gap. Of
+    more than 24 configurations 24 are drawn, evenly from the smallest generalization gap to the largest.
     """
     drawable = [c for c in study.by_settings if any(run.record.history for run in c.counted)]
     if not drawable:
@@ -50,7 +50,7 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
         first.yaxis.set_major_formatter(PercentFormatter(1.0))
     else:
         first.set_ylim(0, _top(panels))
-    _legend(figure)
+    _legend(figure, metric)
     return figure
 
 
@@ -58,6 +58,8 @@ def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
     runs = [run for run in configuration.counted if run.record.history][:MOST_SEEDS]
     alpha = 1.0 if len(runs) == 1 else 0.65
     for run in runs:
+        if metric == "accuracy":
+            draw_gap(axes, run.record.history, GAP_ALPHA / len(runs))
         for part, colour in (("train", TRAIN), ("val", VAL)):
             points = [(r["epoch"], r[f"{part}_{metric}"]) for r in run.record.history if f"{part}_{metric}" in r]
             epochs, values = zip(*points, strict=True) if points else ((), ())
@@ -66,23 +68,23 @@ def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
             if part == "val" and run.numbers["best_epoch"] in epochs:
                 at = epochs.index(run.numbers["best_epoch"])
                 axes.plot(epochs[at], values[at], "o", color=VAL, markersize=4, markeredgecolor="white")
-    if 2 * len(configuration.overfitting) >= len(configuration.counted) and configuration.overfits_since:
-        last = max(row["epoch"] for run in runs for row in run.record.history)
-        # from half an epoch before, so that a single epoch is an area too
-        axes.axvspan(configuration.overfits_since - 0.5, last + 0.5, color=VAL, alpha=0.12, linewidth=0)
+    if (turned := configuration.turned(metric)) is not None:
+        axes.axvline(turned, color=VAL, linewidth=0.9, linestyle="--", zorder=0)
     axes.set_title(_title(configuration), fontsize=8)
     axes.grid(alpha=0.25)
     axes.tick_params(labelsize=7)
 
 
-def _legend(figure: Figure) -> None:
-    handles = [
+def _legend(figure: Figure, metric: str) -> None:
+    handles: list[Any] = [
         Line2D([], [], color=TRAIN, label="train, clean"),
         Line2D([], [], color=VAL, label="validation"),
         Line2D([], [], color=VAL, marker="o", markeredgecolor="white", linestyle="", label="best epoch"),
-        Patch(color=VAL, alpha=0.12, label="overfits"),
+        Line2D([], [], color=VAL, linewidth=0.9, linestyle="--", label=f"validation {metric} turned"),
     ]
-    figure.legend(handles=handles, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
+    if metric == "accuracy":
+        handles.append(Patch(color=FAINT, alpha=GAP_ALPHA, linewidth=0, label="generalization gap"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
 
 
 def _chosen(configurations: Sequence[Configuration]) -> list[Configuration]:

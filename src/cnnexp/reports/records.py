@@ -30,6 +30,11 @@ class RunRecord:
     settings: Mapping[str, Any]  # with dotted keys, and the choice of each config group under the group's name
     typed: Mapping[str, str]  # what the command line set, as typed
 
+    def images(self, part: str) -> int | None:
+        """Return on how many images train_eval, val or test numbers are measured; None where it isn't recorded."""
+        count = self.result.get(f"{part}_images")
+        return count if isinstance(count, int) and count > 0 else None
+
     @property
     def error_line(self) -> str:
         """The first line of the error, empty where there is none."""

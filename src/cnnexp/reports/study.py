@@ -25,7 +25,7 @@ NUMBERS = (
 """Numbers from a run's result.json, under the same names."""
 IMAGES = {"train_accuracy": "train_eval_images", "val_accuracy": "val_images", "test_accuracy": "test_images"}
 """Where result.json says on how many images an accuracy was measured."""
-FROM_CURVES = ("overfits_since", "val_loss_turned", "val_loss_rise", "final_gap")
+FROM_CURVES = ("overfits_since", "val_loss_turned", "val_accuracy_turned", "val_loss_rise", "final_gap")
 """Numbers from its verdict."""
 _NOT_OWN = {
     *NUMBERS, *FROM_CURVES, "epoch", "seconds", "learning_rate", "running_loss", "running_accuracy",
@@ -118,10 +118,14 @@ class Configuration:
         """The counted runs that overfit."""
         return [run for run in self.counted if run.verdict.word == "overfits"]
 
-    @property
-    def overfits_since(self) -> int | None:
-        """The epoch from which on the overfitting runs overfit: the lower median."""
-        return _since(self.overfitting)
+    def turned(self, metric: str) -> int | None:
+        """Return where validation loss or accuracy turned, the lower median, if half of the runs or more did.
+
+        ``metric`` is ``loss`` or ``accuracy``.
+        """
+        turns = [getattr(run.verdict, f"{metric}_turned") for run in self.counted]
+        known = [turn for turn in turns if turn is not None]
+        return statistics.median_low(known) if known and 2 * len(known) >= len(turns) else None
 
     @property
     def verdict(self) -> str:
@@ -215,7 +219,7 @@ def study(
     groups: dict[Any, list[Judged]] = defaultdict(list)
     runs = []
     for record in records:
-        verdict = judge(record.history, rule)
+        verdict = judge(record.history, record.images("train_eval"), record.images("val"), rule)
         name = record.folder.absolute().relative_to(above).as_posix()
         runs.append(Judged(record, name, _numbers(record, verdict, own), verdict))
         # a run whose settings can't be read stands alone
@@ -289,7 +293,8 @@ def _numbers(record: RunRecord, verdict: Verdict, own: Sequence[str]) -> dict[st
         numbers["train_seconds"] = sum(row.get("seconds", 0.0) for row in record.history)
     numbers |= {key: record.result[key] for key in (*NUMBERS, *own) if _is_known(record.result.get(key))}
     since = verdict.since if verdict.word == "overfits" else None
-    numbers |= zip(FROM_CURVES, (since, verdict.turned, verdict.rise, verdict.gap), strict=True)
+    said = (since, verdict.loss_turned, verdict.accuracy_turned, verdict.rise, verdict.gap)
+    numbers |= zip(FROM_CURVES, said, strict=True)
     # the mean of a loss that is no number says nothing
     return {key: value if _is_known(value) else None for key, value in numbers.items()}
 

@@ -2,10 +2,12 @@
 
 import csv
 import io
+import textwrap
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+WIDTH = 80  # characters in a line of the terminal
 INTERVAL = "{low:.2%} to {high:7.2%}"  # how the bounds of an accuracy's interval are shown
 
 
@@ -53,8 +55,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
     path.write_text(as_csv(rows, columns), encoding="utf-8", newline="")
 
 
-def final_table(result: Mapping[str, Any], folder: Path) -> str:
-    """Return the numbers that a run ends with, and where its files lie."""
+def final_table(result: Mapping[str, Any], folder: Path, verdict: str = "") -> str:
+    """Return the numbers that a run ends with, what they say (``verdict``), and where its files lie."""
     rows = [["", "loss", "accuracy"]]
     # tta: the test with test-time augmentation
     for part, suffix in (("train", ""), ("val", ""), ("test", ""), ("test", "_tta")):
@@ -70,6 +72,8 @@ def final_table(result: Mapping[str, Any], folder: Path) -> str:
         )
     if measured is not None and trained is not None and measured < trained:
         lines.append(f"train: measured on {measured:,} of the {trained:,} training images")
+    if verdict:
+        lines += textwrap.wrap(verdict, WIDTH, break_long_words=False, break_on_hyphens=False)
     return "\n".join([*lines, f"files: {shown(folder)}"])
 
 

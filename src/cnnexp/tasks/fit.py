@@ -26,7 +26,7 @@ from cnnexp.models.classifier import Classifier
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
 from cnnexp.reports.tables import final_table
-from cnnexp.reports.verdicts import best_row
+from cnnexp.reports.verdicts import best_row, judge
 from cnnexp.runs import write_whole
 from cnnexp.training.callbacks import SeedSteps, StaysStopped, StopOnSignal
 from cnnexp.training.checkpoints import BEST, FOLDER, EndWithinEpoch, checkpoint_callbacks
@@ -100,7 +100,9 @@ def fit(job: Job) -> None:
         kept = ("val_accuracy", "train_accuracy", "generalization_gap", *more, *test)
         for logger in configured:
             logger.log_metrics({f"best/{key}": job.result[key] for key in kept}, step=len(history))
-        figure = draw_curves(history, f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}")
+        verdict = judge(history, job.result.get("train_eval_images"), job.result.get("val_images"))
+        title = f"{job.choices['model']} on {job.choices['data']}, seed {config.seed}"
+        figure = draw_curves(history, title, verdict)
         image = png(figure)
         if job.writes:
             write_whole(job.folder / "curves.png", image)
@@ -114,7 +116,7 @@ def fit(job: Job) -> None:
     finally:
         end(configured, status)
         ranks.wait_for_others(trainer)
-    log.info("\n%s", final_table(job.result, job.folder))
+    log.info("\n%s", final_table(job.result, job.folder, verdict.text))
 
 
 def _further_numbers(job: Job, best: Mapping[str, float]) -> dict[str, float]:
