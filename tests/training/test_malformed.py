@@ -11,10 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 import pytest
 import torch
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from reliability.kill_matrix import CONF, choices, precisions
 
-from cnnexp import CnnexpError, load_run
+from cnnexp import CNN, CnnexpError, ImageDataModule, load_run
 from cnnexp.app import run
 from cnnexp.data.preprocessing import Preprocessing
 from cnnexp.job.load import data_state
@@ -174,6 +178,28 @@ def test_what_nothing_reads_changes_nothing(saved: Saved, cnnexp: Callable[..., 
     again = torch.load(ours / "checkpoints" / "last.ckpt", weights_only=True)
     for name, weight in saved.at_end["state_dict"].items():
         assert torch.equal(weight, again["state_dict"][name])
+
+
+@pytest.mark.parametrize("optimizer", choices("optimizer"))
+def test_a_whole_one_is_believed_with_every_optimizer_in_every_precision(optimizer: str, folder: Path) -> None:
+    chosen = instantiate(OmegaConf.load(CONF / "optimizer" / f"{optimizer}.yaml"))
+    for precision in precisions():
+        if precision == "16-mixed":  # of which Lightning makes bf16-mixed on a CPU, with a warning
+            continue
+        data = ImageDataModule("digits", train_size=32, val_size=32, batch_size=16)
+
+        def objects(data=data, precision=precision) -> tuple[Any, ...]:
+            trainer = L.Trainer(
+                accelerator="cpu", precision=precision, max_epochs=1, limit_train_batches=2, logger=False,
+                enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+            )  # fmt: skip
+            model = CNN((1, 28, 28), 10, channels=[2], hidden=[3], batch_norm=True)
+            return model.train_with(optimizer=chosen), trainer, data
+
+        model, trainer, _ = objects()
+        trainer.fit(model, data)
+        trainer.save_checkpoint("last.ckpt")
+        check_state(Path("last.ckpt"), torch.load("last.ckpt", weights_only=True), *objects())
 
 
 @pytest.mark.parametrize("saved", ["one cycle"], indirect=True)

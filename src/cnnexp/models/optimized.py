@@ -34,16 +34,19 @@ class Optimized(L.LightningModule):
     def build_optimizer(self, weights: Iterable[Parameter]) -> torch.optim.Optimizer:
         """Return the optimizer over weights."""
         optimizer = self._optimizer(weights)
-        if self.dtype == torch.float16:
-            for group in optimizer.param_groups:
-                if 0 < group.get("eps", 0) < torch.finfo(torch.float16).tiny:
-                    log.warning("optimizer.eps=%g is 0 in float16; it is %g in this run", group["eps"], _LEAST_EPS)
-                    group["eps"] = _LEAST_EPS
+        for group in optimizer.param_groups:
+            half = any(weight.dtype == torch.float16 for weight in group["params"])
+            if half and 0 < group.get("eps", 0) < torch.finfo(torch.float16).tiny:
+                group["eps"] = _LEAST_EPS
         return optimizer
 
     def configure_optimizers(self) -> Any:
         """Build the optimizer and, with the run's length known, its schedule."""
         optimizer = self.build_optimizer(self.parameters())
+        if any(group.get("eps") != optimizer.defaults.get("eps") for group in optimizer.param_groups):
+            log.warning(
+                "optimizer.eps=%g is 0 in float16; it is %g in this run", optimizer.defaults["eps"], _LEAST_EPS
+            )
         if self._scheduler is None:
             return optimizer
         # fewer than whole epochs where trainer.max_steps ends training within one

@@ -15,6 +15,7 @@ import lightning as L
 import torch
 import torch.nn.functional as F
 from lightning.pytorch.callbacks import ModelCheckpoint, Timer, WeightAveraging
+from lightning.pytorch.plugins.precision import DoublePrecision, HalfPrecision, Precision
 from lightning.pytorch.strategies import FSDPStrategy
 from packaging.version import InvalidVersion, Version
 from torch import Tensor
@@ -55,7 +56,7 @@ def check_state(path: Path, checkpoint: Any, model: Classifier, trainer: L.Train
         _check_rows(part_of(checkpoint, "history", list))
         _check_loops(checkpoint, trainer)
         batches = checkpoint["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["ready"]
-        _check_optimization(checkpoint, model, batches, isinstance(trainer.strategy, FSDPStrategy))
+        _check_optimization(checkpoint, model, batches, trainer)
         _check_callbacks(checkpoint, model, trainer, batches)
         _check_so_far(checkpoint, model)
         for name, value in trainer.precision_plugin.state_dict().items():
@@ -161,21 +162,23 @@ def _check_loops(checkpoint: Mapping[str, Any], trainer: L.Trainer) -> None:
         raise Wrong("loops.fit_loop has more steps than batches")
 
 
-def _check_optimization(checkpoint: Mapping[str, Any], model: Classifier, batches: int, sharded: bool) -> None:
+def _check_optimization(
+    checkpoint: Mapping[str, Any], model: Classifier, batches: int, trainer: L.Trainer
+) -> None:
     """Raise Wrong for an optimizer's or a schedule's state that isn't of those that the run has."""
     states, schedules = part_of(checkpoint, "optimizer_states", list), part_of(checkpoint, "lr_schedulers", list)
-    optimizer, configured, never_negative = _rehearsed(model)
+    optimizer, weights, configured, never_negative = _rehearsed(model, trainer.precision_plugin)
     schedule = configured.get("scheduler")
     of_length(states, 1, "optimizer_states")
     of_length(schedules, 0 if schedule is None else 1, "lr_schedulers")
-    if sharded:  # by the weights' names, as each process had a part
+    if isinstance(trainer.strategy, FSDPStrategy):  # by the weights' names, as each process had a part
         return
     fresh, where = optimizer.state_dict(), "optimizer_states[0]"
     groups = part_of(states[0], "param_groups", list, where)
     of_length(groups, len(fresh["param_groups"]), f"{where}.param_groups")
     for number, (group, own) in enumerate(zip(groups, fresh["param_groups"], strict=True)):
         _check_group(group, own, f"{where}.param_groups[{number}]")
-    state, weights = part_of(states[0], "state", dict, where), list(model.parameters())
+    state = part_of(states[0], "state", dict, where)
     for key in state.keys() ^ fresh["state"].keys():
         if key in state or weights[key].requires_grad:
             raise Wrong(f"{where}.state {'has' if key in state else 'lacks'} {key!r}")
@@ -228,14 +231,17 @@ def _check_group(group: Any, own: Mapping[str, Any], where: str) -> None:
             raise Wrong(f"{where} has a momentum of {number}")
 
 
-def _rehearsed(model: Classifier) -> tuple[Any, dict[str, Any], set[tuple[Any, str]]]:
+def _rehearsed(
+    model: Classifier, precision: Precision
+) -> tuple[Any, list[Any], dict[str, Any], set[tuple[int, str]]]:
     """Return the network's optimizer and schedule's dict anew, over a number for each weight, after a step.
 
-    And which of the optimizer's values, by weight and name, are never negative whatever the gradient.
+    Between them the network's weights in the order in which that optimizer numbers them, as Muon sorts them; last
+    which of its values, by number and name, are never negative whatever the gradient.
     """
     with torch.device("cpu"):
-        optimizer, schedule = _stepped(model, -1.0)
-        other, _ = _stepped(model, 1.0)
+        optimizer, weights, schedule = _stepped(model, precision, -1.0)
+        other, *_ = _stepped(model, precision, 1.0)
     positive = {
         (key, name)
         for key, values in optimizer.state_dict()["state"].items()
@@ -243,20 +249,23 @@ def _rehearsed(model: Classifier) -> tuple[Any, dict[str, Any], set[tuple[Any, s
         if isinstance(value, Tensor)
         and all(bool((torch.as_tensor(o.state_dict()["state"][key][name]) >= 0).all()) for o in (optimizer, other))
     }
-    return optimizer, schedule, positive
+    return optimizer, weights, schedule, positive
 
 
-def _stepped(model: Classifier, gradient: float) -> tuple[Any, dict[str, Any]]:
-    weights = [
-        torch.nn.Parameter(torch.zeros((1,) * weight.dim(), dtype=weight.dtype), weight.requires_grad)
-        for weight in model.parameters()
-    ]
-    optimizer = model.build_optimizer(weights)
+def _stepped(model: Classifier, precision: Precision, gradient: float) -> tuple[Any, list[Any], dict[str, Any]]:
+    rehearsed = {
+        torch.nn.Parameter(torch.zeros((1,) * own.dim(), dtype=own.dtype), own.requires_grad): own
+        for own in model.parameters()
+    }
+    if isinstance(precision, (HalfPrecision, DoublePrecision)):  # which Lightning gives the network only later
+        precision.convert_module(torch.nn.ParameterList(rehearsed))
+    optimizer = model.build_optimizer(list(rehearsed))
+    weights = [rehearsed[weight] for group in optimizer.param_groups for weight in group["params"]]
     schedule = {} if model._scheduler is None else model._scheduler(optimizer, epochs=2, steps_per_epoch=10)
-    for weight in weights:
+    for weight in rehearsed:
         weight.grad = torch.full_like(weight, gradient) if weight.requires_grad else None
     optimizer.step()
-    return optimizer, schedule
+    return optimizer, weights, schedule
 
 
 def _check_callbacks(checkpoint: Mapping[str, Any], model: Classifier, trainer: L.Trainer, batches: int) -> None:
