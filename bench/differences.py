@@ -1,8 +1,8 @@
 """``python -m bench.differences``: how often a report calls a difference real, where there is one and where not.
 
-Sweeps of a feed-forward network on digits, each trained for real, judged as a report judges them. A against
-A are two configurations that differ in nothing but the first weights they draw; a seed gives both the same split and
-the same order of images. The planted difference is a quarter of the training images less.
+Sweeps of a feed-forward network on digits, each trained for real and judged as a report judges them. A against A
+are two configurations that differ in nothing but the first weights drawn; a seed gives both the same split and the
+same order of images. The planted difference is a quarter of the training images less.
 """
 
 import argparse

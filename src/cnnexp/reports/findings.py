@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from cnnexp.evaluation.ledger import told
 from cnnexp.evaluation.trends import slope
 from cnnexp.reports.is_it_real import is_it_real
+from cnnexp.reports.selection import optimism
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import is_number, short_names, shown_value
 from cnnexp.reports.verdicts import Verdict
@@ -50,10 +51,8 @@ def findings(study: Study) -> list[str]:
         val, test = (_percent(best, key, 2) for key in ("val_accuracy", "test_accuracy"))
         lines.append(f"Highest validation accuracy: {best.label} ({val} % validation, {test} % test).")
         lines += is_it_real(study)
-    if study.hides_test:
-        lines.append(HIDDEN)
-    if looks := looks_told(study):
-        lines.append(looks)
+    of_the_test = (optimism(study), HIDDEN if study.hides_test else None, looks_told(study))
+    lines += [line for line in of_the_test if line is not None]
     return [*lines, *_trends(study)]
 
 
