@@ -123,6 +123,27 @@ def test_overfitting_a_few_batches_meets_the_same_ones_every_epoch(
     assert torch.bincount(labels, minlength=10).tolist() == [4] * 10
 
 
+@pytest.mark.parametrize(
+    ("limits", "measured"),
+    [
+        ({}, 1294),  # all, because it asks for all
+        ({"limit_train_batches": 3}, 60),
+        ({"limit_train_batches": 0.5}, 640),  # 32 of 65 batches
+        ({"limit_val_batches": 1}, 50),
+        ({"limit_val_batches": 0.4}, 50),  # 1 of 3
+        ({"limit_train_batches": 2, "limit_val_batches": 1}, 40),
+        ({"limit_test_batches": 1}, 1294),
+        ({"overfit_batches": 2}, 40),
+    ],
+)  # fmt: skip
+def test_clean_training_numbers_are_measured_within_the_trainers_limits(
+    limits: dict[str, Any], measured: int, make_trainer: Callable[..., L.Trainer]
+) -> None:
+    data = ImageDataModule("digits", batch_size=20, eval_batch_size=50, train_eval_size="all")
+    make_trainer(max_epochs=1, **limits).fit(Probe(data), data)
+    assert data.train_eval_images == sum(len(labels) for _, labels in data.train_eval_dataloader()) == measured
+
+
 def test_resumed_training_goes_on_with_the_next_epochs_order(
     make_trainer: Callable[..., L.Trainer], tmp_path: Path
 ) -> None:

@@ -60,11 +60,13 @@ def by_hand(model: torch.nn.Module, data: TensorDataset) -> dict[str, float]:
     return {
         "loss": F.cross_entropy(logits, labels).item(),
         "accuracy": logits.argmax(1).eq(labels).float().mean().item(),
+        "images": len(images),
     }
 
 
 def named(prefix: str, metrics: dict[str, float]) -> dict[str, float]:
-    return {f"{prefix}_{name}": pytest.approx(value, rel=3e-6) for name, value in metrics.items()}
+    named = {f"{prefix}_{name}": pytest.approx(value, rel=3e-6) for name, value in metrics.items()}
+    return {{"train_images": "train_eval_images"}.get(name, name): value for name, value in named.items()}
 
 
 def numbers(metrics: dict, prefix: str) -> dict[str, float]:
@@ -113,7 +115,8 @@ def test_clean_training_numbers_are_of_training_batches_where_there_is_no_loader
     with torch.no_grad():
         expected = F.cross_entropy(model.eval()(images), labels).item()
     assert numbers(run.callback_metrics, "train")["train_loss"] == pytest.approx(expected, rel=1e-5)
-    assert set(numbers(run.callback_metrics, "running")) == {"running_loss", "running_accuracy"}
+    assert numbers(run.callback_metrics, "train")["train_eval_images"] == len(labels)
+    assert set(numbers(run.callback_metrics, "running")) == {"running_loss", "running_accuracy", "running_images"}
 
 
 def test_the_running_numbers_are_taken_while_the_weights_move():
@@ -130,7 +133,7 @@ def test_the_running_numbers_are_taken_while_the_weights_move():
         optimizer.step()
     run = trainer()
     run.fit(model, data)
-    expected = {"loss": sum(losses) / len(losses), "accuracy": right / 10}
+    expected = {"loss": sum(losses) / len(losses), "accuracy": right / 10, "images": 10}
     assert numbers(run.callback_metrics, "running") == named("running", expected)
     for ours, theirs in zip(model.parameters(), twin.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs)

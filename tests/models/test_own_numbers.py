@@ -75,7 +75,7 @@ class Telling(FFNN):
         return super().training_step(batch, batch_idx)
 
     def validation_step(self, batch, batch_idx):
-        self.log("val_images", float(len(batch[0])), reduce_fx="sum")
+        self.log("val_seen", float(len(batch[0])), reduce_fx="sum")
         super().validation_step(batch, batch_idx)
 
     def on_validation_epoch_end(self):
@@ -98,24 +98,24 @@ def test_what_a_network_logs_for_an_epoch_is_in_its_row_and_in_every_logger(tmp_
         enable_progress_bar=False, enable_model_summary=False, log_every_n_steps=1,
     )  # fmt: skip
     run.fit(model, ImagesWithCleanTraining())
-    own = [{key: row[key] for key in ("batch", "val_images", "late") if key in row} for row in model.history]
+    own = [{key: row[key] for key in ("batch", "val_seen", "late") if key in row} for row in model.history]
     # three training batches, seven validation images, which the sanity check before training doesn't add to
     assert own == [
-        {"batch": 1, "val_images": 7},
-        {"batch": 1, "val_images": 7, "late": 7},
-        {"batch": 1, "val_images": 7},
+        {"batch": 1, "val_seen": 7},
+        {"batch": 1, "val_seen": 7, "late": 7},
+        {"batch": 1, "val_seen": 7},
     ]
     assert not {"each_step", "hidden"} & {key for row in model.history for key in row}
     # a column that begins in the second epoch is empty in the first
     lines = (tmp_path / "metrics.csv").read_text().splitlines()
     names = lines[0].split(",")
-    assert names[-3:] == ["val_images", "batch", "late"] or names[-3:] == ["batch", "val_images", "late"]
+    assert names[-3:] == ["val_seen", "batch", "late"] or names[-3:] == ["batch", "val_seen", "late"]
     assert [line.split(",")[-1] for line in lines] == ["late", "", "7", ""]
     assert [len(line.split(",")) for line in lines] == [len(names)] * 4
     # Lightning's own logger has the same at the epoch
     with Path(lightnings.log_dir, "metrics.csv").open() as file:
         [row] = [row for row in csv.DictReader(file) if row["late"]]
-    assert (row["step"], float(row["val_images"])) == ("2", 7)
+    assert (row["step"], float(row["val_seen"])) == ("2", 7)
     assert float(row["val_loss"]) == model.history[1]["val_loss"]
 
 
@@ -130,7 +130,7 @@ def test_the_table_is_written_anew_as_it_would_have_grown(tmp_path):
         grown.log_epoch(row["epoch"], row)
     anew.start_again(rows)
     assert grown.path.read_text() == anew.path.read_text()
-    assert grown.path.read_text().splitlines()[0].endswith("running_accuracy,b,a")
+    assert grown.path.read_text().splitlines()[0].endswith("running_images,b,a")
 
 
 class Forgetful(Classifier):

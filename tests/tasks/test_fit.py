@@ -217,6 +217,15 @@ def test_a_debug_run_is_short_and_complete(cnnexp, folder):
     [done] = (folder / "outputs" / "cnn-digits").iterdir()
     assert result(done)["status"] == "completed"
     assert not (done / "tensorboard").exists()
+    # 3 batches of 32 were trained on, and as many images measured; those that validate and test lie in 3 batches
+    told, [first, second] = result(done), rows(done)
+    images = {"train_eval_images": 96, "val_images": 144, "running_images": 96}
+    for row in (first, second):
+        assert {key: int(row[key]) for key in images} == images
+    assert {key: told[key] for key in ("train_eval_images", "val_images", "test_images")} == {
+        "train_eval_images": 96, "val_images": 144, "test_images": 359,
+    }  # fmt: skip
+    assert told["samples_per_second"] == pytest.approx(2 * 96 / told["train_seconds"])
 
 
 @pytest.mark.parametrize("precision", ["32-true", "bf16-mixed"])

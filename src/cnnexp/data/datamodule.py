@@ -169,11 +169,17 @@ class ImageDataModule(L.LightningDataModule):
 
     @property
     def train_eval_images(self) -> int:
-        """Number of training images that the clean training numbers are measured on."""
+        """Number of training images that the clean training numbers are measured on, within the trainer's limits.
+
+        Where it overfits a few batches on purpose, these and no others.
+        """
         sizes, count = self.sizes, self.train_eval_size
         if isinstance(count, str):
             count = {"all": sizes["train"], "val": sizes["val"], "auto": max(sizes["val"], _MEASURED)}[count]
-        return min(count, sizes["train"])
+        trained, validated = self._limited("train", self.batch_size), self._limited("val", self.eval_batch_size)
+        if self._overfits:
+            return trained
+        return min(count, trained, count if validated == sizes["val"] else validated)
 
     @property
     def fingerprint(self) -> str:
@@ -269,11 +275,7 @@ class ImageDataModule(L.LightningDataModule):
 
     def train_eval_dataloader(self) -> BatchLoader:
         """Return training images without augmentation, a stratified part, for measuring on them."""
-        count = self.train_eval_images
-        if self._overfits:  # of the batches that are trained on, and no others
-            assert self.trainer is not None
-            count = int(self.trainer.num_training_batches) * self.batch_size
-        return self._loader("train", self.eval_batch_size, count)
+        return self._loader("train", self.eval_batch_size, self.train_eval_images)
 
     def test_dataloader(self) -> BatchLoader:
         """Return the test batches."""
@@ -364,6 +366,12 @@ class ImageDataModule(L.LightningDataModule):
             world_size=trainer.world_size if trainer is not None else 1,
             **kwargs,
         )
+
+    def _limited(self, part: Part, batch_size: int) -> int:
+        """Return how many images of a part the trainer's limit leaves, in whole batches."""
+        images, limit = self.sizes[part], getattr(self.trainer, f"limit_{part}_batches", 1.0)
+        batches = limit if isinstance(limit, int) else int(-(-images // batch_size) * limit)
+        return min(images, batches * batch_size)
 
     @property
     def _overfits(self) -> bool:

@@ -50,14 +50,14 @@ class Classifier(EpochRows):
     ``forward``: float images of shape (batch, channels, height, width) in, logits of shape (batch, classes) out.
     What training and testing need besides is told to ``train_with``.
 
-    Each epoch it logs ``train_loss`` and ``train_accuracy`` (clean: eval mode, after the epoch, on the
-    data module's ``train_eval_dataloader``, or else on training batches), ``val_loss`` and ``val_accuracy``,
-    ``running_loss`` and ``running_accuracy`` (over the training batches as they were met, while the weights
-    moved), ``learning_rate`` (of the epoch's first step) and ``seconds`` (of the training pass alone). All losses
-    are plain cross-entropy; where something else is trained on, ``running_objective`` is its mean. A metric ``f1``
-    given to ``train_with`` is ``train_f1``, ``val_f1`` and ``test_f1``. What a subclass logs for an epoch
-    (``self.log(name, value, on_epoch=True)``; in ``on_train_epoch_end`` before it calls ``super()``'s) joins them;
-    after a resume within an epoch, a mean over its steps is over those since.
+    Each epoch it logs ``train_loss`` and ``train_accuracy`` (clean: eval mode, after the epoch, on the data
+    module's ``train_eval_dataloader``, or else on training batches), ``val_loss`` and ``val_accuracy``,
+    ``running_loss`` and ``running_accuracy`` (as the batches were met, while the weights moved),
+    ``learning_rate`` (of the first step), ``seconds`` (of the training pass), and the images behind each:
+    ``train_eval_images``, ``val_images``, ``running_images``. All losses are plain cross-entropy; where something
+    else is trained on, ``running_objective`` is its mean. A metric ``f1`` given to ``train_with`` is
+    ``train_f1``, ``val_f1`` and ``test_f1``. What a subclass logs for an epoch (in ``on_train_epoch_end``: before
+    it calls ``super()``'s) joins them; after a resume within an epoch, a mean over its steps is of those since.
 
     The same numbers, a dict an epoch, are in ``history``, which checkpoints carry. Loggers that have ``log_epoch``
     are called with ``(epoch, history[-1])``, others with ``log_metrics`` and the epoch as the step.
@@ -316,7 +316,7 @@ class Classifier(EpochRows):
         if not self._in_fit():
             self.log_dict(metrics)
             return
-        metrics |= {f"train_{k}": v for k, v in self._measured.items()}
+        metrics |= {"train_eval_images" if k == "images" else f"train_{k}": v for k, v in self._measured.items()}
         if not self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or "val_step" in self._epoch_metrics:
             metrics["val_step"] = float(self.trainer.global_step)
         # callbacks that monitor a metric find it at each validation, those that act at the epoch's end there
@@ -351,7 +351,7 @@ class Classifier(EpochRows):
         """Log ``test_loss`` and ``test_accuracy``, and the same with test-time augmentation."""
         metrics = {f"test_{k}": v for k, v in self.evaluated.compute().items()}
         if self.test_time_augmentation != "none":
-            metrics |= {f"test_{k}_tta": v for k, v in self.averaged.compute().items()}
+            metrics |= {f"test_{k}_tta": v for k, v in self.averaged.compute().items() if k != "images"}
         self.log_dict(metrics)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:

@@ -104,7 +104,7 @@ class LossAndAccuracy(nn.Module):
     def compute(self) -> dict[str, float]:
         """Return ``{"loss": nats, "accuracy": share of right answers}`` and all else; waits for the device.
 
-        That is ``objective``, where one was added, and the metrics by their names.
+        That is ``images``, how many were added; ``objective``, where one was; and the metrics by their names.
         """
         self._reduce()
         # true positives and false negatives: the right answers and the wrong ones
@@ -114,7 +114,7 @@ class LossAndAccuracy(nn.Module):
             sums = [value.cpu() for value in sums]
         loss, right, wrong, objective = summed(torch.stack([value.double() for value in sums]))
         images = right + wrong
-        numbers = {"loss": loss / images, "accuracy": right / images}
+        numbers = {"loss": loss / images, "accuracy": right / images, "images": images}
         if self.objective.update_called:
             numbers["objective"] = objective / images
         # of several processes, torchmetrics gathers what each has

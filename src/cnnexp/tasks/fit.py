@@ -1,6 +1,7 @@
 """``task=fit``: train, validate each epoch, and test once at the end with the best checkpoint."""
 
 import logging
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -87,16 +88,16 @@ def fit(job: Job) -> None:
         _raise_unless_finished(history)
         best = best_row(history)
         more = _further_numbers(job, best)
-        job.record(**more, **_numbers(history, best, _images_trained(trainer, data, len(history))))
+        job.record(**more, **_numbers(history, best))
         # once it has trained, Lightning's averaging would have the test take the weights that aren't averaged
         trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
-        test: Mapping[str, float] = {}
+        test: dict[str, float] = {}
         if contract.has_test(data) and trainer.limit_test_batches != 0:
             tested = str(job.folder / FOLDER / BEST)
-            [test] = trainer.test(model, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)
-            job.record(test_images=contract.sizes(data, ("test",))["test"])
-        job.record(**test)
-        count_looks(job, data, job.result.get("test_images"), test.get("test_accuracy"))
+            test |= trainer.test(model, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)[0]
+        tested_images = int(test.pop("test_images", 0))
+        job.record(**test, **({"test_images": tested_images} if test else {}))
+        count_looks(job, data, tested_images, test.get("test_accuracy"))
         kept = ("val_accuracy", "train_accuracy", "generalization_gap", *more, *test)
         for logger in configured:
             logger.log_metrics({f"best/{key}": job.result[key] for key in kept}, step=len(history))
@@ -126,29 +127,18 @@ def _further_numbers(job: Job, best: Mapping[str, float]) -> dict[str, float]:
     return {key: value for key, value in row.items() if isinstance(job.result.get(key, value), float)}
 
 
-def _images_trained(trainer: L.Trainer, data: Any, epochs: int) -> int | None:
-    """Return how many images all epochs trained on, None where a data module doesn't say how many it has."""
-    images, loader = contract.sizes(data, ("train",))["train"], trainer.train_dataloader
-    batch = getattr(data, "batch_size", None) or getattr(loader, "batch_size", None)
-    limit, progress = trainer.num_training_batches, trainer.fit_loop.epoch_loop.batch_progress
-    if images is None or batch is None:
-        return None if images is None else images * epochs
-    each = min(images, int(limit) * batch)
-    # training may have ended within the last epoch
-    return each * (epochs - 1) + (each if progress.is_last_batch else progress.current.completed * batch)
-
-
-def _numbers(
-    history: Sequence[Mapping[str, float]], best: Mapping[str, float], images: int | None
-) -> dict[str, Any]:
+def _numbers(history: Sequence[Mapping[str, float]], best: Mapping[str, float]) -> dict[str, Any]:
     seconds = sum(row["seconds"] for row in history)
+    images = [row.get("running_images", math.nan) for row in history]  # an older checkpoint's epochs don't say
     return {
         "epochs": len(history),
         "best_epoch": int(best["epoch"]),
         **{key: best[key] for key in ("train_loss", "train_accuracy", "val_loss", "val_accuracy")},
         "generalization_gap": best["train_accuracy"] - best["val_accuracy"],
         "train_seconds": seconds,
-        "samples_per_second": None if images is None else images / seconds,
+        "samples_per_second": None if math.isnan(sum(images)) else sum(images) / seconds,
+        # those that were measured, which a limit makes fewer than there are
+        **{key: int(best[key]) for key in ("train_eval_images", "val_images") if key in best},
     }
 
 

@@ -2,7 +2,7 @@
 
 import logging
 
-from cnnexp.contract import has_test, sizes
+from cnnexp.contract import has_test
 from cnnexp.errors import CnnexpError
 from cnnexp.job.build import build_trainer, build_training
 from cnnexp.job.job import Job
@@ -27,8 +27,7 @@ def test(job: Job) -> None:
     trainer = build_trainer(job.config, job.folder, [StopOnSignal()])
     [numbers] = trainer.test(loaded.model, datamodule=loaded.data, verbose=False)
     job.record(
-        **numbers,
-        test_images=sizes(loaded.data, ("test",))["test"],
+        **{**numbers, "test_images": int(numbers["test_images"])},
         majority_baseline=getattr(loaded.data, "majority_baseline", None),
         parameters=loaded.model.parameter_count,
         device=str(trainer.strategy.root_device),

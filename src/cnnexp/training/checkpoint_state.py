@@ -120,7 +120,8 @@ def _check_rows(history: list[Any]) -> None:
         for key, value in row.items():
             if not isinstance(value, (int, float)):
                 raise Wrong(f"{where}.{key} isn't a number")
-            if key.endswith("accuracy") and value > 1:
+            counts = not key.endswith("_images") or (0 < value < 2**53 and value % 1 == 0)
+            if not counts or (key.endswith("accuracy") and value > 1):
                 raise Wrong(f"{where}.{key} is {value}")
         if row["epoch"] != number + 1:
             raise Wrong(f"{where}.epoch is {row['epoch']}")
@@ -156,7 +157,8 @@ def _check_loops(checkpoint: Mapping[str, Any], trainer: L.Trainer) -> None:
         raise Wrong(f"history has {rows} whole epochs, the loop has {epochs['current']['processed']}")
     if rows or checkpoint.get("epoch") != -1:  # Lightning's count where training ended within the first epoch
         like(checkpoint.get("epoch"), 0, "epoch", most=rows)
-    if checkpoint.get("global_step") != steps:
+    like(checkpoint.get("global_step"), 0, "global_step")
+    if checkpoint["global_step"] != steps:
         raise Wrong(f"global_step is {str(checkpoint.get('global_step'))[:60]}, the loop has {steps}")
     if not max(steps, loop["epoch_loop.state_dict"]["_batches_that_stepped"]) <= batches["total"]["ready"]:
         raise Wrong("loops.fit_loop has more steps than batches")

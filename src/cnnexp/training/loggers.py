@@ -26,9 +26,11 @@ Status = Literal["completed", "interrupted", "failed"]
 
 WIDTH = 80
 """Characters in a line of the terminal."""
+IMAGES = ("train_eval_images", "val_images", "running_images")
+"""How many images an epoch's numbers are of."""
 COLUMNS = [
     "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds",
-    "running_loss", "running_accuracy",
+    "running_loss", "running_accuracy", *IMAGES,
 ]  # fmt: skip
 
 
@@ -121,12 +123,13 @@ def named(row: Mapping[str, float]) -> dict[str, float]:
     """Return an epoch's row under the names that it is shown by.
 
     ``train_loss`` is ``train/loss`` and ``val_accuracy`` is ``val/accuracy``; what else is in it was measured
-    while training: ``train/learning_rate``. The epoch is left out: it is the x axis.
+    while training: ``train/learning_rate``. The epoch is left out: it is the x axis; and numbers of images, which
+    are the same in each.
     """
     names = {}
     for key, value in row.items():
         part, _, rest = key.partition("_")
-        if key != "epoch":
+        if key != "epoch" and key not in IMAGES:
             names[f"{part}/{rest}" if part in ("train", "val") and rest else f"train/{key}"] = value
     return names
 
