@@ -47,13 +47,23 @@ def findings(study: Study) -> list[str]:
     lines = [_told(configuration) for configuration in overfit[:MOST]]
     if len(overfit) > MOST:
         lines.append(f"… and {len(overfit) - MOST} more, see the leaderboard.")
-    if len(study.configurations) > 1 and (best := study.configurations[0]).mean("val_accuracy") is not None:
-        val, test = (_percent(best, key, 2) for key in ("val_accuracy", "test_accuracy"))
-        lines.append(f"Highest validation accuracy: {best.label} ({val} % validation, {test} % test).")
-        lines += is_it_real(study)
+    if len(study.configurations) > 1 and study.configurations[0].mean("val_accuracy") is not None:
+        lines += [_best(study), *is_it_real(study)]
     of_the_test = (optimism(study), HIDDEN if study.hides_test else None, looks_told(study))
     lines += [line for line in of_the_test if line is not None]
     return [*lines, *_trends(study)]
+
+
+def _best(study: Study) -> str:
+    """Return which configuration is the best by validation, and whether that is more than chance."""
+    best = study.configurations[0]
+    parts = {"validation": "val_accuracy", "test": "test_accuracy"}
+    shown = [f"{_percent(best, key, 2)} % {part}" for part, key in parts.items() if key in best.numbers]
+    text = f"Highest validation accuracy: {best.label} ({', '.join(shown)})"
+    if study.baseline is None:  # otherwise it isn't the best that the others are compared with
+        alike, others = sum(not found.is_real for found in study.comparisons.values()), len(study.comparisons)
+        text += f", told apart from {'all others' if not alike else f'{others - alike} of {others} others'}"
+    return f"{text}."
 
 
 def looks_told(study: Study) -> str | None:

@@ -28,7 +28,7 @@ def is_it_real(study: Study) -> list[str]:
     test = "e-values, which hold whenever one stops" if study.sequential else "t-test"
     lines = [
         f"Is it real? {len(real)} of {_counted(len(compared), 'other configuration')} "
-        f"{'is' if len(real) == 1 else 'are'} told apart from {name} (paired by seed, {test}, "
+        f"{'is' if 1 in (len(real), len(compared)) else 'are'} told apart from {name} (paired by seed, {test}, "
         f"{_adjusted(next(iter(compared.values())))})."
     ]
     if study.sequential:

@@ -1,0 +1,91 @@
+"""Every kind of sentence that a report says: runs where it must appear, and runs where it must not."""
+
+import re
+
+import pytest
+from run_folders import FITTING, OVERFITTING, make_run
+
+from cnnexp.reports.findings import findings, headline
+from cnnexp.reports.records import read_runs, sweep_runs
+from cnnexp.reports.study import study
+
+SETTLE = {"recorded": {"settle": {"enabled": True, "max_seeds": 20}}}
+NO_TEST = {"test_accuracy": None, "test_loss": None}
+NOISE = [0.002, -0.003, 0.001, 0.0, -0.001, 0.003, -0.002]
+
+
+def shifted(rows, less, gap=0.0):
+    return [
+        row | {"val_accuracy": row["val_accuracy"] - less, "train_accuracy": row["train_accuracy"] - less + gap}
+        for row in rows
+    ]
+
+
+def sizes(*behind, seeds=7, rows=FITTING, gap=0.0, **made):
+    """Configurations, each so far behind, of so many seeds: with the same luck, and some noise of their own."""
+    return [
+        (
+            [f"data.train_size={10 ** (number + 1)}", f"seed={seed}"],
+            shifted(
+                rows, less + 0.01 * (seed % 3) + (NOISE[(seed + number) % 7] if less != 0 else 0.0), gap * number
+            ),
+            made,
+        )
+        for number, less in enumerate(behind)
+        for seed in range(seeds)
+    ]
+
+
+ONE = [(["seed=0"], FITTING, {})]
+ONE_OVERFITS = [(["seed=0"], OVERFITTING, {})]
+NOTHING = [(["seed=0"], [], {"status": "running"})]
+MANY_OVERFIT = sizes(*[0.0] * 10, seeds=1, rows=OVERFITTING)
+CLEAR, ALIKE, SINGLE = sizes(0.0, 0.2), sizes(0.0, 0.0005), sizes(0.0, 0.2, seeds=1)
+SHARED = [*sizes(0.0, 0.2), (["data.train_size=777", "seed=99"], shifted(FITTING, 0.3), {})]
+LOOKS = {"test_looks": 7, "test_images": 1000, "val_images": 400, "data_fingerprint": "ab"}
+
+KINDS = {
+    # the headline
+    "nothing yet": (r"^No run has finished an epoch yet\.$", NOTHING, ONE),
+    "one overfits": (r"^cnn on digits overfits \(1 of 1 runs completed\)", ONE_OVERFITS, ONE),
+    "one does not": (r"^cnn on digits does not overfit \(", ONE, ONE_OVERFITS),
+    "some overfit": (r"^\d+ of \d+ configurations overfits? \(", CLEAR, ONE),
+    # what is below it
+    "overfits": (r"^[^:]+: overfits.* points at the end\.$", MANY_OVERFIT, CLEAR),
+    "more overfit": (r"^… and 2 more, see the leaderboard\.$", MANY_OVERFIT, CLEAR),
+    "the best": (r"^Highest validation accuracy: .* % test\), told apart from all others\.$", CLEAR, ALIKE),
+    "not the best": (r"^Highest .*, told apart from \d of \d others\.$", ALIKE, CLEAR),
+    "no test": (r"^Highest validation accuracy: [^,]* % validation\), ", sizes(0.0, 0.2, **NO_TEST), CLEAR),
+    "one seed": (r"^Is it real\? No configuration can be told apart .* type seed=0,1,2 or more\.$", SINGLE, CLEAR),
+    "real": (r"^Is it real\? 1 of 1 other configuration is told apart .*t-test, p < 0\.05\)\.$", CLEAR, SINGLE),
+    "not real": (r"^Is it real\? 0 of \d other configurations? (is|are) told apart .*t-test, p", ALIKE, CLEAR),
+    "by e-values": (r"^Is it real\?.* e-values, which hold whenever", sizes(0.0, 0.2, **SETTLE), CLEAR),
+    "settled": (r"^Settled after 7 seeds: .* is better than .* points\.$", sizes(0.0, 0.2, **SETTLE), CLEAR),
+    "not told apart": (r"^Not told apart from the best: .* behind over 7 seeds\.$", ALIKE, CLEAR),
+    "more seeds": (r"^\d+ more seeds? would decide", ALIKE, CLEAR),
+    "not compared": (r"^1 configuration with fewer than two seeds in common can't be", SHARED, CLEAR),
+    "optimistic": (r"^Validation is no test: .* points from test .*\)\.$", sizes(0.0, 0.2, **LOOKS), CLEAR),
+    "no amount": (r"^Validation is no test: .*docs/overfitting\.md", CLEAR, sizes(0.0, 0.2, **LOOKS)),
+    "hidden": (r"^Test numbers are shown of the best by validation only", CLEAR, sizes(0.0, 0.2, **NO_TEST)),
+    "looks": (r"^7th look at these 1,000 test images", sizes(0.0, 0.2, **LOOKS), CLEAR),
+    "trend": (r"^From train_size=10 to 1000 the gap grows by .* interval", sizes(0.0, 0.0, 0.0, gap=0.05), CLEAR),
+}
+
+
+def said(folder, runs) -> list[str]:
+    for number, (typed, rows, made) in enumerate(runs):
+        make_run(folder / f"{number:03}", typed, rows, **made)
+    found = study(read_runs(sweep_runs(folder)))
+    return [headline(found), *findings(found)]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_sentence_is_said_where_it_holds_and_nowhere_else(kind, tmp_path):
+    pattern, where, elsewhere = KINDS[kind]
+    there, not_there = said(tmp_path / "there", where), said(tmp_path / "elsewhere", elsewhere)
+    assert any(re.search(pattern, line) for line in there), "\n".join(there)
+    assert not any(re.search(pattern, line) for line in not_there), "\n".join(not_there)
+    # and there is no sentence that this table doesn't know
+    known = [kind for kind, _, _ in KINDS.values()]
+    unknown = [line for line in (*there, *not_there) if not any(re.search(pattern, line) for pattern in known)]
+    assert not unknown
