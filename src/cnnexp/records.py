@@ -13,6 +13,8 @@ from cnnexp.errors import CnnexpError, first_line
 MOST_BYTES = 4 << 20
 """Of one record; ours have a few thousand."""
 _DEEPEST = 50
+MOVED = {"model.label_smoothing": "model.loss.label_smoothing"}
+"""Settings of older records, and what they are called now."""
 # libyaml's, where PyYAML was built with it, reads a thousand runs in seconds
 _Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 
@@ -59,6 +61,22 @@ def checked(path: Path) -> io.StringIO:
 def read_yaml(path: Path) -> Any:
     """Return what a YAML record holds; raises as `checked`, and OSError."""
     return yaml.load(checked(path), _Loader)
+
+
+def as_now(settings: Any) -> Any:
+    """Return recorded settings, plain values, as they would be recorded now; what is no record is left alone.
+
+    A smoothing of the labels was the network's before the loss was a choice. A network of one's own may have an
+    argument of that name.
+    """
+    model = settings.get("model") if isinstance(settings, dict) else None
+    if not isinstance(model, dict) or "loss" in model or not str(model.get("_target_")).startswith("cnnexp."):
+        return settings
+    if "label_smoothing" not in model:
+        return settings
+    rest = {key: value for key, value in model.items() if key != "label_smoothing"}
+    loss = {"label_smoothing": model["label_smoothing"], "class_weights": None}
+    return {**settings, "model": {"loss": {"_target_": "cnnexp.models.losses.CrossEntropy", **loss}, **rest}}
 
 
 def refuse_links(folder: Path) -> None:

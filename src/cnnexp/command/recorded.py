@@ -12,7 +12,7 @@ from yaml import YAMLError
 from cnnexp.command.arguments import Typed
 from cnnexp.command.targets import refuse_places, refuse_strangers, trusted_by, trusted_by_this_job
 from cnnexp.errors import CnnexpError, first_line
-from cnnexp.records import checked
+from cnnexp.records import as_now, checked
 from cnnexp.runs import RESULT, differences
 
 NAME = "recorded"
@@ -42,13 +42,16 @@ def read_record(run: Path, key: str = "run", trusted: Collection[str] = ()) -> t
     if not begun and not hydra_record.is_file():
         raise CnnexpError(f"{key}={run}: {_KILLED}")
     try:
-        settings: Any = OmegaConf.to_container(OmegaConf.load(checked(record)), resolve=False)
+        recorded: Any = OmegaConf.to_container(OmegaConf.load(checked(record)), resolve=False)
         hydra: Any = OmegaConf.to_container(OmegaConf.load(checked(hydra_record)), resolve=False)
         choices = {str(group): choice for group, choice in hydra["hydra"]["runtime"]["choices"].items()}
     except (CnnexpError, OSError, YAMLError, OmegaConfBaseException, ValueError) as error:
         raise CnnexpError(f"{key}={run}: its record can't be read: {first_line(error)}") from None
     except (KeyError, TypeError, AttributeError):
         raise CnnexpError(f"{key}={run}: {hydra_record} isn't the record of a cnnexp run") from None
+    settings = as_now(recorded)
+    if settings is not recorded:
+        choices.setdefault("model/loss", "cross_entropy")
     for group, choice in choices.items():
         if choice is not None and not _is_name(choice):
             raise CnnexpError(f"{key}={run}: {hydra_record} calls {choice!r} its {group}, which is no name")
@@ -93,7 +96,7 @@ def changed_since(run: Path, config: DictConfig) -> list[str]:
     # not resolved: our records have no interpolations, so one would be a stranger's
     before = OmegaConf.to_container(OmegaConf.load(checked(run / ".hydra" / "config.yaml")), resolve=False)
     now = OmegaConf.to_container(settings_of(config), resolve=True)
-    return differences(now, before)  # type: ignore[arg-type]
+    return differences(now, as_now(before))  # type: ignore[arg-type]
 
 
 def _looks_up(node: Any) -> bool:

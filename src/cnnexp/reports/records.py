@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from cnnexp.errors import first_line
-from cnnexp.records import read_text, read_yaml
+from cnnexp.records import MOVED, as_now, read_text, read_yaml
 from cnnexp.runs import RESULT, leaves, read_result
 
 METRICS = "metrics.csv"
@@ -72,6 +72,7 @@ def read_run(folder: Path) -> RunRecord:
     settings = attempt(_read_settings, record / "config.yaml", {})
     choices = attempt(_read_choices, record / "hydra.yaml", {})
     typed = attempt(_read_typed, record / "overrides.yaml", {})
+    typed = {MOVED[key] if MOVED.get(key) in settings else key: value for key, value in typed.items()}
     if result is not None and result.get("status") not in STATUSES:
         problems.append(f"{RESULT}: there is no status {result.get('status')}")
     if result is None or problems:
@@ -95,7 +96,7 @@ def _read_history(path: Path) -> list[dict[str, float]]:
 
 
 def _read_settings(path: Path) -> dict[str, Any]:
-    content = read_yaml(path)
+    content = as_now(read_yaml(path))
     flat = dict(leaves(content))
     # several files of these groups can be chosen, and Hydra doesn't record which
     for group in SEVERAL:
