@@ -3,6 +3,8 @@
 Each function does nothing where there is one process. Where there are several, all must call it at the same point.
 """
 
+from typing import Any
+
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
@@ -24,6 +26,15 @@ def summed(values: Tensor) -> Tensor:
     total = values.clone()
     dist.all_reduce(total)
     return total
+
+
+def gathered(value: Any) -> list[Any]:
+    """Return what each process holds, by their numbers."""
+    if not several():
+        return [value]
+    values = [None] * dist.get_world_size()
+    dist.all_gather_object(values, value)
+    return values
 
 
 def highest(number: int, device: torch.device) -> int:

@@ -95,7 +95,9 @@ def the_run(folder: Path) -> Path:
 def rows(path: Path) -> list[dict[str, float]]:
     with (path / "metrics.csv").open() as file:
         return [
-            {key: float(value) for key, value in row.items() if key != "seconds"} for row in csv.DictReader(file)
+            # the first epoch has no val_loss_se
+            {key: float(value) for key, value in row.items() if key != "seconds" and value}
+            for row in csv.DictReader(file)
         ]
 
 

@@ -130,7 +130,7 @@ def test_the_table_is_written_anew_as_it_would_have_grown(tmp_path):
         grown.log_epoch(row["epoch"], row)
     anew.start_again(rows)
     assert grown.path.read_text() == anew.path.read_text()
-    assert grown.path.read_text().splitlines()[0].endswith("running_images,b,a")
+    assert grown.path.read_text().splitlines()[0].endswith("val_loss_se,b,a")
 
 
 class Forgetful(Classifier):

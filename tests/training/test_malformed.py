@@ -37,7 +37,7 @@ UNREAD = re.compile(  # nothing reads it, or nobody can know better
     r"|hyper_parameters: (gone|None|empty|foreign|a dict)|hyper_parameters\..*: gone|ImageDataModule: foreign"
     r"|ImageDataModule\.(brightness|levels): (gone|None)|cnnexp_version: gone|history\.\d+: foreign"
     r"|history\.\d+\.\w+_images: gone|history\.\d+\.running_objective: \w+"
-    r"|so_far\.validated: gone"  # which older ones lack
+    r"|so_far\.validated: gone|lowest_validation: (gone|None)"  # which older ones lack
     r"|so_far\.metrics: foreign|so_far\.gradients\.\d+: None|optimizer_states\.0: foreign"
     r"|optimizer_states\.0\.param_groups\.0\.\w+: gone"  # of what is switched off: torch's own value
 )

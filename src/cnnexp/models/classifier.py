@@ -23,6 +23,7 @@ from cnnexp.models.hyperparameters import check_hyperparameters
 from cnnexp.models.losses import CrossEntropy, remove_loss
 from cnnexp.models.metrics import LossAndAccuracy, shortest
 from cnnexp.models.optimized import OptimizerFactory, SchedulerFactory
+from cnnexp.models.paired_error import PairedError
 from cnnexp.models.tta import TestTimeAugmentation, weighted_views
 from cnnexp.ranking import rank
 from cnnexp.version import __version__
@@ -52,12 +53,13 @@ class Classifier(EpochRows):
 
     Each epoch it logs ``train_loss`` and ``train_accuracy`` (clean: eval mode, after the epoch, on the data
     module's ``train_eval_dataloader``, or else on training batches), ``val_loss`` and ``val_accuracy``,
-    ``running_loss`` and ``running_accuracy`` (as the batches were met, while the weights moved),
-    ``learning_rate`` (of the first step), ``seconds`` (of the training pass), and the images behind each:
-    ``train_eval_images``, ``val_images``, ``running_images``. All losses are plain cross-entropy; where something
-    else is trained on, ``running_objective`` is its mean. A metric ``f1`` given to ``train_with`` is
-    ``train_f1``, ``val_f1`` and ``test_f1``. What a subclass logs for an epoch (in ``on_train_epoch_end``: before
-    it calls ``super()``'s) joins them; after a resume within an epoch, a mean over its steps is of those since.
+    ``running_loss`` and ``running_accuracy`` (as the batches were met, while the weights moved), ``learning_rate``
+    (of the first step), ``seconds`` (of the training pass), and the images behind each: ``train_eval_images``,
+    ``val_images``, ``running_images``; and ``val_loss_se`` (see ``PairedError``). All losses are plain
+    cross-entropy; where something else is trained on, ``running_objective`` is its mean. A metric ``f1`` given to
+    ``train_with`` is ``train_f1``, ``val_f1`` and ``test_f1``. What a subclass logs for an epoch (in
+    ``on_train_epoch_end``: before it calls ``super()``'s) joins them; after a resume within an epoch, a mean over
+    its steps is of those since.
 
     The same numbers, a dict an epoch, are in ``history``, which checkpoints carry. Loggers that have ``log_epoch``
     are called with ``(epoch, history[-1])``, others with ``log_metrics`` and the epoch as the step.
@@ -79,6 +81,7 @@ class Classifier(EpochRows):
         self.running, self.clean, self.evaluated, self.averaged = (LossAndAccuracy(classes) for _ in range(4))
         self.train_with()
         self.history: list[dict[str, float]] = []
+        self._paired = PairedError()
         self._epoch_metrics: dict[str, float] = {}
         self._measured: Mapping[str, float] = {}
         self._validated: Mapping[str, float] = {}
@@ -226,7 +229,7 @@ class Classifier(EpochRows):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep the epochs' numbers with the weights, and what there is of an epoch that isn't over."""
         checkpoint["cnnexp_version"] = __version__
-        checkpoint["history"] = self.history
+        checkpoint |= {"history": self.history, "lowest_validation": self._paired.lowest}
         within = self._batches_done() < self.trainer.num_training_batches
         if within and not self._in_epoch and self._row_due:  # training ends within the epoch, which has its row
             checkpoint["epoch"] -= 1
@@ -252,7 +255,7 @@ class Classifier(EpochRows):
             self.double()  # Lightning casts it only once the weights are restored: half of their digits were lost
         remove_loss(checkpoint["state_dict"], self.state_dict())
         self.history = list(checkpoint.get("history", []))
-        self._so_far = checkpoint.get("so_far")
+        self._so_far, self._paired.lowest = checkpoint.get("so_far"), checkpoint.get("lowest_validation")
         self._row_due = bool(self._so_far and self._so_far.get("has_row"))
 
     def on_train_start(self) -> None:
@@ -287,6 +290,7 @@ class Classifier(EpochRows):
         # here and not at the end, because Lightning's weight averaging has its weights in place from before
         # this hook until before on_validation_epoch_end
         self.evaluated.reset()
+        self.evaluated.paired = self._paired.begin() if self._in_fit() else None
         # without sync_batchnorm each process has averages of its own; those of the first are what is saved
         share_buffers(self)
         if not self._in_fit():
@@ -317,6 +321,7 @@ class Classifier(EpochRows):
             self.log_dict(metrics)
             return
         metrics |= {"train_eval_images" if k == "images" else f"train_{k}": v for k, v in self._measured.items()}
+        metrics |= self._paired.compute(metrics["val_loss"])
         if not self.trainer.fit_loop.epoch_loop.batch_progress.is_last_batch or "val_step" in self._epoch_metrics:
             metrics["val_step"] = float(self.trainer.global_step)
         # callbacks that monitor a metric find it at each validation, those that act at the epoch's end there
@@ -360,10 +365,6 @@ class Classifier(EpochRows):
 
     # helpers
 
-    def _batches_done(self) -> int:
-        """Count the epoch's batches that are over, at the end of one."""
-        return cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.current).processed
-
     def _note_last_window(self) -> None:
         """Divide the last batches of an epoch by their own number, where fewer than the others are accumulated."""
         together, batches = self.trainer.accumulate_grad_batches, self.trainer.num_training_batches
@@ -388,9 +389,6 @@ class Classifier(EpochRows):
         if parameter.grad is None or isinstance(self.trainer.precision_plugin, FSDPPrecision):
             return None
         return summed(parameter.grad) / self.trainer.world_size if self._several else parameter.grad
-
-    def _in_fit(self) -> bool:
-        return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
 
     def _stop_clock(self) -> None:
         if self.device.type == "cuda":

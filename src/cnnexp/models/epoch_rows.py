@@ -2,7 +2,7 @@
 
 import warnings
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from lightning.pytorch.trainer.connectors.logger_connector.fx_validator import _FxValidator
 
@@ -38,6 +38,13 @@ class EpochRows(Optimized):
             else:
                 logger.log_metrics({k: v for k, v in row.items() if k != "epoch"}, step=int(row["epoch"]))
                 logger.save()
+
+    def _in_fit(self) -> bool:
+        return self.trainer.state.fn == "fit" and not self.trainer.sanity_checking
+
+    def _batches_done(self) -> int:
+        """Count the epoch's batches that are over, at the end of one."""
+        return cast(Any, self.trainer.fit_loop.epoch_loop.batch_progress.current).processed
 
     def _warn_of_other_weights(self, validated: Mapping[str, float]) -> None:
         """Say so where a checkpoint of the epoch's end is chosen by what was measured earlier in the epoch."""

@@ -11,6 +11,7 @@ from torchmetrics import Metric, SumMetric
 from torchmetrics.classification import MulticlassAccuracy
 
 from cnnexp.distributed import several, summed
+from cnnexp.models.paired_error import PairedError
 
 _MOST_BATCHES = 64
 """Reducing this many batches at once costs a small network nearly nothing a step; see docs/performance.md."""
@@ -36,6 +37,8 @@ class LossAndAccuracy(nn.Module):
         self._summed: tuple[Metric, ...] = (self.loss, self.accuracy, self.objective)
         self.metrics = nn.ModuleList()
         self._names: list[str] = []
+        self.paired: PairedError | None = None
+        """Given the loss of each image, until the next ``reset``."""
         self._waiting: dict[str, list[Tensor]] = {"logits": [], "labels": [], "objectives": []}
         self._most = max(1, min(_MOST_BATCHES, _MOST_LOGITS // max(1, classes)))
 
@@ -90,12 +93,15 @@ class LossAndAccuracy(nn.Module):
         if not self._waiting["logits"]:
             return
         logits, labels = torch.cat(self._waiting["logits"]).float(), torch.cat(self._waiting["labels"])
+        sizes = [len(kept) for kept in self._waiting["labels"]]
         if self._waiting["objectives"]:
             self.objective.update(torch.stack(self._waiting["objectives"]).float().sum())
         self._drop_waiting()
         if not len(labels):  # of a last batch smaller than the number of processes, this one got nothing
             return
         self.loss.update(F.cross_entropy(logits, labels, reduction="sum"))
+        if self.paired is not None:
+            self.paired.add(F.cross_entropy(logits, labels, reduction="none"), labels, sizes)
         self.accuracy.update(logits, labels)
         probabilities = logits.softmax(1) if self._names else logits
         for metric in self.metrics:
@@ -150,6 +156,7 @@ class LossAndAccuracy(nn.Module):
 
     def reset(self) -> None:
         """Forget everything added so far."""
+        self.paired = None
         self._drop_waiting()
         for metric in (*self._summed, *self.metrics):
             cast(Metric, metric).reset()

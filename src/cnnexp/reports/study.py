@@ -30,7 +30,7 @@ FROM_CURVES = ("overfits_since", "val_loss_turned", "val_accuracy_turned", "val_
 _NOT_OWN = {
     *NUMBERS, *FROM_CURVES, "epoch", "seconds", "learning_rate", "running_loss", "running_accuracy",
     "train_images", "train_eval_images", "val_images", "running_images", "test_images", "test_looks",
-    "majority_baseline",
+    "majority_baseline", "val_loss_se",
     # other columns of the leaderboard and of report.csv
     "runs", "folder", "status", "verdict", "model", "data", "seed", "device", "config_hash", "git_commit", "error",
 }  # fmt: skip

@@ -59,6 +59,7 @@ def check_state(path: Path, checkpoint: Any, model: Classifier, trainer: L.Train
         _check_optimization(checkpoint, model, batches, trainer)
         _check_callbacks(checkpoint, model, trainer, batches)
         _check_so_far(checkpoint, model)
+        _check_lowest(checkpoint)
         for name, value in trainer.precision_plugin.state_dict().items():
             like(part_of(checkpoint, type(trainer.precision_plugin).__qualname__, dict).get(name), value, name)
     except Wrong as wrong:
@@ -381,3 +382,16 @@ def _version(text: Any, where: str, least: str = "0") -> Version:
     if found < Version(least):
         raise Wrong(f"{where} is {text}, older than any that we wrote")
     return found
+
+
+def _check_lowest(checkpoint: Mapping[str, Any]) -> None:
+    """Raise Wrong where the losses of the lowest validation aren't numbers, an image each."""
+    lowest, where = checkpoint.get("lowest_validation"), "lowest_validation"
+    if lowest is None:  # older ones lack it, and there may have been no validation
+        return
+    same_keys(lowest, {"loss": 0.0, "losses": None, "order": 0}, where)
+    losses = lowest["losses"]
+    images = len(losses) if isinstance(losses, Tensor) and losses.dim() else 0
+    like_tensor(losses, torch.zeros(images), f"{where}.losses")
+    like(lowest["loss"], 0.0, f"{where}.loss")
+    like(lowest["order"], 0, f"{where}.order")

@@ -30,7 +30,7 @@ IMAGES = ("train_eval_images", "val_images", "running_images")
 """How many images an epoch's numbers are of."""
 COLUMNS = [
     "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds",
-    "running_loss", "running_accuracy", *IMAGES,
+    "running_loss", "running_accuracy", *IMAGES, "val_loss_se",
 ]  # fmt: skip
 
 
