@@ -234,12 +234,25 @@ def test_a_tracker_that_is_not_installed(choice, package, sweep, cnnexp, folder,
     assert not (folder / "outputs").exists()
 
 
-def test_a_store_that_is_none(cnnexp, folder, capsys):
+@pytest.mark.parametrize(
+    ("uri", "told"),
+    [
+        ("sqlite:///notes.txt", "(sqlite3.DatabaseError) file is not a database"),
+        ("foo://x", "unsupported URI 'foo://x'"),
+        ("postgresql://x", "the package psycopg"),  # which isn't installed with MLflow
+        ("mssql+pymssql://x", "the package pymssql"),
+    ],
+)
+def test_a_store_that_is_none(uri, told, cnnexp, folder, capsys):
     needs("mlflow")
     (folder / "notes.txt").write_text("no database\n" * 100)
-    arguments = ["logger=mlflow", "logger.mlflow.tracking_uri=sqlite:///notes.txt"]
-    assert cnnexp(*QUICK, *arguments, "trainer.max_epochs=1") == 2
-    assert "logger.mlflow: (sqlite3.DatabaseError) file is not a database" in capsys.readouterr().err
+    assert cnnexp(*QUICK, "logger=mlflow", f"logger.mlflow.tracking_uri={uri}", "trainer.max_epochs=1") == 2
+    said = capsys.readouterr().err
+    assert said.startswith("cnnexp: logger.mlflow: ")
+    assert told in said
+    assert said.count("\n") <= 2
+    assert all(len(line) < 400 for line in said.splitlines())
+    assert not (folder / "outputs").exists()
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
@@ -32,6 +33,8 @@ _ENVIRONMENT = {
 """What the trackers' packages read as they are imported, unless the user has set it."""
 
 _SECONDS_TO_ANSWER = 5
+LONGEST = 300
+"""Characters of what a tracker's package says."""
 
 
 def check_servers(nodes: DictConfig) -> None:
@@ -80,7 +83,7 @@ def build_loggers(nodes: DictConfig, folder: Path) -> list[Logger]:
                 unset = [key for key in known if key in takes and logger.keywords.get(key) is None]
                 logger = logger(**{key: known[key] for key in unset})
         except Exception as error:  # each tracker raises its own
-            raise CnnexpError(f"logger.{name}: {first_line(error)}") from error
+            raise _refused(name, error) from error
         loggers.append(logger)
     return loggers
 
@@ -106,9 +109,19 @@ def begin(
             _log_hyperparams(logger, hyperparameters)
         except Exception as error:  # of a server that doesn't answer, for one
             name = type(logger).__name__.removesuffix("Logger").lower()
-            raise CnnexpError(f"logger.{name}: {first_line(error)}") from error
+            raise _refused(name, error) from error
         for row in behind or ():
             logger.log_metrics({key: row[key] for key in row if key != "epoch"}, int(row["epoch"]))
+
+
+def _refused(name: str, error: Exception) -> CnnexpError:
+    """Return a tracker's own error in a line, however much it says."""
+    if isinstance(error, ModuleNotFoundError):
+        return CnnexpError(
+            f"logger.{name}: the package {error.name} is needed; install it, or type another address"
+        )
+    said = shorten(first_line(error), LONGEST, placeholder=" …")
+    return CnnexpError(f"logger.{name}: {said.rstrip('.')};\ntype other settings of logger.{name}, or logger=none")
 
 
 def _log_hyperparams(logger: Logger, hyperparameters: dict[str, Any]) -> None:
