@@ -58,6 +58,7 @@ def test_metrics_have_one_row_an_epoch(finished):
         "epoch", "train_loss", "train_accuracy", "val_loss", "val_accuracy", "learning_rate", "seconds",
     ]  # fmt: skip
     assert [row["epoch"] for row in table] == ["1", "2", "3"]
+    assert table[0].pop("val_loss_se") == ""  # there is no epoch before to compare it with
     assert all(math.isfinite(float(value)) for row in table for value in row.values())
     assert float(table[-1]["train_loss"]) < float(table[0]["train_loss"])
 
@@ -93,6 +94,10 @@ def test_train_and_val_lie_on_one_tensorboard_chart(finished):
     above = EventAccumulator(str(finished / "tensorboard"))
     above.Reload()
     assert {"test_accuracy", "test_loss", "best/generalization_gap"} <= set(above.Tags()["scalars"])
+    gap = [(event.step, event.value) for event in above.Scalars("generalization_gap")]
+    gaps = [float(row["train_accuracy"]) - float(row["val_accuracy"]) for row in table]
+    assert gap == [(epoch, pytest.approx(value, abs=1e-6)) for epoch, value in enumerate(gaps, 1)]
+    assert {event.step for tag in ("test_loss", "test_accuracy") for event in above.Scalars(tag)} == {3}
     assert "hp_metric" not in above.Tags()["scalars"]
     assert "curves" in above.Tags()["images"]
     assert above.SummaryMetadata("_hparams_/session_start_info").plugin_data.plugin_name == "hparams"

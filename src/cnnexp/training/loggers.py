@@ -139,8 +139,8 @@ class TensorBoardLogger(Logger):
 
     ``<folder>/train`` and ``<folder>/val`` hold ``loss`` and ``accuracy`` (train also ``running_loss``,
     ``running_accuracy``, ``learning_rate`` and ``seconds``) and an epoch's further numbers; ``<folder>`` itself
-    holds the hyperparameters and the final numbers, which TensorBoard's HParams page puts in one table over all
-    runs.
+    holds the generalization gap, the hyperparameters and the final numbers, which TensorBoard's HParams page puts
+    in one table over all runs. All stand at their epoch, those of the test at the last one.
     """
 
     name = None
@@ -151,6 +151,7 @@ class TensorBoardLogger(Logger):
         self.folder = Path(folder)
         self._writers: dict[str, SummaryWriter] = {}
         self._started = False
+        self._epoch = 0
 
     @property
     def save_dir(self) -> str:
@@ -196,7 +197,10 @@ class TensorBoardLogger(Logger):
             self.log_epoch(int(row["epoch"]), row)
 
     def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
-        """Write an epoch's numbers to the two runs."""
+        """Write an epoch's numbers to the two runs, and the gap between them to the folder's own."""
+        self._epoch = epoch
+        if "train_accuracy" in row and "val_accuracy" in row:
+            self._writer("").add_scalar("generalization_gap", row["train_accuracy"] - row["val_accuracy"], epoch)
         for name, value in named(row).items():
             part, _, tag = name.partition("/")
             self._writer(part).add_scalar(tag, value, epoch)
@@ -206,7 +210,8 @@ class TensorBoardLogger(Logger):
         """Write numbers that aren't an epoch's to the folder's own run."""
         for name, value in metrics.items():
             if name != "epoch":  # which Lightning adds to those of a step
-                self._writer("").add_scalar(name, value, step)
+                # Lightning has a test at the number of steps, beside curves over epochs
+                self._writer("").add_scalar(name, value, self._epoch if name.startswith("test_") else step)
         self.save()
 
     def log_settings(self, text: str) -> None:
