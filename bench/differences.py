@@ -8,9 +8,11 @@ same order of images. The planted difference is a quarter of the training images
 import argparse
 import platform
 import time
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from itertools import combinations
 
 import numpy as np
 import torch
@@ -73,21 +75,24 @@ def settled_after(two: Sequence[Sequence[float]], sequential: bool = True) -> in
     return next((n for n in looks if is_called_real([numbers[:n] for numbers in two], sequential)), None)
 
 
-def equal_configurations(sweeps: int) -> dict[str, int]:
-    """Return in how many sweeps of A against A anything is called real, by how they are judged."""
-    two_, several = f"A against A, {SEEDS} seeds", f"{EQUALS} times A, {SEEDS} seeds, any of them"
-    settled = f"A against A, settle=true up to {MOST_SEEDS} seeds"
-    looked = "A against A, a t-test after each of these seeds, which no report does"
-    called = dict.fromkeys((two_, several, settled, looked), 0)
+def equal_configurations(sweeps: int) -> dict[str, tuple[int, int]]:
+    """Return how often a difference between A and A is called real, and of how many, by how it is judged."""
+    called: dict[str, list[bool]] = defaultdict(list)
     for sweep in range(sweeps):
         seeds = [sweep * MOST_SEEDS + number for number in range(MOST_SEEDS)]
         two = [[trained(seed, draw) for seed in seeds] for draw in range(2)]
         more = [[trained(seed, draw) for seed in seeds[:SEEDS]] for draw in range(2, EQUALS)]
-        called[two_] += is_called_real([numbers[:SEEDS] for numbers in two])
-        called[several] += is_called_real([numbers[:SEEDS] for numbers in [*two, *more]])
-        called[settled] += settled_after(two) is not None
-        called[looked] += settled_after(two, sequential=False) is not None
-    return called
+        several = [numbers[:SEEDS] for numbers in [*two, *more]]
+        pairs = list(combinations(several, 2))
+        for what, real in (
+            (f"A against A, {SEEDS} seeds", [is_called_real(several[:2])]),
+            (f"{EQUALS} times A, {SEEDS} seeds, any of them", [is_called_real(several)]),
+            (f"each of these {len(pairs)} pairs, without Holm", [is_called_real(pair) for pair in pairs]),
+            (f"A against A, settle=true up to {MOST_SEEDS} seeds", [settled_after(two) is not None]),
+            ("by a t-test after each of these seeds, as no report does", [settled_after(two, False) is not None]),
+        ):
+            called[what] += real
+    return {what: (sum(real), len(real)) for what, real in called.items()}
 
 
 @dataclass(frozen=True)
@@ -138,7 +143,7 @@ def told(planted: Planted) -> list[str]:
 
 def _share(count: int, of: int) -> str:
     low, high = wilson_interval(count, of)
-    return f"{count} of {of} ({count / of:.1%}, 95 % interval {low:.1%} to {high:.1%})"
+    return f"{count:,} of {of:,} ({count / of:.1%}, 95 % interval {low:.1%} to {high:.1%})"
 
 
 def main() -> None:
@@ -149,8 +154,8 @@ def main() -> None:
     torch.set_num_threads(1)
     began = time.process_time()
     print(f"{sweeps} sweeps of each kind; level {LEVEL:.0%}")
-    for what, count in equal_configurations(sweeps).items():
-        print(f"{what}: called real in {_share(count, sweeps)}", flush=True)
+    for what, (count, of) in equal_configurations(sweeps).items():
+        print(f"{what}: {_share(count, of)} called real", flush=True)
     print(*told(planted_difference(sweeps)), sep="\n")
     print(f"{time.process_time() - began:.0f} s of one core; {platform.machine()}, torch {torch.__version__}")
 

@@ -16,9 +16,12 @@ def bench(monkeypatch):
 
 
 def test_equal_configurations_are_seldom_told_apart(bench):
-    called = list(bench.equal_configurations(8).values())
-    # more than 3 of 8 at 5 % has a probability of 0.0004; the fourth is the way that doesn't keep the level
-    assert max(called[:3]) <= 3
+    called = {what: count for what, (count, of) in bench.equal_configurations(8).items() if of == 8}
+    looked = [what for what in called if "no report" in what]  # this way doesn't keep the level
+    # more than 3 of 8 at 5 % has a probability of 0.0004
+    assert max(count for what, count in called.items() if what not in looked) <= 3
+    assert len(looked) == 1
+    assert len(called) == 4
 
 
 def test_a_planted_difference_is_found(bench, monkeypatch):

@@ -65,6 +65,8 @@ ELSEWHERE = (
     "make help",
     "python -m bench",
     "python -m bench --quick",
+    # tests/test_differences_bench.py, with fewer sweeps
+    "python -m bench.differences",
     # tests/reliability/test_kill.py, with fewer of them
     "python tests/reliability/kill_harness.py --kills 50",
     "python tests/reliability/kill_harness.py --matrix",

@@ -140,9 +140,12 @@ def test_what_is_told_apart_is_said_and_what_is_not_is_said_too(tmp_path):
     assert "1 of 2 other configurations is told apart from the best" in text
     assert "after Holm for 3 comparisons" in text
     assert (
-        "Not told apart from the best: train_size=500; the closest is train_size=500, +0.15 ± 0.21 points" in text
+        "Not told apart from the best: train_size=500; the closest is train_size=500, 0.15 ± 0.21 points behind"
+        in text
     )
     assert re.search(r"\d+ more seeds would decide with a probability of 80 %", text)
+    ahead = " ".join(findings(study(read_runs(sweep_runs(tmp_path)), baseline=["train_size=500"])))
+    assert "the closest is train_size=5000, 0.15 ± 0.21 points ahead" in ahead
     board = text_table(found)
     assert re.search("5000 .* best .*\n500 .* not told apart .*\n50 .* worse ", board)
 

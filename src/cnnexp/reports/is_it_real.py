@@ -91,9 +91,8 @@ def _mean(found: Comparison) -> float:
 def _by_how_much(label: str, found: Comparison) -> str:
     difference = found.difference
     assert difference is not None
-    return (
-        f"{label}, {100 * difference.mean:+.2f}{_give_or_take(found)} points behind over {difference.pairs} seeds"
-    )
+    much = f"{100 * abs(difference.mean):.2f}{_give_or_take(found)} points"
+    return f"{label}, {much} {'ahead' if difference.mean < 0 else 'behind'} over {difference.pairs} seeds"
 
 
 def _give_or_take(found: Comparison) -> str:
