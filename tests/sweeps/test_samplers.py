@@ -86,6 +86,8 @@ def test_a_strangers_trial_has_failed_and_leads_nowhere(params, folder, tmp_path
     for path in (sweep / "trial", tmp_path / "elsewhere"):
         path.mkdir(parents=True)
     (sweep / "link").symlink_to(tmp_path / "elsewhere")
+    theirs = tmp_path / "lock.lock"  # a lock of that name would be taken, and its file removed
+    theirs.write_text("a thesis")
     study = open_study(f"{sweep}/study.journal", "search", "maximize")
     optuna = quiet_optuna()
     kinds = {key: optuna.distributions.CategoricalDistribution([value]) for key, value in params.items()}
@@ -100,6 +102,7 @@ def test_a_strangers_trial_has_failed_and_leads_nowhere(params, folder, tmp_path
     assert settle(study, taken, sweep, space_of(overrides_of({"model": "cnn,ffnn"}, [])))
     process.leave()
     assert study.trials[0].state.name == "FAIL"
+    assert theirs.read_text() == "a thesis"
     new = {path for path in set(tmp_path.rglob("*")) | set(tmp_path.parent.glob("*")) if path not in before}
     assert all(path.is_relative_to(sweep / ".search") for path in new)
 

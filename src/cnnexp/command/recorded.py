@@ -12,7 +12,7 @@ from yaml import YAMLError
 from cnnexp.command.arguments import Typed
 from cnnexp.command.targets import refuse_places, refuse_strangers, trusted_by, trusted_by_this_job
 from cnnexp.errors import CnnexpError, first_line
-from cnnexp.records import as_now, checked
+from cnnexp.records import as_now, checked, refuse_links
 from cnnexp.runs import RESULT, differences
 
 NAME = "recorded"
@@ -143,6 +143,8 @@ def use_record(typed: Typed) -> str | None:
     settings, choices = read_record(run, key, trusted_by(typed))
     if key == "resume" and (task != "fit" or choices.get("task", "fit") != "fit"):
         raise CnnexpError("resume= goes on with training; for another task on a run, type run= instead")
+    if key == "resume":
+        refuse_links(run)
     # a group within a group, such as model/loss, was chosen too; a new choice of the outer one brings its own
     nested = [group for group in choices if group.partition("/")[0] in GROUPS and "/" in group]
     chosen_anew = [group for group in (*GROUPS, *nested) if typed.chooses(group)]

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from cnnexp import runs
 from cnnexp.command.recorded import changed_since
 from cnnexp.errors import CnnexpError
-from cnnexp.records import checked, refuse_links
+from cnnexp.records import checked
 
 
 def check_resume(folder: Path, config: DictConfig) -> None:
@@ -20,7 +20,6 @@ def check_resume(folder: Path, config: DictConfig) -> None:
             f"resume= can't change {', '.join(changed)}: it would be another experiment. It may change {free}, "
             f"logger; for a new run with other settings type run={config.resume}"
         )
-    refuse_links(folder)
     with runs.held(folder):  # raises where another process works on it
         pass
     result = runs.read_result(folder) or {}

@@ -88,11 +88,20 @@ class StartJob(Callback):
         if config.resume is not None:
             check_resume(folder, config)
             return folder
+        if config.run is not None:
+            _refuse_link_out(folder, Path(config.run))
         interrupts.hold_back()  # until its settings are recorded: before that it can't be gone on with
         claimed, above = claim_for(folder)
         self._made = claimed, above
         _say_how_to_go_on(config, claimed)
         return claimed
+
+
+def _refuse_link_out(folder: Path, run: Path) -> None:
+    """Raise CnnexpError where what a task leaves in a run's folder would lie elsewhere: it may be a stranger's."""
+    led = folder.parent.resolve()
+    if folder.absolute().is_relative_to(run.absolute()) and not led.is_relative_to(run.resolve()):
+        raise CnnexpError(f"{folder.parent} is a link to {led}, outside of {run.name}; remove it to go on here")
 
 
 def _say_how_to_go_on(config: DictConfig, folder: Path) -> None:
