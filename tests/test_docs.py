@@ -65,6 +65,8 @@ ELSEWHERE = (
     "make help",
     "python -m bench",
     "python -m bench --quick",
+    # tests/test_verdicts_bench.py, with fewer curves
+    "python -m bench.verdicts --curves 200 --seed 1",
     # tests/test_differences_bench.py, with fewer sweeps
     "python -m bench.differences",
     # tests/reliability/test_kill.py, with fewer of them

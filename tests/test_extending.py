@@ -71,7 +71,7 @@ def _run(command: str, folder: Path, cnnexp: Callable[..., int], short: list[str
 
 def rows(run: Path) -> list[dict[str, float]]:
     with (run / "metrics.csv").open() as file:
-        return [{key: float(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        return [{key: float(value) for key, value in row.items() if value} for row in csv.DictReader(file)]
 
 
 def result(run: Path) -> dict:

@@ -25,7 +25,7 @@ def test_every_network_trains_on_every_data_set(model, data, cnnexp, folder, eve
     assert done["status"] == "completed"
     with (run / "metrics.csv").open() as file:
         [row] = csv.DictReader(file)
-    assert all(math.isfinite(float(value)) for value in row.values())
+    assert all(math.isfinite(float(value)) for value in row.values() if value)
     # it has learned something: a network that knows nothing has a cross-entropy of log(classes)
     classes = {"cifar100": 100, "image_folder": 3}.get(data, 10)
     assert float(row["running_loss"]) < 3 * math.log(classes)
