@@ -89,8 +89,11 @@ ELSEWHERE = (
     "python -m cnnexp logger=mlflow",
     "python -m cnnexp logger=[tensorboard,wandb]",
 )  # fmt: skip
+# what stands on two pages is run once
 CNNEXP = [
-    (page, command) for page, command in ALL if command.startswith("python -m cnnexp") and command not in ELSEWHERE
+    (page, command)
+    for command, page in {command: page for page, command in reversed(ALL)}.items()
+    if command.startswith("python -m cnnexp") and command not in ELSEWHERE
 ]
 
 
