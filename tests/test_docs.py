@@ -153,6 +153,17 @@ def test_each_python_block_runs(block, folder, every_data_set):
     assert done.returncode == 0, done.stderr
 
 
+def test_each_promise_names_the_command_that_shows_it():
+    text = (REPOSITORY / "docs" / "reliability.md").read_text()
+    sections = re.split(r"^##+ ", text, flags=re.MULTILINE)[1:]
+    bullets = [re.split(r"^- ", section.partition("\n\n*")[0], flags=re.MULTILINE)[1:] for section in sections]
+    promises = [promise for listed in bullets for promise in listed]
+    # what isn't a list of promises is one
+    promises += [s for s, listed in zip(sections, bullets, strict=True) if not listed and len(s.splitlines()) > 2]
+    assert len(promises) > 15
+    assert [promise[:60] for promise in promises if not re.search(r"`pytest [^`]+`", promise)] == []
+
+
 def test_images_in_the_pages_are_there():
     for page in PAGES:
         for target in re.findall(r"!\[[^\]]*\]\(([^)]+)\)", page.read_text()):

@@ -17,6 +17,7 @@ from serving import FileServer, Trap
 
 from cnnexp import FFNN, CnnexpError, ImageDataModule, Network, load_run
 from cnnexp.app import run
+from cnnexp.data.preprocessing import read_data_state
 from cnnexp.training.checkpoints import WholeCheckpointIO
 
 QUICK = ["model=ffnn", "model.hidden=[4]", "trainer=debug", "logger=none", "data.batch_size=64"]
@@ -311,6 +312,7 @@ def test_a_checkpoint_runs_no_code(
     )  # fmt: skip
     for load in (
         lambda: load_run(theirs),
+        lambda: read_data_state(evil),
         lambda: FFNN.load_from_checkpoint(evil),
         lambda: trainer.test(model, data, ckpt_path=evil, weights_only=False),
         lambda: trainer.fit(model, data, ckpt_path=evil, weights_only=False),
