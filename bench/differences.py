@@ -155,7 +155,9 @@ def main() -> None:
     began = time.process_time()
     print(f"{sweeps} sweeps of each kind; level {LEVEL:.0%}")
     for what, (count, of) in equal_configurations(sweeps).items():
-        print(f"{what}: {_share(count, of)} called real", flush=True)
+        # pairs of one sweep share networks: their number says nothing of how sure the share is
+        share = _share(count, of) if of == sweeps else f"{count:,} of {of:,} ({count / of:.1%})"
+        print(f"{what}: {share} called real", flush=True)
     print(*told(planted_difference(sweeps)), sep="\n")
     print(f"{time.process_time() - began:.0f} s of one core; {platform.machine()}, torch {torch.__version__}")
 
