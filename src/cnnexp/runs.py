@@ -20,7 +20,8 @@ from cnnexp.records import read_text
 
 RESULT = "result.json"
 ELSEWHERE = (
-    "name", "run", "resume", "checkpoint", "fail_fast", "baseline", "reveal", "settle", "task", "logger",
+    "name", "run", "resume", "checkpoint", "fail_fast", "question", "baseline", "reveal", "settle", "task",
+    "logger",
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
     "trainer.enable_progress_bar", "trainer.profiler", "data.root",
     "data.num_workers", "data.device", "data.eval_batch_size", "data.mirrors", "callbacks.save_every",
@@ -39,9 +40,13 @@ _PACKAGES = ("torch", "torchvision", "lightning", "hydra-core", "torchmetrics", 
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file whole or not at all. Numbers that JSON doesn't know (NaN, infinity) become null."""
-    text = json.dumps(_known(content), indent=2, ensure_ascii=False, allow_nan=False)
-    write_whole(path, f"{text}\n".encode())
+    """Write a JSON file whole or not at all; see `json_text`."""
+    write_whole(path, json_text(content).encode())
+
+
+def json_text(content: Mapping[str, Any]) -> str:
+    """Return a mapping as JSON. Numbers that JSON doesn't know (NaN, infinity) become null."""
+    return f"{json.dumps(_known(content), indent=2, ensure_ascii=False, allow_nan=False)}\n"
 
 
 def write_whole(path: Path, content: bytes) -> None:

@@ -2,6 +2,7 @@ import json
 import math
 import re
 from html.parser import HTMLParser
+from urllib.parse import unquote
 
 import matplotlib
 import pytest
@@ -12,7 +13,7 @@ from cnnexp.reports import write
 from cnnexp.reports.against import draw_against, draw_heat_maps
 from cnnexp.reports.curves import TRAIN, VAL
 from cnnexp.reports.findings import HIDDEN, findings, headline
-from cnnexp.reports.grid import MOST_PANELS, draw_grid
+from cnnexp.reports.grid import MOST_PANELS, draw_grid, panels_told
 from cnnexp.reports.leaderboard import text_table
 from cnnexp.reports.records import read_runs, sweep_runs
 from cnnexp.reports.study import study
@@ -56,6 +57,24 @@ def test_of_many_configurations_some_are_drawn_and_the_title_says_so(tmp_path):
     figure = draw_grid(sweep(tmp_path, [f"data.train_size={size}" for size in range(1, 41)]), "loss")
     assert len(visible(figure)) == MOST_PANELS
     assert figure.get_suptitle() == "loss, 24 of 40 configurations"
+
+
+@pytest.mark.parametrize(
+    ("jobs", "rows", "metric", "said", "unsaid"),
+    [
+        ([f"data.train_size={n}" for n in range(1, 41)], FITTING, "loss", "24 of 40 configurations", "seed"),
+        (SIZES, FITTING, "loss", "a panel a configuration; a line a seed; the dot", "of 3 configurations"),
+        (SIZES[:1], FITTING, "loss", "Loss by epoch; the dot", "a panel"),
+        (SIZES, FITTING, "loss", "best epoch", "turned"),
+        (SIZES, OVERFITTING, "loss", "validation loss turned", "band"),
+        (SIZES, FITTING, "accuracy", "the band is the generalization gap", "turned"),
+        ([f"seed={seed}" for seed in range(12)], FITTING, "loss", "ten seeds of each", "a line a seed"),
+    ],
+)
+def test_a_caption_speaks_only_of_what_is_drawn(jobs, rows, metric, said, unsaid, tmp_path):
+    told = panels_told(sweep(tmp_path, jobs, rows), metric)
+    assert said in told
+    assert unsaid not in told
 
 
 @pytest.mark.parametrize(
@@ -275,16 +294,21 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.outside: list[str] = []
-        self.images = 0
+        self.images = self.scripts = 0
+        self.links: list[str] = []
         self.feed(text)
 
     def handle_starttag(self, tag, attributes):
         given = dict(attributes)
-        if tag not in ("meta", "img", "link"):
+        if tag not in ("meta", "img", "link", "input"):
             self.open.append(tag)
         self.images += tag == "img"
-        self.outside += [given[a] for a in ("src", "href") if not given.get(a, "data:").startswith("data:")]
-        assert tag not in ("script", "link", "b")
+        self.scripts += tag == "script" and "src" not in given
+        self.links += [given["href"]] if tag == "a" else []
+        self.outside += [
+            given[a] for a in ("src", "href") if not given.get(a, "data:").startswith(("data:", "./"))
+        ]
+        assert tag not in ("link", "b")
 
     def handle_endtag(self, tag):
         assert self.open.pop() == tag
@@ -299,6 +323,10 @@ def test_the_page_needs_nothing_else_and_escapes_everything(tmp_path):
     assert parsed.open == []
     assert parsed.outside == []
     assert parsed.images == 2
+    assert parsed.scripts == 1  # its own: what is recorded is text
+    # of both tables of runs, and only within the page's folder
+    assert parsed.links == ["./a%3Cb%3E%26%24x_%24/", "./failed/", "./failed/"]
+    assert all((tmp_path / unquote(link)).is_dir() for link in parsed.links)
     assert not re.search(r"url\(|@import|https?:", text)
     assert "prefers-color-scheme: dark" in text
     assert "@media print" in text
@@ -326,7 +354,8 @@ def test_a_report_replaces_the_earlier_one_and_leaves_nothing_else(tmp_path):
     sweep(tmp_path, MODELS)
     write_report(sweep_runs(tmp_path), tmp_path, "first")
     names = {path.name for path in tmp_path.iterdir() if path.is_file()}
-    assert names == {"report.html", "report.csv", "curves.png", "accuracy.png", "gap.png", "heatmap.png"}
+    texts = {"report.html", "report.csv", "summary.csv", "report.json", "report.tex"}
+    assert names == {*texts, "curves.png", "accuracy.png", "gap.png", "heatmap.png"}
     report = write_report(sweep_runs(tmp_path)[:1], tmp_path, "second")
     assert {path.name for path in tmp_path.iterdir() if path.is_file()} == names - {"gap.png", "heatmap.png"}
     assert {path.name for path in report.files} == names - {"gap.png", "heatmap.png"}

@@ -12,7 +12,16 @@ import pytest
 from cnnexp.app import run
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=1", "trainer.limit_train_batches=2"]
-WRITTEN = {"report.html", "report.csv", "curves.png", "accuracy.png", "gap.png"}
+WRITTEN = {
+    "report.html",
+    "report.csv",
+    "summary.csv",
+    "report.json",
+    "report.tex",
+    "curves.png",
+    "accuracy.png",
+    "gap.png",
+}
 
 
 @pytest.fixture(scope="module")

@@ -26,6 +26,7 @@ def general(
     run: Text | None,
     resume: Text | None,
     fail_fast: bool,
+    question: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None,
     baseline: Text | Annotated[list[Text], Len(1)] | None,
     reveal: bool,
     settle: Mapping[str, Any],

@@ -54,6 +54,25 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
     return figure
 
 
+def panels_told(study: Study, metric: str) -> str:
+    """Return what `draw_grid` shows, in words; nothing of what isn't in it."""
+    drawable = [c for c in study.by_settings if any(run.record.history for run in c.counted)]
+    panels = _chosen(drawable)
+    told = [f"{metric.capitalize()} by epoch{'' if len(panels) == 1 else ', a panel a configuration'}"]
+    if any(len(c.counted) > 1 for c in panels):
+        told.append("a line a seed" if all(len(c.counted) <= MOST_SEEDS for c in panels) else "ten seeds of each")
+    told.append("the dot is the best epoch")
+    if any(c.turned(metric) is not None for c in panels):
+        told.append(f"the dashed line the epoch at which validation {metric} turned")
+    if metric == "accuracy":
+        told.append("the band is the generalization gap")
+    if len(panels) < len(drawable):
+        told.append(
+            f"{len(panels)} of {len(drawable)} configurations, evenly from the smallest gap to the largest"
+        )
+    return f"{'; '.join(told)}."
+
+
 def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
     runs = [run for run in configuration.counted if run.record.history][:MOST_SEEDS]
     alpha = 1.0 if len(runs) == 1 else 0.65

@@ -19,16 +19,17 @@ class Column:
     percent: bool = False  # whether fractions are shown in per cent
     digits: int = 0  # after the decimal point
     text: bool = False  # whether it is aligned to the left
+    first: bool = False  # whether the page shows it at once, and not when more is asked for
 
 
 COLUMNS = (
-    Column("runs", "runs"),
-    Column("val_accuracy", "val acc %", percent=True, digits=2),
-    Column("against", "vs best", text=True),
+    Column("runs", "runs", first=True),
+    Column("val_accuracy", "val acc %", percent=True, digits=2, first=True),
+    Column("against", "vs best", text=True, first=True),
     Column("test_accuracy", "test acc %", percent=True, digits=2),
     Column("train_accuracy", "train acc %", percent=True, digits=2),
-    Column("generalization_gap", "gap", percent=True, digits=2),
-    Column("verdict", "verdict", text=True),
+    Column("generalization_gap", "gap", percent=True, digits=2, first=True),
+    Column("verdict", "verdict", text=True, first=True),
     Column("best_epoch", "best epoch", digits=1),
     Column("val_loss_turned", "val turned", digits=1),
     Column("val_loss", "val loss", digits=4),
@@ -47,7 +48,7 @@ LESS_IMPORTANT = (
 def columns(study: Study) -> list[Column]:
     """Return the leaderboard's columns: the swept settings, those that are always there, a user's own numbers."""
     swept = short_names(study.swept) or {"": "configuration"}
-    first = [Column(key, name, text=True) for key, name in swept.items()]
+    first = [Column(key, name, text=True, first=True) for key, name in swept.items()]
     own = [Column(key, key.replace("_", " "), digits=4) for key in study.own_numbers]
     usual = [column for column in COLUMNS if column.key != "against" or len(study.configurations) > 1]
     if study.baseline is not None:

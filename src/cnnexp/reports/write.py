@@ -1,21 +1,24 @@
-"""A report on runs, from their folders: ``report.html``, ``report.csv`` and figures."""
+"""A report on runs, from their folders: a page, tables for papers and programs, and figures."""
 
 import base64
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cnnexp.reports.against import draw_against, draw_heat_maps
 from cnnexp.reports.figures import png
 from cnnexp.reports.findings import findings, headline
-from cnnexp.reports.grid import MOST_PANELS, draw_grid
+from cnnexp.reports.grid import draw_grid, panels_told
+from cnnexp.reports.held_fixed import held_fixed, question
 from cnnexp.reports.leaderboard import columns, csv_text, row, text_table
 from cnnexp.reports.records import read_runs
 from cnnexp.reports.search import reported
-from cnnexp.reports.study import Study, study
+from cnnexp.reports.study import Configuration, Judged, Study, study
+from cnnexp.reports.summary_files import latex, report_json, summary_csv
 from cnnexp.reports.tables import shown
 from cnnexp.runs import write_whole
 
@@ -78,8 +81,14 @@ def write_report(
         "heatmap.png": draw_heat_maps(result),
     }
     figures = {name: png(figure) for name, figure in drawn.items() if figure is not None}
-    page = html_page(result, figures, title, sentences)
-    files = {"report.html": page.encode(), "report.csv": csv_text(result).encode(), **figures}
+    texts = {
+        "report.html": html_page(result, figures, title, sentences, destination),
+        "report.csv": csv_text(result),
+        "summary.csv": summary_csv(result),
+        "report.json": report_json(result, title),
+        "report.tex": latex(result),
+    }
+    files = {**{name: text.encode() for name, text in texts.items()}, **figures}
     for name, content in files.items():
         write_whole(destination / name, content)
     for name in drawn.keys() - figures.keys():  # left by an earlier report
@@ -89,29 +98,82 @@ def write_report(
     return Report(result, [destination / name for name in files], table, sentences)
 
 
-def html_page(study: Study, figures: Mapping[str, bytes], title: str, search: Sequence[str] = ()) -> str:
-    """Return the page: the answer first, then the leaderboard, the figures, every run's verdict, the failures.
+def html_page(
+    study: Study,
+    figures: Mapping[str, bytes],
+    title: str,
+    search: Sequence[str] = (),
+    destination: Path | None = None,
+) -> str:
+    """Return the page: question, answer, what was held fixed, leaderboard, figures, every run's verdict, failures.
 
     What it looks like is in ``templates/report.html.j2``. A search's sentences, and its figure ``search.png``,
-    have a section of their own before the leaderboard. ``figures`` are PNG files by name.
+    have a section of their own before the leaderboard. ``figures`` are PNG files by name. Runs whose folders lie
+    below ``destination`` are links.
     """
     environment = Environment(
         loader=PackageLoader("cnnexp", "reports/templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template("report.html.j2").render(
-        title=title,
+        title=question(study) or title,
+        name=title if question(study) else None,
+        held_fixed=held_fixed(study),
         headline=headline(study),
         findings=findings(study),
         search=search,
-        columns=[(column.title, "text" if column.text else "") for column in columns(study)],
-        rows=[row(study, configuration) for configuration in study.configurations],
+        columns=[
+            (column.title, " ".join(["text"] * column.text + ["more"] * (not column.first)))
+            for column in columns(study)
+        ],
+        rows=[_cells(study, configuration) for configuration in study.configurations],
         figures={name: base64.b64encode(content).decode() for name, content in figures.items()},
-        verdicts=[(run.name, run.record.status, run.verdict.text) for run in study.runs],
+        verdicts=[
+            (_name(run, destination), Cell(run.record.status), Cell(run.verdict.text)) for run in study.runs
+        ],
         failures=[
-            (run.name, run.record.status, run.record.error or "") for run in study.runs if not run.completed
+            (_name(run, destination), Cell(run.record.status), Cell(run.record.error or ""))
+            for run in study.runs
+            if not run.completed
         ],
         rule=study.rule,
         most_rows=MOST_ROWS,
-        most_panels=MOST_PANELS,
+        captions=_captions(study),
     )
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A cell of one of the page's tables: its text, the number it is sorted by, and what it is a link to."""
+
+    text: str
+    value: float | None = None
+    href: str | None = None
+
+
+def _cells(study: Study, configuration: Configuration) -> list[Cell]:
+    numbers = {key: statistic.mean for key, statistic in configuration.numbers.items()}
+    return [
+        Cell(text, numbers.get(column.key))
+        for column, text in zip(columns(study), row(study, configuration), strict=True)
+    ]
+
+
+def _name(run: Judged, destination: Path | None) -> Cell:
+    """Return a run's name, a link where its folder lies below the page's."""
+    folder = run.record.folder.absolute()
+    if destination is None or not folder.is_relative_to(destination.absolute()):
+        return Cell(run.name)
+    return Cell(run.name, href=f"./{quote(folder.relative_to(destination.absolute()).as_posix())}/")
+
+
+def _captions(study: Study) -> dict[str, str]:
+    return {
+        "search.png": "The search: every trial in its order, how much each parameter matters, and the accuracy "
+        "against each.",
+        "curves.png": panels_told(study, "loss"),
+        "accuracy.png": panels_told(study, "accuracy"),
+        "gap.png": "The generalization gap (clean training accuracy less validation accuracy), and beside it the "
+        "accuracies, against what is swept.",
+        "heatmap.png": "The gap and the validation accuracy over both swept settings.",
+    }

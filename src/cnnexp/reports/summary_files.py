@@ -1,0 +1,107 @@
+"""The leaderboard for papers and for programs: ``summary.csv``, ``report.json`` and ``report.tex``."""
+
+import json
+from typing import Any
+
+from cnnexp.reports.findings import findings, headline
+from cnnexp.reports.held_fixed import held_fixed, question
+from cnnexp.reports.leaderboard import columns, row, verdict_of
+from cnnexp.reports.study import Study
+from cnnexp.reports.tables import as_csv
+from cnnexp.runs import json_text
+
+IN_PAPERS = ("runs", "val_accuracy", "against", "test_accuracy", "generalization_gap", "verdict")
+"""Columns of report.tex, beside those of what is swept."""
+_LATEX = {
+    "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
+    "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "…": r"\dots{}",
+    "<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "]": "{]}", '"': "''",
+}  # fmt: skip
+
+
+def summary(study: Study) -> list[dict[str, Any]]:
+    """Return a dict a configuration, the best one first, with the leaderboard's numbers as numbers.
+
+    Each number is its mean over the seeds, with ``_low`` and ``_high`` of its 95 % interval and ``_n``, the number
+    of seeds that have it; None where that isn't known. The difference is of validation accuracies, the best's (or
+    the baseline's) less this configuration's. Accuracies and gaps are fractions.
+    """
+    rows = []
+    for index, configuration in enumerate(study.configurations):
+        found = study.comparisons.get(index)
+        difference = found.difference if found else None
+        numbers: dict[str, Any] = {}
+        for key in dict.fromkeys(key for c in study.configurations for key in c.numbers):
+            statistic = configuration.numbers.get(key)
+            low, high = (statistic and statistic.interval) or (None, None)
+            numbers |= {
+                key: statistic and statistic.mean,
+                f"{key}_low": low, f"{key}_high": high, f"{key}_n": statistic.count if statistic else 0,
+            }  # fmt: skip
+        rows.append({
+            "place": index + 1, "configuration": configuration.label,
+            **{key: configuration.values.get(key) for key in study.swept},
+            "runs": len(configuration.runs), "completed": configuration.completed,
+            "verdict": configuration.verdict,
+            "compared": verdict_of(study, index) if len(study.configurations) > 1 else None,
+            "difference": difference and difference.mean,
+            "difference_half_width": difference and difference.half_width,
+            "difference_pairs": difference.pairs if difference else None,
+            "p_value": found and found.p_value, "more_seeds": found and found.more_seeds, **numbers,
+        })  # fmt: skip
+    return rows
+
+
+def summary_csv(study: Study) -> str:
+    """Return `summary` as CSV."""
+    return as_csv(
+        [
+            {key: json.dumps(value) if isinstance(value, (list, dict)) else value for key, value in one.items()}
+            for one in summary(study)
+        ]
+    )
+
+
+def report_json(study: Study, title: str) -> str:
+    """Return the report as JSON, with one key a line of the page: numbers are numbers, unknown ones null."""
+    content = {
+        "question": question(study),
+        "title": title,
+        "answer": headline(study),
+        "findings": findings(study),
+        "held_fixed": held_fixed(study),
+        "swept": list(study.swept),
+        "best": study.configurations[0].label if study.configurations else None,
+        "baseline": None if study.baseline is None else study.configurations[study.baseline].label,
+        "configurations": summary(study),
+        "runs": [
+            {
+                "folder": run.name,
+                "status": run.record.status,
+                "verdict": run.verdict.word,
+                "text": run.verdict.text,
+            }
+            for run in study.runs
+        ],
+    }
+    return json_text(content)
+
+
+def latex(study: Study) -> str:
+    """Return the leaderboard's main columns as a LaTeX table; it needs the package booktabs."""
+    shown = columns(study)
+    kept = [i for i, column in enumerate(shown) if column.key in (*study.swept, "", *IN_PAPERS)]
+    align = "".join("l" if shown[i].text else "r" for i in kept)
+    cells = [[shown[i].title for i in kept]]
+    cells += [[row(study, configuration)[i] for i in kept] for configuration in study.configurations]
+    head, *body = [f"{' & '.join(map(escaped, line))} \\\\" for line in cells]
+    return "\n".join([
+        "% \\usepackage{booktabs}",
+        f"\\begin{{tabular}}{{{align}}}", "\\toprule", head, "\\midrule", *body, "\\bottomrule",
+        "\\end{tabular}\n",
+    ])  # fmt: skip
+
+
+def escaped(text: str) -> str:
+    """Return a text as LaTeX shows it, on one line."""
+    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
