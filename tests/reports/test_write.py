@@ -51,6 +51,7 @@ def test_a_panel_holds_a_configurations_seeds_with_the_best_epoch_marked(metric,
 def test_no_turn_is_drawn_where_nothing_turned(metric, tmp_path):
     figure = draw_grid(sweep(tmp_path, SIZES), metric)
     assert not any(line.get_linestyle() == "--" for axes in figure.axes for line in axes.lines)
+    assert not any("turned" in text.get_text() for text in figure.legends[0].get_texts())
 
 
 def test_of_many_configurations_some_are_drawn_and_the_title_says_so(tmp_path):

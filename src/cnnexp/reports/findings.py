@@ -104,7 +104,7 @@ def _told(configuration: Configuration) -> str:
             continue
         first, last = int(min(turns)), int(max(turns))
         epochs = f"epoch {first}" if first == last else f"epochs {first}–{last}"
-        few = "" if len(turns) == len(counted) else f" in {len(turns)} runs"
+        few = "" if len(turns) == len(counted) else f" in {len(turns)} of {len(counted)} runs"
         text += f"; validation {metric} turned at {epochs}{few}"
         if metric == "loss":
             rises = [run.verdict for run in counted if run.verdict.loss_turned is not None]

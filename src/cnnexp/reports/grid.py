@@ -50,7 +50,7 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
         first.yaxis.set_major_formatter(PercentFormatter(1.0))
     else:
         first.set_ylim(0, _top(panels))
-    _legend(figure, metric)
+    _legend(figure, metric, any(c.turned(metric) is not None for c in panels))
     return figure
 
 
@@ -94,13 +94,15 @@ def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
     axes.tick_params(labelsize=7)
 
 
-def _legend(figure: Figure, metric: str) -> None:
+def _legend(figure: Figure, metric: str, turned: bool) -> None:
     handles: list[Any] = [
         Line2D([], [], color=TRAIN, label="train, clean"),
         Line2D([], [], color=VAL, label="validation"),
         Line2D([], [], color=VAL, marker="o", markeredgecolor="white", linestyle="", label="best epoch"),
-        Line2D([], [], color=VAL, linewidth=0.9, linestyle="--", label=f"validation {metric} turned"),
     ]
+    if turned:
+        label = f"validation {metric} turned"
+        handles.append(Line2D([], [], color=VAL, linewidth=0.9, linestyle="--", label=label))
     if metric == "accuracy":
         handles.append(Patch(color=FAINT, alpha=GAP_ALPHA, linewidth=0, label="generalization gap"))
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
