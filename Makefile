@@ -12,7 +12,7 @@ test:  ## Run all tests
 	python -m pytest -n 2 --dist loadfile
 
 quick:  ## Run the tests that take no more than a few seconds each
-	python -m pytest -m "not slow"
+	python -m pytest -n 2 --dist loadfile -m "not slow"
 
 lint:  ## Check style and types
 	ruff check .

@@ -84,6 +84,7 @@ def test_a_schedule_ends_when_training_does(schedule, ends, fit):
     assert state["optimizer_states"][0]["param_groups"][0]["lr"] < 1e-3 / 10
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("more", [[], ["callbacks=[ema]", "callbacks.ema.decay=0.9"]], ids=["plain", "ema"])
 def test_a_run_that_ended_within_an_epoch_goes_on_as_if_it_had_not(more, fit, cnnexp):
     whole = fit("whole", *more, "trainer.max_steps=100", "trainer.max_epochs=9")

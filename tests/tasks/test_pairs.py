@@ -6,15 +6,15 @@ import math
 
 import pytest
 
+pytestmark = pytest.mark.slow
+
 DATA = ["digits", "mnist", "fashion_mnist", "cifar10", "cifar100", "image_folder"]
 FEW = ["trainer.max_epochs=1", "trainer.limit_val_batches=1", "trainer.limit_test_batches=1", "data.batch_size=8"]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning:tarfile")
 @pytest.mark.parametrize("data", DATA)
-@pytest.mark.parametrize(
-    "model", ["cnn", "ffnn", *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg16", "airbench"))]
-)
+@pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16", "airbench"])
 def test_every_network_trains_on_every_data_set(model, data, cnnexp, folder, every_data_set):
     root = [f"data.root={every_data_set / 'images'}"] if data == "image_folder" else []
     # its 14 million weights are trained on digits alone
@@ -34,7 +34,6 @@ def test_every_network_trains_on_every_data_set(model, data, cnnexp, folder, eve
     assert float(row["running_loss"]) < 3 * math.log(classes)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("data", ["mnist", "image_folder"])
 @pytest.mark.parametrize("model", ["cnn", "ffnn", "vgg16", "airbench"])
 def test_every_network_trains_on_the_real_images_that_are_here(model, data, cnnexp, folder, request):
