@@ -179,6 +179,8 @@ def test_a_search_that_was_killed_before_its_trial_had_a_folder_runs_that_trial(
     assert (one[0], one[1]["optimizer.lr"], one[2]) == (other[0], other[1]["optimizer.lr"], other[2])
     assert [state for state, _ in trials(f"{sweep}/study.journal", "search")] == ["COMPLETE"] * 3
     assert len(results(sweep)) == 3
+    # the folder that was made is the one that is used
+    assert len([path for path in sweep.iterdir() if path.is_dir() and not path.name.startswith(".")]) == 3
 
 
 def test_another_search_under_the_same_name_is_refused(cnnexp, folder, capsys):

@@ -1,5 +1,6 @@
 """A search by Optuna: its trials are the jobs of a sweep, shared by several processes, gone on with later."""
 
+import contextlib
 import logging
 import socket
 import warnings
@@ -30,6 +31,9 @@ from cnnexp.sweeps.search_space import chosen, fixed, overrides_of, probes, spac
 from cnnexp.sweeps.study import FOLDER, HOST, OWN_FILE, PROCESS, Process, lock_of, open_study, settle, tell
 
 log = logging.getLogger(__name__)
+
+_NOBODY = "nobody"
+"""Instead of the process at work, of a trial that waits for one."""
 
 RECORD = "multirun.yaml"
 
@@ -130,7 +134,11 @@ class Search:
     def _place(self, trial: Any, process: str) -> tuple[list[str], str]:
         """Give a folder to a trial, and note which process is at it; return its overrides and that folder."""
         job, composed = self._job(trial.params)
-        name = claim(self.folder / job_folder(composed.hydra.job.override_dirname)).name
+        folder = self.folder / job_folder(composed.hydra.job.override_dirname)
+        if process == _NOBODY and all(one.user_attrs.get(FOLDER) != folder.name for one in self.study.trials):
+            with contextlib.suppress(OSError):  # killed between the two lines below, it has left an empty folder
+                folder.rmdir()
+        name = claim(folder).name
         for key, value in ((FOLDER, name), (PROCESS, process), (HOST, self.process.host)):
             trial.set_user_attr(key, value)
         return job, name
@@ -144,7 +152,7 @@ class Search:
         try:
             for key, distribution in self.space.items():
                 trial._suggest(key, distribution)
-            self._place(trial, "nobody")
+            self._place(trial, _NOBODY)
         except (CnnexpError, ValueError):  # not a trial of this search
             tell(self.study, known.number, None)
 
