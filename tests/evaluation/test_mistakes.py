@@ -51,6 +51,20 @@ def test_the_curve_and_the_calibration_error_are_of_the_same_bins():
     )
 
 
+def test_the_calibration_error_of_chance_is_that_of_answers_right_as_often_as_sure():
+    generator = torch.Generator().manual_seed(1)
+    probabilities = torch.rand(400, 3, generator=generator).mul(3).softmax(1)
+    drawn = [
+        Predictions(probabilities, torch.multinomial(probabilities, 1, generator=generator).flatten())
+        for _ in range(200)
+    ]
+    errors = torch.tensor([float(calibration(one).error) for one in drawn])
+    mean, most = calibration(drawn[0]).by_chance
+    assert mean == pytest.approx(float(errors.mean()), rel=0.1)
+    assert 0.9 < float((errors <= most).double().mean()) <= 0.99
+    assert calibration(drawn[1]).by_chance == (mean, most)  # of the confidences alone, and the same each time
+
+
 def test_a_network_as_sure_as_it_is_right_has_no_calibration_error():
     probabilities = torch.tensor([0.75, 0.25]).repeat(40, 1)
     labels = torch.tensor([0, 0, 0, 1] * 10)

@@ -42,6 +42,14 @@ NOTHING = [(["seed=0"], [], {"status": "running"})]
 MANY_OVERFIT = sizes(*[0.0] * 10, seeds=1, rows=OVERFITTING)
 CLEAR, ALIKE, SINGLE = sizes(0.0, 0.2), sizes(0.0, 0.0005), sizes(0.0, 0.2, seeds=1)
 SHARED = [*sizes(0.0, 0.2), (["data.train_size=777", "seed=99"], shifted(FITTING, 0.3), {})]
+LEARNING = [  # an error of 0.5, 0.25 and 0.125, and a few runs' luck
+    (
+        typed,
+        [row | {"val_accuracy": 1 - 0.5 ** (i // 3 + 1) * (1 + 0.02 * (i % 3))} for row in FITTING],
+        {"train_images": 10 ** (i // 3 + 1)},
+    )
+    for i, (typed, _, _) in enumerate(sizes(0.0, 0.0, 0.0, seeds=3))
+]
 LOOKS = {"test_looks": 7, "test_images": 1000, "val_images": 400, "data_fingerprint": "ab"}
 
 KINDS = {
@@ -57,7 +65,11 @@ KINDS = {
     "not the best": (r"^Highest .*, told apart from \d of \d others\.$", ALIKE, CLEAR),
     "no test": (r"^Highest validation accuracy: [^,]* % validation\), ", sizes(0.0, 0.2, **NO_TEST), CLEAR),
     "one seed": (r"^Is it real\? No configuration can be told apart .* type seed=0,1,2 or more\.$", SINGLE, CLEAR),
-    "real": (r"^Is it real\? 1 of 1 other configuration is told apart .*t-test, p < 0\.05\)\.$", CLEAR, SINGLE),
+    "real": (
+        r"^Is it real\? [12] of [12] other configurations? (is|are) told apart .*t-test, p < 0\.05.*\)\.$",
+        CLEAR,
+        SINGLE,
+    ),
     "not real": (r"^Is it real\? 0 of \d other configurations? (is|are) told apart .*t-test, p", ALIKE, CLEAR),
     "by e-values": (r"^Is it real\?.* e-values, which hold whenever", sizes(0.0, 0.2, **SETTLE), CLEAR),
     "settled": (r"^Settled after 7 seeds: .* is better than .* points\.$", sizes(0.0, 0.2, **SETTLE), CLEAR),
@@ -68,7 +80,26 @@ KINDS = {
     "no amount": (r"^Validation is no test: .*docs/overfitting\.md", CLEAR, sizes(0.0, 0.2, **LOOKS)),
     "hidden": (r"^Test numbers are shown of the best by validation only", CLEAR, sizes(0.0, 0.2, **NO_TEST)),
     "looks": (r"^7th look at these 1,000 test images", sizes(0.0, 0.2, **LOOKS), CLEAR),
-    "trend": (r"^From train_size=10 to 1000 the gap grows by .* interval", sizes(0.0, 0.0, 0.0, gap=0.05), CLEAR),
+    "no better": (
+        r"^No better than a constant answer, .*: always .*: 75\.00% of 100 test images; .* isn't told apart",
+        sizes(0.0, 0.2, test_accuracy=0.8, test_images=100, majority_baseline=0.75),
+        sizes(0.0, 0.2, test_accuracy=0.9, test_images=100, majority_baseline=0.75),
+    ),
+    "worse": (
+        r"^No better than a constant answer, .* is worse \(95 % interval",
+        sizes(0.0, 0.2, test_accuracy=0.5, test_images=100, majority_baseline=0.75),
+        sizes(0.0, 0.2, test_accuracy=0.5, test_images=100),
+    ),
+    "learning curve": (
+        r"^Validation error falls with the number of training images as n\^−0\.\d\d .* on twice the most, 2,000, ",
+        LEARNING,
+        sizes(0.0, 0.0, 0.0),
+    ),
+    "trend": (
+        r"^From train_size=10 to 1000 the gap (grows|shrinks) by .* interval",
+        sizes(0.0, 0.0, 0.0, gap=0.05),
+        CLEAR,
+    ),
 }
 
 

@@ -62,6 +62,8 @@ class Calibration:
         confidence: mean confidence in each bin, NaN where it is empty, shape (bins,).
         accuracy: share of right answers in each bin, NaN where it is empty, shape (bins,).
         error: the expected calibration error, in [0, 1].
+        by_chance: the mean and the 95th percentile of that error of a perfectly calibrated network with these
+            confidences on as many images: no bin's share of right answers is just its confidence.
     """
 
     edges: Tensor
@@ -69,6 +71,7 @@ class Calibration:
     confidence: Tensor
     accuracy: Tensor
     error: float
+    by_chance: tuple[float, float]
 
 
 def calibration(predictions: Predictions, bins: int = 15) -> Calibration:
@@ -92,4 +95,26 @@ def calibration(predictions: Predictions, bins: int = 15) -> Calibration:
         total = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, values.double())
         return total / torch.where(images > 0, images, torch.nan)
 
-    return Calibration(edges, images, mean(probabilities.amax(1)), mean(predictions.correct), float(error))
+    confidence = probabilities.amax(1)
+    by_chance = _by_chance(confidence.double(), place, bins)
+    return Calibration(edges, images, mean(confidence), mean(predictions.correct), float(error), by_chance)
+
+
+def _by_chance(confidence: Tensor, place: Tensor, bins: int, draws: int = 1000) -> tuple[float, float]:
+    """Return mean and 95th percentile of the calibration error where each answer is right with its confidence.
+
+    As J. Vaicenavicius et al. propose, Evaluating model calibration in classification (2019, arXiv:1902.06977).
+
+    Args:
+        confidence: of each image, shape (images,).
+        place: the bin of each, shape (images,).
+        bins: how many there are.
+        draws: how often right answers are drawn, from a generator of its own: the same numbers each time.
+    """
+    generator = torch.Generator().manual_seed(0)
+    errors = torch.empty(draws, dtype=torch.float64)
+    for number in range(draws):
+        right = torch.rand(len(confidence), generator=generator, dtype=torch.float64) < confidence
+        apart = torch.zeros(bins, dtype=torch.float64).index_add_(0, place, right.double() - confidence)
+        errors[number] = apart.abs().sum() / len(confidence)
+    return errors.mean().item(), errors.quantile(0.95).item()

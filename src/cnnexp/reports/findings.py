@@ -3,12 +3,15 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from typing import Any
 
 from cnnexp.evaluation.ledger import told
 from cnnexp.evaluation.trends import slope
 from cnnexp.reports.is_it_real import is_it_real
+from cnnexp.reports.learning_curve import SIZE, learning_curve
+from cnnexp.reports.majority import no_better
 from cnnexp.reports.selection import optimism
-from cnnexp.reports.study import Configuration, Study
+from cnnexp.reports.study import Configuration, Judged, Study
 from cnnexp.reports.swept import is_number, short_names, shown_value
 from cnnexp.reports.verdicts import Verdict
 
@@ -49,9 +52,10 @@ def findings(study: Study) -> list[str]:
         lines.append(f"… and {len(overfit) - MOST} more, see the leaderboard.")
     if len(study.configurations) > 1 and study.configurations[0].mean("val_accuracy") is not None:
         lines += [_best(study), *is_it_real(study)]
-    of_the_test = (optimism(study), HIDDEN if study.hides_test else None, looks_told(study))
-    lines += [line for line in of_the_test if line is not None]
-    return [*lines, *_trends(study)]
+    lines += filter(None, [
+        no_better(study), optimism(study), HIDDEN if study.hides_test else None, looks_told(study)
+    ])  # fmt: skip
+    return [*lines, *_trends(study), *filter(None, [learning_curve(study)])]
 
 
 def _best(study: Study) -> str:
@@ -123,6 +127,12 @@ def _risen(verdicts: Sequence[Verdict]) -> str:
     return f"{rises[0]:.0f} to {rises[-1]:.0f}"
 
 
+def _place(run: Judged, key: str) -> Any:
+    """Return a setting's value; of train_size=null, which is all images, how many these were."""
+    value = run.record.settings.get(key)
+    return run.record.result.get("train_images") if value is None and key == SIZE else value
+
+
 def _trends(study: Study) -> list[str]:
     """Return a sentence for each swept number with which the gap moves by more than chance."""
     lines = []
@@ -130,9 +140,8 @@ def _trends(study: Study) -> list[str]:
         points = [
             (value, 100 * gap)
             for configuration in study.configurations
-            if is_number(value := configuration.values.get(key))
             for run in configuration.counted
-            if (gap := run.numbers["generalization_gap"]) is not None
+            if is_number(value := _place(run, key)) and (gap := run.numbers["generalization_gap"]) is not None
         ]
         if not points:
             continue

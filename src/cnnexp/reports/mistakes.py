@@ -57,7 +57,11 @@ def draw_calibration(measured: Calibration, title: str) -> Figure:
     above.plot(confidence, accuracy, "o", color=TRAIN, markersize=4, label="at its mean confidence")
     above.vlines(confidence, accuracy, confidence, color=VAL, label="distance from calibrated")
     above.plot([0, 1], [0, 1], "--", color=FAINT, label="calibrated")
-    above.set_title(f"expected calibration error {measured.error:.2%}, {bins} bins of equal width", fontsize=9)
+    above.set_title(
+        f"expected calibration error {measured.error:.2%}, {bins} bins of equal width; by chance alone "
+        f"{measured.by_chance[0]:.2%}, 95 % below {measured.by_chance[1]:.2%}",
+        fontsize=7,
+    )
     above.legend(fontsize=8, loc="upper left")
     above.set(ylabel="accuracy", ylim=(-0.01, 1.01))
     above.yaxis.set_major_formatter(PercentFormatter(1.0))

@@ -55,8 +55,8 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
     path.write_text(as_csv(rows, columns), encoding="utf-8", newline="")
 
 
-def final_table(result: Mapping[str, Any], folder: Path, verdict: str = "") -> str:
-    """Return the numbers that a run ends with, what they say (``verdict``), and where its files lie."""
+def final_table(result: Mapping[str, Any], folder: Path, *told: str | None) -> str:
+    """Return the numbers that a run ends with, what is told of them, and where its files lie."""
     rows = [["", "loss", "accuracy"]]
     # tta: the test with test-time augmentation
     for part, suffix in (("train", ""), ("val", ""), ("test", ""), ("test", "_tta")):
@@ -72,8 +72,8 @@ def final_table(result: Mapping[str, Any], folder: Path, verdict: str = "") -> s
         )
     if measured is not None and trained is not None and measured < trained:
         lines.append(f"train: measured on {measured:,} of the {trained:,} training images")
-    if verdict:
-        lines += textwrap.wrap(verdict, WIDTH, break_long_words=False, break_on_hyphens=False)
+    for text in filter(None, told):
+        lines += textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False)
     return "\n".join([*lines, f"files: {shown(folder)}"])
 
 

@@ -26,6 +26,7 @@ from cnnexp.job.looks import count_looks
 from cnnexp.models.classifier import Classifier
 from cnnexp.reports.curves import draw_curves
 from cnnexp.reports.figures import png
+from cnnexp.reports.majority import beside_majority
 from cnnexp.reports.tables import final_table
 from cnnexp.reports.verdicts import best_row, judge
 from cnnexp.runs import write_whole
@@ -117,7 +118,7 @@ def fit(job: Job) -> None:
     finally:
         end(configured, status)
         ranks.wait_for_others(trainer)
-    log.info("\n%s", final_table(job.result, job.folder, verdict.text))
+    log.info("\n%s", final_table(job.result, job.folder, beside_majority(job.result), verdict.text))
 
 
 def _further_numbers(job: Job, best: Mapping[str, float]) -> dict[str, float]:

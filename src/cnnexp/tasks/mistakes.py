@@ -9,6 +9,7 @@ from annotated_types import Ge
 from cnnexp.contract import class_names, require_images
 from cnnexp.evaluation.intervals import wilson_interval
 from cnnexp.evaluation.mistakes import (
+    Calibration,
     accuracy_per_class,
     calibration,
     confusion_matrix,
@@ -64,11 +65,12 @@ def mistakes(job: Job, images: Annotated[int, Ge(1)] = 24, bins: Annotated[int, 
     save_figures(job, figures)
     job.record(
         test_accuracy=predictions.accuracy, mistakes=len(wrong), expected_calibration_error=measured.error,
+        calibration_error_by_chance=measured.by_chance[0], calibration_error_by_chance_95=measured.by_chance[1],
         mean_confidence=predictions.confidence.double().mean().item(),
         parameters=loaded.model.parameter_count, checkpoint=str(loaded.checkpoint),
     )  # fmt: skip
     count_looks(job, loaded.data, len(predictions.labels), predictions.accuracy)
-    log.info("%s\n%s", loaded.checkpoint, _table(rows, predictions, measured.error, bins))
+    log.info("%s\n%s", loaded.checkpoint, _table(rows, predictions, measured))
     log.info("files: %s", shown(job.folder))
 
 
@@ -88,7 +90,7 @@ def _mistakes(predictions: Predictions, names: Sequence[str]) -> list[dict[str, 
     ]  # fmt: skip
 
 
-def _table(rows: Sequence[Mapping[str, Any]], predictions: Predictions, error: float, bins: int) -> str:
+def _table(rows: Sequence[Mapping[str, Any]], predictions: Predictions, measured: Calibration) -> str:
     right, count = int(predictions.correct.sum()), len(predictions.labels)
     low, high = wilson_interval(right, count)
     ranked = sorted((row for row in rows if row["images"]), key=lambda row: row["accuracy"])
@@ -108,6 +110,13 @@ def _table(rows: Sequence[Mapping[str, Any]], predictions: Predictions, error: f
     confidence = predictions.confidence.double().mean().item()
     tendency = "more sure than right" if confidence > right / count else "less sure than right"
     lines.append(
-        f"expected calibration error {error:.2%} ({bins} bins); mean confidence {confidence:.2%}: {tendency}"
+        f"expected calibration error {measured.error:.2%} ({len(measured.images)} bins); mean confidence "
+        f"{confidence:.2%}: {tendency}"
+    )
+    chance, most = measured.by_chance
+    within = "no larger than that" if measured.error <= most else "larger than that"
+    lines.append(
+        f"perfectly calibrated, {count:,} such answers would show {chance:.2%} by chance, and up to {most:.2%} in "
+        f"95 % of draws: this error is {within}"
     )
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from cnnexp.job.build import build_trainer, build_training
 from cnnexp.job.job import Job
 from cnnexp.job.load import load_for
 from cnnexp.job.looks import count_looks
+from cnnexp.reports.majority import beside_majority
 from cnnexp.reports.tables import final_table
 from cnnexp.training.callbacks import StopOnSignal
 
@@ -34,4 +35,4 @@ def test(job: Job) -> None:
         checkpoint=str(loaded.checkpoint),
     )
     count_looks(job, loaded.data, job.result["test_images"], job.result.get("test_accuracy"))
-    log.info("%s\n%s", loaded.checkpoint, final_table(job.result, job.folder))
+    log.info("%s\n%s", loaded.checkpoint, final_table(job.result, job.folder, beside_majority(job.result)))
