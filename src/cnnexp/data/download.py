@@ -1,7 +1,6 @@
 """The data sets that torchvision publishes sums of, fetched once, by one process at a time, and verified."""
 
 import inspect
-import logging
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -9,8 +8,6 @@ from typing import Any, NamedTuple
 
 from cnnexp.data.fetch import Unavailable, fetch, is_whole, putting_into, unpack_gzip, unpack_tar
 from cnnexp.errors import CnnexpError
-
-log = logging.getLogger(__name__)
 
 CLASSES = {"mnist": "MNIST", "fashion_mnist": "FashionMNIST", "cifar10": "CIFAR10", "cifar100": "CIFAR100"}
 """torchvision's class for each of our names: it says where the files are and what sums they have."""
@@ -77,7 +74,6 @@ def load(
             return loaded
         with putting_into(source.archives[0][0].parent, root / f".{dataset}.lock"):
             if (loaded := read(source)) is None:
-                log.info("getting %s into %s", dataset, root)
                 unpack(source)
                 loaded = read(source)
     except (OSError, Unavailable) as error:

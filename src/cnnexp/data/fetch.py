@@ -59,7 +59,7 @@ def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pa
     """
     if is_whole(target, md5):
         return
-    first: Unavailable | None = None
+    failures: list[tuple[str, Unavailable]] = []
     for number in range(ROUNDS):
         time.sleep(pause * number)
         recovering = []
@@ -67,16 +67,18 @@ def fetch(urls: Sequence[str], target: Path, md5: str, timeout: float = 30.0, pa
             try:
                 with whole(target, md5) as file:
                     _download(url, file, timeout)
+                # only now: where all places fail, the error says it, in its own line or two
+                for failed, why in failures:
+                    log.warning("not downloaded from %s: %s", failed, why)
                 return
             except Unavailable as error:
-                log.warning("not downloaded from %s: %s", url, error)
-                first = first or error
+                failures.append((url, error))
                 if error.again:
                     recovering.append(url)
         urls = recovering
         if not urls:
             break
-    raise first or Unavailable("no place to download from is known")
+    raise failures[0][1] if failures else Unavailable("no place to download from is known")
 
 
 @contextmanager
@@ -177,10 +179,16 @@ def _download(url: str, file: IO[bytes], timeout: float) -> None:
             return
         # as it lies there: a server may otherwise unpack a .gz on the way
         headers = {"User-Agent": f"cnnexp/{__version__}", "Accept-Encoding": "identity"}
-        download = pooch.HTTPDownloader(sys.stderr.isatty(), _CHUNK, headers=headers, timeout=timeout)
+        hooks = {"response": lambda response, *_, **__: _say_that_it_comes(url, response.status_code)}
+        download = pooch.HTTPDownloader(sys.stderr.isatty(), _CHUNK, headers=headers, timeout=timeout, hooks=hooks)
         download(url, file, None)
     except (requests.RequestException, HTTPError, URLError, ValueError) as error:
         raise _failure(error) from None
+
+
+def _say_that_it_comes(url: str, status: int) -> None:
+    if status == http.client.OK:
+        log.info("getting %s", url)
 
 
 def _failure(error: BaseException) -> Unavailable:
