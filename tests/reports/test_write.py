@@ -339,6 +339,19 @@ def test_the_page_needs_nothing_else_and_escapes_everything(tmp_path):
     assert "failed: failed: RuntimeError: <b>bold</b>" in str(report)
 
 
+@pytest.mark.parametrize(
+    ("folder", "links"), [("page/run", ["./run/"]), ("page/../outside", []), ("page/link", [])]
+)
+def test_a_run_is_a_link_only_where_its_folder_lies_in_the_pages(folder, links, tmp_path):
+    page = tmp_path / "page"
+    page.mkdir()
+    make_run(page / "run", ["seed=0"], FITTING)
+    make_run(tmp_path / "outside", ["seed=0"], FITTING)
+    (page / "link").symlink_to(tmp_path / "outside")
+    write_report([tmp_path / folder], page, "title")
+    assert Page((page / "report.html").read_text()).links == links
+
+
 def test_a_page_has_so_many_rows_and_says_where_the_others_are(tmp_path, monkeypatch):
     monkeypatch.setattr(write, "MOST_ROWS", 3)
     sweep(tmp_path, SIZES)

@@ -161,10 +161,10 @@ def _cells(study: Study, configuration: Configuration) -> list[Cell]:
 
 def _name(run: Judged, destination: Path | None) -> Cell:
     """Return a run's name, a link where its folder lies below the page's."""
-    folder = run.record.folder.absolute()
-    if destination is None or not folder.is_relative_to(destination.absolute()):
+    folder = run.record.folder.resolve()  # neither ".." nor a link leads out of the page's folder
+    if destination is None or not folder.is_relative_to(destination.resolve()):
         return Cell(run.name)
-    return Cell(run.name, href=f"./{quote(folder.relative_to(destination.absolute()).as_posix())}/")
+    return Cell(run.name, href=f"./{quote(folder.relative_to(destination.resolve()).as_posix())}/")
 
 
 def _captions(study: Study) -> dict[str, str]:
