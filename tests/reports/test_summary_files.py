@@ -55,14 +55,22 @@ def test_what_is_unknown_is_empty_and_null(tmp_path):
     assert len(summary_csv(found).splitlines()) == 1 + len(found.configurations)
 
 
-@pytest.mark.parametrize("sign", [*"\\{}$&#_%~^", *'<>[]"±–…\n'])
+@pytest.mark.parametrize("sign", [*"\\{}$&#_%~^", *'<>[]"±–…\n', *"*|`-é照🙂\x07"])
 def test_every_sign_is_text_in_latex(sign):
     text = escaped(f"a{sign}b")
     assert "\n" not in text
+    assert text.isascii()
+    assert text.isprintable()
+    # it would belong to the command before it, which ends the line above
+    assert not escaped(f"{sign}b").startswith(("*", "["))
     # what is special to TeX stands behind a backslash, and braces of its own making are in pairs
     assert not re.search(r"(?<!\\)[$&#_%~^]", text.replace(r"$\pm$", ""))
     plain = re.sub(r"\\[{}]", "", text)
     assert plain.count("{") == plain.count("}")
+
+
+def test_a_minus_is_no_hyphen():
+    assert escaped("-1.5 ± 0.2, seed-0 --") == r"$-$1.5 $\pm$ 0.2, seed{-}0 {-}{-}"
 
 
 def test_a_latex_table_has_as_many_cells_in_each_line(tmp_path):

@@ -73,9 +73,12 @@ def test_of_many_configurations_some_are_drawn_and_the_title_says_so(tmp_path):
     ],
 )
 def test_a_caption_speaks_only_of_what_is_drawn(jobs, rows, metric, said, unsaid, tmp_path):
-    told = panels_told(sweep(tmp_path, jobs, rows), metric)
+    found = sweep(tmp_path, jobs, rows)
+    told = panels_told(found, metric)
     assert said in told
     assert unsaid not in told
+    legend = {text.get_text() for text in draw_grid(found, metric).legends[0].get_texts()}
+    assert (f"validation {metric} turned" in legend) is ("turned" in told)
 
 
 @pytest.mark.parametrize(

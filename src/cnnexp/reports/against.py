@@ -94,10 +94,10 @@ def draw_heat_maps(study: Study) -> Figure | None:
                 text = f"{value:.1f}" if math.isfinite(value) else "–"
                 axes.text(x, y, text, ha="center", va="center", fontsize=8, color=colour)
         axes.set_title(title, fontsize=10)
-        _name_ticks(axes, across, values[across], fontsize=8)
-        axes.set_yticks(range(len(rows)), [tick_label(down, value) for value in values[down]], fontsize=8)
-        axes.set_xlabel(names[across], fontsize=9)
-        axes.set_ylabel(names[down], fontsize=9)
+        _name_ticks(axes, across, values[across], fontsize=9)
+        axes.set_yticks(range(len(rows)), [tick_label(down, value) for value in values[down]], fontsize=9)
+        axes.set_xlabel(names[across], fontsize=10)
+        axes.set_ylabel(names[down], fontsize=10)
         figure.colorbar(image, ax=axes)
     return figure
 
@@ -132,7 +132,7 @@ def _draw_panel(
             linestyle="" if unordered else "-", capsize=3, color=colour, label=shortened(label, 50) or None,
         )  # fmt: skip
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(fontsize=7)
+        axes.legend(fontsize=8)
 
 
 def _scale(axes: Any, values: Sequence[Any], key: str) -> Mapping[tuple, float]:

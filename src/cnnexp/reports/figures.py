@@ -78,7 +78,7 @@ def _draw_all_of(figure: Figure) -> None:
     }
     texts = [text for text in figure.findobj(Text) if "\\mathdefault" not in text.get_text()]  # its own numbers
     fonts, missing = _fonts_for({char for text in texts for char in text.get_text() if char.isprintable()})
-    written = {ord(char): _written_out(char) for char in missing}
+    written = {ord(char): written_out(char) for char in missing}
     for text in texts:
         text.set_parse_math(False)
         text.set_text(text.get_text().translate(written))
@@ -101,7 +101,8 @@ def _fonts_for(chars: set[str]) -> tuple[list[str], set[str]]:
     return fonts, missing
 
 
-def _written_out(char: str) -> str:
+def written_out(char: str) -> str:
+    """Return a character in ASCII: transliterated, or by its number, as [U+7167]."""
     simple = unicodedata.normalize("NFKD", char).encode("ascii", "ignore").decode()
     return simple or ("" if unicodedata.category(char) in ("Mn", "Cf") else f"[U+{ord(char):04X}]")
 

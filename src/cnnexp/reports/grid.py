@@ -40,10 +40,10 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
     for number, (axes, configuration) in enumerate(zip(grid.flat, panels, strict=False)):
         _draw_panel(axes, configuration, metric)
         if number + columns >= len(panels):  # nothing below it
-            axes.set_xlabel("epoch", fontsize=8)
+            axes.set_xlabel("epoch", fontsize=10)
             axes.tick_params(labelbottom=True)
     for axes in grid[:, 0]:
-        axes.set_ylabel("cross-entropy (nats)" if metric == "loss" else metric, fontsize=8)
+        axes.set_ylabel("cross-entropy (nats)" if metric == "loss" else metric, fontsize=10)
     first = grid.flat[0]  # all share its scales
     first.xaxis.set_major_locator(MaxNLocator(nbins=5, integer=True))
     if metric == "accuracy":
@@ -89,9 +89,9 @@ def _draw_panel(axes: Any, configuration: Configuration, metric: str) -> None:
                 axes.plot(epochs[at], values[at], "o", color=VAL, markersize=4, markeredgecolor="white")
     if (turned := configuration.turned(metric)) is not None:
         axes.axvline(turned, color=VAL, linewidth=0.9, linestyle="--", zorder=0)
-    axes.set_title(_title(configuration), fontsize=8)
+    axes.set_title(_title(configuration), fontsize=9)
     axes.grid(alpha=0.25)
-    axes.tick_params(labelsize=7)
+    axes.tick_params(labelsize=9)
 
 
 def _legend(figure: Figure, metric: str, turned: bool) -> None:

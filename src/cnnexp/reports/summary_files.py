@@ -1,8 +1,10 @@
 """The leaderboard for papers and for programs: ``summary.csv``, ``report.json`` and ``report.tex``."""
 
 import json
+import re
 from typing import Any
 
+from cnnexp.reports.figures import written_out
 from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.held_fixed import held_fixed, question
 from cnnexp.reports.leaderboard import columns, row, verdict_of
@@ -16,6 +18,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "…": r"\dots{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "]": "{]}", '"': "''",
+    "*": "{*}", "|": r"\textbar{}", "`": r"\textasciigrave{}", "-": "{-}", "−": "$-$",
 }  # fmt: skip
 
 
@@ -103,5 +106,11 @@ def latex(study: Study) -> str:
 
 
 def escaped(text: str) -> str:
-    """Return a text as LaTeX shows it, on one line."""
-    return "".join(_LATEX.get(letter, letter) for letter in " ".join(text.split()))
+    """Return a text as LaTeX shows it, on one line; what it would need a package for is written in ASCII."""
+    return "".join(_in_latex(letter) for letter in re.sub(r"(?<!\w)-(?=\d)", "−", " ".join(text.split())))
+
+
+def _in_latex(letter: str) -> str:
+    if letter in _LATEX or letter.isascii():
+        return _LATEX.get(letter, letter if letter.isprintable() else "")
+    return "".join(map(_in_latex, written_out(letter)))
