@@ -149,3 +149,29 @@ def test_a_monitored_metric_goes_its_own_way(metric, direction, fit):
     stopping = ["callbacks=[early_stopping]", f"callbacks.early_stopping.monitor={metric}"]
     run = fit("run", *stopping, "trainer.max_epochs=1")
     assert f"mode: {direction}" in (run / ".hydra" / "config.yaml").read_text()
+
+
+@pytest.mark.parametrize("interval", [[], ["trainer.val_check_interval=10"]])
+def test_what_watches_validation_goes_on_as_if_training_had_not_ended_within_an_epoch(interval, cnnexp, folder):
+    # a plateau and early stopping that take note of every validation
+    watching = [
+        *QUICK, "scheduler=plateau",
+        "scheduler.patience=0", "scheduler.factor=0.5", "callbacks=[early_stopping]", "optimizer.lr=0.05",
+        "callbacks.early_stopping.patience=50", "trainer.max_epochs=-1", *interval,
+    ]  # fmt: skip
+    assert cnnexp(*watching, "trainer.max_steps=250", "hydra.run.dir=whole") == 0
+    assert cnnexp(*watching, "trainer.max_steps=60", "hydra.run.dir=cut") == 0
+    for steps in (145, 250):
+        assert cnnexp("resume=cut", f"trainer.max_steps={steps}") == 0
+    whole, cut = (torch.load(f"{name}/checkpoints/last.ckpt", weights_only=True) for name in ("whole", "cut"))
+    assert [row["learning_rate"] for row in cut["history"]] == [row["learning_rate"] for row in whole["history"]]
+    assert len({row["learning_rate"] for row in whole["history"]}) > 1  # it did take note
+    for name, weight in whole["state_dict"].items():
+        assert torch.equal(weight, cut["state_dict"][name]), name
+    [[stopping], [other]] = (
+        [v for k, v in saved["callbacks"].items() if "EarlyStopping" in k] for saved in (whole, cut)
+    )
+    assert (stopping["wait_count"], float(stopping["best_score"])) == (
+        other["wait_count"],
+        float(other["best_score"]),
+    )

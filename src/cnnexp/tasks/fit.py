@@ -46,7 +46,7 @@ def fit(job: Job) -> None:
     always = [table, TerminalLogger(config.trainer.max_epochs)] if job.writes else []
     callbacks: list[L.Callback] = [SeedSteps(config.seed)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
-    callbacks += [*checkpoint_callbacks(job.folder / FOLDER), EndWithinEpoch(), StopOnSignal(), StaysStopped()]
+    callbacks += [EndWithinEpoch(), *checkpoint_callbacks(job.folder / FOLDER), StopOnSignal(), StaysStopped()]
     trainer = build_trainer(config, job.folder, callbacks, always)
     data = build_data(config, anew=config.resume is None)
     data.prepare_data()

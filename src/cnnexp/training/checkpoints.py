@@ -1,16 +1,20 @@
 """Checkpoints that are whole or not there, and that can't run code."""
 
+import copy
+import math
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import lightning as L
 import torch
 from annotated_types import Ge, Gt
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, EarlyStopping, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from cnnexp.contract import can_skip
 from cnnexp.disk import new_file
@@ -169,17 +173,22 @@ class LastCheckpoint(KeptCheckpoint):
 
 
 class EndWithinEpoch(Checkpoint):
-    """Validate where ``max_steps``, ``max_time`` or a callback ends training within an epoch."""
+    """Validate where ``max_steps``, ``max_time`` or a callback ends training within an epoch.
+
+    A longer training would have had no validation there, and a resume goes on with one: for plateaus and for early
+    stopping it doesn't count.
+    """
 
     # a Checkpoint, because Lightning calls those after all other callbacks
 
     def __init__(self) -> None:
         self._every: int | None = None
         self._ended = False
+        self._before: Callable[[], None] | None = None
 
     def on_train_start(self, trainer: L.Trainer, *args: Any) -> None:
         """Note what the Trainer was told."""
-        self._every, self._ended = trainer.check_val_every_n_epoch, False
+        self._every, self._ended, self._before = trainer.check_val_every_n_epoch, False, None
 
     def on_train_batch_end(
         self, trainer: L.Trainer, module: Any, outputs: Any, batch: Any, batch_idx: int
@@ -188,13 +197,44 @@ class EndWithinEpoch(Checkpoint):
         over = trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step
         if over and batch_idx + 1 < trainer.num_training_batches and not self._ended:
             self._ended = True
+            self._before = None if self._is_due(trainer, batch_idx) else _put_back(trainer)
             trainer.should_stop = True
             if self._every is not None:
                 trainer.check_val_every_n_epoch = 1
 
+    def on_train_epoch_end(self, trainer: L.Trainer, *args: Any) -> None:
+        """Take back what schedules and early stopping made of the added validation, before that is saved."""
+        if self._before is not None:
+            self._before()
+
+    def _is_due(self, trainer: L.Trainer, batch_idx: int) -> bool:
+        """Return whether a validation comes here in any case, as ``val_check_interval`` says."""
+        if self._every is None:
+            batch_idx = trainer.fit_loop.total_batch_idx
+        elif (trainer.current_epoch + 1) % self._every:
+            return False
+        return (batch_idx + 1) % float(trainer.val_check_batch or math.inf) == 0
+
     def on_train_end(self, trainer: L.Trainer, *args: Any) -> None:
         """Leave the Trainer as it was told to be."""
         trainer.check_val_every_n_epoch = self._every
+
+
+def _put_back(trainer: L.Trainer) -> Callable[[], None]:
+    """Return what puts plateaus, their optimizers' rates and early stopping back to where they are now."""
+    configs = [c for c in trainer.lr_scheduler_configs if isinstance(c.scheduler, ReduceLROnPlateau)]
+    plateaus = [(config.scheduler, copy.deepcopy(config.scheduler.state_dict())) for config in configs]
+    rates = [(group, group["lr"]) for config in configs for group in config.scheduler.optimizer.param_groups]
+    stoppings = [callback for callback in trainer.early_stopping_callbacks if isinstance(callback, EarlyStopping)]
+    states = [(callback, copy.deepcopy(callback.state_dict())) for callback in stoppings]
+
+    def put_back() -> None:
+        for owner, state in (*plateaus, *states):
+            owner.load_state_dict(state)
+        for group, rate in rates:
+            group["lr"] = rate
+
+    return put_back
 
 
 def checkpoint_callbacks(folder: Path) -> list[ModelCheckpoint]:
