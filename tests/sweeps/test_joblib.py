@@ -73,7 +73,7 @@ def test_a_signal_to_the_parent_alone_ends_the_jobs_too(cnnexp, folder):
     assert f"go on with: python -m cnnexp resume={sweep.relative_to(folder)}" in errors
 
     # what is left may be done one after the other
-    assert cnnexp(f"resume={sweep}", "trainer.max_epochs=2", "hydra/launcher=basic") == 0
+    assert cnnexp(f"resume={sweep}", "hydra/launcher=basic") == 0  # whose killed job may have got anywhere
     assert statuses(sweep) == dict.fromkeys(["seed-0", "seed-1", "seed-2"], "completed")
 
 
@@ -102,7 +102,7 @@ def test_a_worker_that_is_killed_fails_its_job_and_not_the_sweep(cnnexp, folder,
     assert "Traceback" not in printed.err
     assert (sweep / "report.html").is_file()
     assert list(statuses(sweep).values()).count("completed") >= 2
-    assert cnnexp(f"resume={sweep}", "trainer.max_epochs=2", "hydra/launcher=basic") == 0
+    assert cnnexp(f"resume={sweep}", "hydra/launcher=basic") == 0  # whose killed job may have got anywhere
     assert list(statuses(sweep).values()) == ["completed"] * 4
 
 

@@ -88,7 +88,7 @@ class StartJob(Callback):
         if config.resume is not None:
             check_resume(folder, config)
             return folder
-        if config.run is not None:
+        if config.get("run") is not None:
             _refuse_link_out(folder, Path(config.run))
         interrupts.hold_back()  # until its settings are recorded: before that it can't be gone on with
         claimed, above = claim_for(folder)
