@@ -50,6 +50,10 @@ LEARNING = [  # an error of 0.5, 0.25 and 0.125, and a few runs' luck
     )
     for i, (typed, _, _) in enumerate(sizes(0.0, 0.0, 0.0, seeds=3))
 ]
+ONE_OF_SEVEN_IS_NO_BETTER = [
+    (typed, rows, {"test_accuracy": 0.8 if i % 7 == 0 else 0.95, "test_images": 100, "majority_baseline": 0.75})
+    for i, (typed, rows, _) in enumerate(sizes(0.0, 0.2))
+]
 LOOKS = {"test_looks": 7, "test_images": 1000, "val_images": 400, "data_fingerprint": "ab"}
 
 KINDS = {
@@ -83,7 +87,7 @@ KINDS = {
     "no better": (
         r"^No better than a constant answer, .*: always .*: 75\.00% of 100 test images; .* isn't told apart",
         sizes(0.0, 0.2, test_accuracy=0.8, test_images=100, majority_baseline=0.75),
-        sizes(0.0, 0.2, test_accuracy=0.9, test_images=100, majority_baseline=0.75),
+        ONE_OF_SEVEN_IS_NO_BETTER,
     ),
     "worse": (
         r"^No better than a constant answer, .* is worse \(95 % interval",

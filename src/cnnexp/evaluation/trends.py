@@ -1,6 +1,7 @@
 """How a number moves with a setting: straight lines and power laws, each with its interval."""
 
 import math
+import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -54,10 +55,11 @@ class PowerLaw:
         low: lower end of its 95 % interval.
         high: upper end.
         log_factor: natural logarithm of the error at size 1.
-        scatter: standard deviation of ln(error) around the line.
-        mean_log_size: mean of ln(size) over the points.
+        scatter: standard deviation of a size's ln(mean error) around the line.
+        within: standard deviation of ln(error) among runs of one size; 0 where each size has one.
+        mean_log_size: mean of ln(size) over the sizes.
         squares: sum of squared deviations of ln(size) from it.
-        points: how many the law was fitted to.
+        points: how many sizes the law was fitted to.
         largest: the largest size among them.
     """
 
@@ -66,6 +68,7 @@ class PowerLaw:
     high: float
     log_factor: float
     scatter: float
+    within: float
     mean_log_size: float
     squares: float
     points: int
@@ -75,36 +78,48 @@ class PowerLaw:
         """Return the error expected at a size, and the interval in which a further run's lies, as fractions."""
         at = math.log(size)
         middle = self.log_factor - self.exponent * at
-        spread = self.scatter * math.sqrt(1 + 1 / self.points + (at - self.mean_log_size) ** 2 / self.squares)
-        width = float(t.ppf((1 + confidence) / 2, self.points - 2)) * spread
+        of_line = self.scatter * math.sqrt(1 / self.points + (at - self.mean_log_size) ** 2 / self.squares)
+        # a run's own luck; where the law doesn't fit, the sizes scatter more than their runs do
+        of_run = max(self.scatter, self.within)
+        width = float(t.ppf((1 + confidence) / 2, self.points - 2)) * math.hypot(of_line, of_run)
         return math.exp(middle), math.exp(middle - width), min(math.exp(middle + width), 1.0)
 
 
 def power_law(sizes: Sequence[float], errors: Sequence[float], confidence: float = 0.95) -> PowerLaw | None:
-    """Fit a power law to learning curves, by least squares over the logarithms.
+    """Fit a power law to learning curves, by least squares over the logarithms of each size's mean error.
+
+    Sizes are the points, and not runs: more seeds tell nothing of how well a law fits, so they may not make the
+    interval smaller than the sizes' own distance from the line does.
 
     J. Hestness et al., Deep Learning Scaling is Predictable, Empirically (2017), found such laws for many tasks,
     down to an error that more images don't lower. Below that floor the law promises too much.
 
     Args:
         sizes: numbers of training images.
-        errors: the share of wrong answers of a run on so many; a run without any is passed over.
+        errors: the share of wrong answers of a run on so many; a size without any is passed over.
         confidence: of the exponent's interval.
 
     Returns:
         None for fewer than three different sizes: two points lie on any law.
     """
-    points = [(math.log(size), math.log(error)) for size, error in zip(sizes, errors, strict=True) if error > 0]
-    if len({size for size, _ in points}) < 3:
+    of_size: dict[float, list[float]] = {}
+    for size, error in zip(sizes, errors, strict=True):
+        of_size.setdefault(size, []).append(error)
+    points = [(math.log(size), math.log(statistics.fmean(some))) for size, some in of_size.items() if any(some)]
+    if len(points) < 3:
         return None
     x, y = zip(*points, strict=True)
     line = linregress(x, y)
+    # relative to their mean, which is the deviation of the logarithm where it is small; a run may have no error
+    relative = [[error / statistics.fmean(some) for error in some] for some in of_size.values() if any(some)]
+    variances = [statistics.variance(some) for some in relative if len(some) > 1]
+    within = math.sqrt(statistics.fmean(variances)) if variances else 0.0
     freedom, mean = len(x) - 2, sum(x) / len(x)
     left = [b - float(line.intercept) - float(line.slope) * a for a, b in points]
     width = float(t.ppf((1 + confidence) / 2, freedom)) * float(line.stderr)
     exponent = -float(line.slope)
     return PowerLaw(
         exponent, exponent - width, exponent + width, float(line.intercept),
-        math.sqrt(sum(value**2 for value in left) / freedom), mean, sum((a - mean) ** 2 for a in x), len(x),
-        math.exp(max(x)),
+        math.sqrt(sum(value**2 for value in left) / freedom), within, mean, sum((a - mean) ** 2 for a in x),
+        len(x), math.exp(max(x)),
     )  # fmt: skip

@@ -31,9 +31,10 @@ def beside_majority(result: Mapping[str, Any]) -> str | None:
 
 
 def no_better(study: Study) -> str | None:
-    """Return a sentence where a run of the best configuration isn't better than the most frequent class."""
-    for run in study.configurations[0].counted if study.configurations else ():
-        told = beside_majority(run.record.result)
-        if told is not None and ";" in told:
-            return f"No better than a constant answer, {study.configurations[0].label}: {told}."
-    return None
+    """Return a sentence where no run of the best configuration is better than the most frequent class."""
+    results = [run.record.result for run in study.configurations[0].counted] if study.configurations else []
+    told = [text for result in results if (text := beside_majority(result)) is not None and ";" in text]
+    if not told or len(told) < len(results):
+        return None
+    best = max(results, key=lambda result: float(result["test_accuracy"]))
+    return f"No better than a constant answer, {study.configurations[0].label}: {beside_majority(best)}."
