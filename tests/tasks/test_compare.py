@@ -2,6 +2,10 @@ import csv
 import json
 
 import pytest
+import yaml
+
+from cnnexp.reports.comparison import configurations_table
+from cnnexp.reports.statistic import Statistic
 
 
 def test_runs_are_put_side_by_side_and_tested_on_the_same_images(trained, cnnexp, folder, capsys):
@@ -75,3 +79,40 @@ def test_what_cant_be_compared_is_refused(trained, cnnexp, folder, images, capsy
         capsys.readouterr()
         assert cnnexp("task=compare", *typed) == 2, typed
         assert said in capsys.readouterr().err
+
+
+def test_seeds_are_compared_by_configuration(cnnexp, folder):
+    tiny = ["model=ffnn", "trainer.max_epochs=1", "trainer.limit_train_batches=4", "logger=none"]
+    assert cnnexp("-m", *tiny, "model.hidden=[],[8]", "seed=0,1,2", "name=seeds") == 0
+    assert cnnexp("task=compare", "task.runs=[outputs/sweeps/seeds/*]", "task.rounds=1") == 0
+    [made] = (folder / "outputs" / "compare").iterdir()
+    done = json.loads((made / "result.json").read_text())
+    measured = {}
+    for run in done["runs"]:
+        config = yaml.safe_load((folder / run["folder"] / ".hydra" / "config.yaml").read_text())
+        measured[f"hidden={config['model']['hidden']}", config["seed"]] = run["test_accuracy"]
+    [pair] = done["differences"]
+    assert {pair["first"], pair["second"]} == {"hidden=[]", "hidden=[8]"}
+    apart = [measured[pair["first"], seed] - measured[pair["second"], seed] for seed in range(3)]
+    assert pair["difference"] == pytest.approx(sum(apart) / 3)
+    assert pair["seeds"] == 3
+    log = (made / "run.log").read_text()
+    assert f"{100 * pair['difference']:+.2f} ± {100 * pair['half_width']:.2f}" in log
+    assert "paired by seed" in log
+    assert "McNemar" not in log
+    assert (made / "differences.csv").read_text().count("\n") == 2
+
+
+def test_configurations_without_seeds_in_common_are_named_so():
+    pair = {"difference": None, "half_width": None, "seeds": 0, "p_value_holm": None, "more_seeds": None}
+    one_seed = {**pair, "difference": 0.01, "seeds": 1}
+    many = {**one_seed, "seeds": 4, "half_width": 0.02, "p_value_holm": 0.2, "more_seeds": 7}
+    rows = [{"first": "a", "second": name, **row} for name, row in zip("bcd", (pair, one_seed, many), strict=True)]
+    text = configurations_table({"a": Statistic((0.5, 0.6, 0.7)), "b": Statistic((0.5,), 100)}, rows)
+    lines = {line[:5]: line for line in text.splitlines() if line.startswith("a - ")}
+    assert lines["a - b"].split()[3:] == ["–", "0", "–", "fewer", "than", "two", "seeds", "in", "common"]
+    assert "+1.00" in lines["a - c"]
+    assert "±" not in lines["a - c"]
+    assert "+1.00 ± 2.00" in lines["a - d"]
+    assert "may be chance; 7 more seeds would decide" in lines["a - d"]
+    assert "adjusted for 3 pairs" in text

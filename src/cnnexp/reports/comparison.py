@@ -7,6 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from cnnexp.reports.figures import TRAIN, draw_intervals, new_figure
+from cnnexp.reports.statistic import Statistic
 from cnnexp.reports.tables import INTERVAL, in_columns
 
 ALPHA = 0.05
@@ -53,6 +54,38 @@ def pairs_table(pairs: Sequence[Mapping[str, Any]], images: int) -> str:
         f"difference in points; McNemar's exact test on the {images:,} test images, real: p < {ALPHA}"
         + (f", adjusted for {len(pairs)} pairs" if several else "")
         + "\nIt compares these trained networks; another seed gives another network, so compare several seeds too."
+    )
+
+
+def configurations_table(configurations: Mapping[str, Statistic], differences: Sequence[Mapping[str, Any]]) -> str:
+    """Return a line a configuration with its accuracy over the seeds, and a line a pair of configurations.
+
+    Args:
+        configurations: the test accuracy of each, by name.
+        differences: the pairs, as ``task=compare`` makes them.
+    """
+    lines = [["configuration", "seeds", "test accuracy %"]]
+    lines += [[name, f"{one.count}", one.shown(percent=True, digits=2)] for name, one in configurations.items()]
+    several = len(differences) > 1
+    rows = [["", "difference", "seeds", "p (Holm)" if several else "p", ""]]
+    for pair in differences:
+        much = "–" if pair["difference"] is None else f"{100 * pair['difference']:+.2f}"
+        much += "" if pair["half_width"] is None else f" ± {100 * pair['half_width']:.2f}"
+        known = pair["p_value_holm"] is not None
+        answer = "fewer than two seeds in common"
+        if known:
+            answer = "real" if pair["p_value_holm"] < ALPHA else "may be chance"
+        if pair["more_seeds"] is not None:
+            answer += f"; {pair['more_seeds']} more seeds would decide"
+        rows.append([
+            f"{pair['first']} - {pair['second']}", much, f"{pair['seeds']}",
+            _p(pair["p_value_holm"]) if known else "–", answer,
+        ])  # fmt: skip
+    return (
+        f"{in_columns(lines, 'lrr')}\n\n{in_columns(rows, 'lrrrl')}\n"
+        f"difference in points, with half of its 95 % t-interval; paired by seed, real: p < {ALPHA}"
+        + (f", adjusted for {len(differences)} pairs" if several else "")
+        + "\nmore seeds: with a probability of 80 %, if the difference and its spread are as they look"
     )
 
 

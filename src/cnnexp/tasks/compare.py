@@ -4,6 +4,7 @@ import logging
 import statistics
 from collections.abc import Sequence
 from itertools import combinations
+from pathlib import Path
 from string import ascii_uppercase
 from typing import Annotated, Any
 
@@ -22,8 +23,12 @@ from cnnexp.job.find_runs import find_runs, require_same_test
 from cnnexp.job.job import Job
 from cnnexp.job.load import LoadedRun, data_state, load_run
 from cnnexp.job.looks import count_looks
-from cnnexp.reports.comparison import comparison_table, draw_comparison, pairs_table
+from cnnexp.reports.comparison import comparison_table, configurations_table, draw_comparison, pairs_table
+from cnnexp.reports.records import read_runs
+from cnnexp.reports.statistic import Statistic
+from cnnexp.reports.study import study
 from cnnexp.reports.tables import shown, write_csv
+from cnnexp.reports.told_apart import Values, against
 from cnnexp.runs import read_result
 
 log = logging.getLogger(__name__)
@@ -34,7 +39,11 @@ MOST_RUNS = len(ascii_uppercase)
 def compare(
     job: Job, runs: list[str], timed_batch_size: Annotated[int, Ge(1)] = 250, rounds: Annotated[int, Ge(1)] = 5
 ) -> None:
-    """Put runs side by side: accuracy, size, cost, and McNemar's test on the test images they share."""
+    """Put runs side by side: accuracy, size, cost, and whether their differences are more than chance.
+
+    Runs that differ in nothing but their seeds are one configuration; configurations are compared by the seeds
+    that they share. Where each has a single run, the networks are, by McNemar's test on the test images.
+    """
     job.record(model=None, data=None, seed=None)
     if job.config.run is not None:
         raise CnnexpError(
@@ -56,10 +65,15 @@ def compare(
     rows, pairs = _compare(job, loaded, timed_batch_size, rounds)
     write_csv(job.folder / "comparison.csv", rows)
     write_csv(job.folder / "mcnemar.csv", pairs)
+    configurations, differences = by_configuration(folders, [row["test_accuracy"] for row in rows])
+    told = pairs_table(pairs, rows[0]["test_images"])
+    if differences:
+        write_csv(job.folder / "differences.csv", differences)
+        told = configurations_table(configurations, differences)
     save_figures(job, {"comparison": draw_comparison(rows)})
-    job.record(runs=rows, pairs=pairs, device=rows[0]["device"])
+    job.record(runs=rows, pairs=pairs, differences=differences, device=rows[0]["device"])
     count_looks(job, loaded[0].data, rows[0]["test_images"], *(row["test_accuracy"] for row in rows))
-    log.info("%s\n\n%s", comparison_table(rows, timed_batch_size), pairs_table(pairs, rows[0]["test_images"]))
+    log.info("%s\n\n%s", comparison_table(rows, timed_batch_size), told)
     log.info("files: %s", shown(job.folder))
 
 
@@ -94,6 +108,41 @@ def _compare(
         })  # fmt: skip
     adjusted = holm([pair["p_value"] for pair in pairs])
     return rows, [{**pair, "p_value_holm": p} for pair, p in zip(pairs, adjusted, strict=True)]
+
+
+def by_configuration(
+    folders: Sequence[Path], accuracies: Sequence[float]
+) -> tuple[dict[str, Statistic], list[dict[str, Any]]]:
+    """Return the test accuracy of each configuration over its seeds, by name, and a row a pair of them.
+
+    Both are empty where no two runs are of one configuration. Of a seed given twice the last run counts.
+
+    Args:
+        folders: of the runs.
+        accuracies: the test accuracy of each, a fraction.
+    """
+    measured = dict(zip(folders, accuracies, strict=True))
+    configurations = study(read_runs(folders)).configurations
+    values: list[Values] = [
+        {run.seed: measured[run.record.folder] for run in one.counted} for one in configurations
+    ]
+    if len(configurations) < 2 or all(len(one.runs) == 1 for one in configurations):
+        return {}, []
+    rows = []
+    for first, second in combinations(range(len(values)), 2):
+        # the name of none was said beforehand: adjusted for all pairs
+        found = against(first, values, chosen_by_them=True)[second]
+        difference = found.difference
+        rows.append({
+            "first": configurations[first].label, "second": configurations[second].label,
+            "seeds": difference.pairs if difference else 0,
+            "difference": difference and difference.mean, "half_width": difference and difference.half_width,
+            "p_value_holm": found.p_value, "more_seeds": found.more_seeds,
+        })  # fmt: skip
+    names = {
+        one.label: Statistic(tuple(seeds.values())) for one, seeds in zip(configurations, values, strict=True)
+    }
+    return names, rows
 
 
 def _row(run: LoadedRun, predictions: Predictions) -> dict[str, Any]:
