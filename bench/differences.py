@@ -18,11 +18,11 @@ import numpy as np
 import torch
 from torch.nn import functional as F
 
+from bench.shares import share
 from cnnexp import FFNN
 from cnnexp.data.digits import digits
 from cnnexp.data.split import split
 from cnnexp.evaluation.differences import LEVEL, POWER, seeds_needed
-from cnnexp.evaluation.intervals import wilson_interval
 from cnnexp.reports.told_apart import Values, against
 from cnnexp.seeds import mix
 
@@ -134,16 +134,11 @@ def told(planted: Planted) -> list[str]:
         f"{100 * np.std(differences, ddof=1):.2f} ({len(differences)} pairs)"
     ]
     if planted.needed:
-        found = _share(sum(planted.found), len(planted.found))
+        found = share(sum(planted.found), len(planted.found))
         lines.append(f"promised: found with {planted.needed} seeds in {POWER:.0%}; found: {found}")
     after = f", after {np.median(settled):.0f} seeds (median)" if settled else ""
-    share = _share(len(settled), len(planted.ends))
-    return [*lines, f"found by settle=true up to {MOST_SEEDS} seeds: {share}{after}"]
-
-
-def _share(count: int, of: int) -> str:
-    low, high = wilson_interval(count, of)
-    return f"{count:,} of {of:,} ({count / of:.1%}, 95 % interval {low:.1%} to {high:.1%})"
+    ends = share(len(settled), len(planted.ends))
+    return [*lines, f"found by settle=true up to {MOST_SEEDS} seeds: {ends}{after}"]
 
 
 def main() -> None:
@@ -156,8 +151,8 @@ def main() -> None:
     print(f"{sweeps} sweeps of each kind; level {LEVEL:.0%}")
     for what, (count, of) in equal_configurations(sweeps).items():
         # pairs of one sweep share networks: their number says nothing of how sure the share is
-        share = _share(count, of) if of == sweeps else f"{count:,} of {of:,} ({count / of:.1%})"
-        print(f"{what}: {share} called real", flush=True)
+        often = share(count, of) if of == sweeps else f"{count:,} of {of:,} ({count / of:.1%})"
+        print(f"{what}: {often} called real", flush=True)
     print(*told(planted_difference(sweeps)), sep="\n")
     print(f"{time.process_time() - began:.0f} s of one core; {platform.machine()}, torch {torch.__version__}")
 

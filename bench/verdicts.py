@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import norm
 
-from cnnexp.evaluation.intervals import wilson_interval
+from bench.shares import share
 from cnnexp.reports.verdicts import judge
 
 ALL = norm.ppf((np.arange(2001) + 0.5) / 2001)
@@ -191,12 +191,6 @@ def score(curves: int, seed: int = 0, recorded: bool = True) -> Score:
                 accuracy = [row["val_accuracy"] for row in ideal][max(0, verdict.since - 2) :]
                 lost.append(100 * (max(accuracy) - accuracy[0]))
     return Score(counts, lost, wrong)
-
-
-def share(count: int, of: int) -> str:
-    """Return a share with its 95 % interval."""
-    low, high = wilson_interval(count, of)
-    return f"{count} of {of} ({count / max(of, 1):.1%}, 95 % interval {low:.1%} to {high:.1%})"
 
 
 def main() -> None:
