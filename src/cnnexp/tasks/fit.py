@@ -95,6 +95,8 @@ def fit(job: Job) -> None:
         test: dict[str, float] = {}
         if contract.has_test(data) and trainer.limit_test_batches != 0:
             tested = str(job.folder / FOLDER / BEST)
+            # Lightning would put the test at the number of steps; all loggers are told below, at an epoch
+            trainer.loggers = [logger for logger in trainer.loggers if logger not in configured]
             test |= trainer.test(model, datamodule=data, ckpt_path=tested, weights_only=True, verbose=False)[0]
         tested_images = int(test.pop("test_images", 0))
         job.record(**test, **({"test_images": tested_images} if test else {}))

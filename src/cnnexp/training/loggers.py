@@ -140,7 +140,7 @@ class TensorBoardLogger(Logger):
     ``<folder>/train`` and ``<folder>/val`` hold ``loss`` and ``accuracy`` (train also ``running_loss``,
     ``running_accuracy``, ``learning_rate`` and ``seconds``) and an epoch's further numbers; ``<folder>`` itself
     holds the generalization gap, the hyperparameters and the final numbers, which TensorBoard's HParams page puts
-    in one table over all runs. All stand at their epoch, those of the test at the last one.
+    in one table over all runs. All stand at their epoch, the final numbers at the last one.
     """
 
     name = None
@@ -151,7 +151,6 @@ class TensorBoardLogger(Logger):
         self.folder = Path(folder)
         self._writers: dict[str, SummaryWriter] = {}
         self._started = False
-        self._epoch = 0
 
     @property
     def save_dir(self) -> str:
@@ -198,7 +197,6 @@ class TensorBoardLogger(Logger):
 
     def log_epoch(self, epoch: int, row: Mapping[str, float]) -> None:
         """Write an epoch's numbers to the two runs, and the gap between them to the folder's own."""
-        self._epoch = epoch
         if "train_accuracy" in row and "val_accuracy" in row:
             self._writer("").add_scalar("generalization_gap", row["train_accuracy"] - row["val_accuracy"], epoch)
         for name, value in named(row).items():
@@ -209,9 +207,7 @@ class TensorBoardLogger(Logger):
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Write numbers that aren't an epoch's to the folder's own run."""
         for name, value in metrics.items():
-            if name != "epoch":  # which Lightning adds to those of a step
-                # Lightning has a test at the number of steps, beside curves over epochs
-                self._writer("").add_scalar(name, value, self._epoch if name.startswith("test_") else step)
+            self._writer("").add_scalar(name, value, step)
         self.save()
 
     def log_settings(self, text: str) -> None:
