@@ -10,6 +10,8 @@ from cnnexp.reports.records import read_runs, sweep_runs
 from cnnexp.reports.study import study
 
 SETTLE = {"recorded": {"settle": {"enabled": True, "max_seeds": 20}}}
+BASELINE = {"recorded": {"baseline": ["train_size=10"]}}
+BEST = r"highest validation accuracy: .* with \d\d\.\d\d"
 NO_TEST = {"test_accuracy": None, "test_loss": None}
 NOISE = [0.002, -0.003, 0.001, 0.0, -0.001, 0.003, -0.002]
 
@@ -59,15 +61,48 @@ LOOKS = {"test_looks": 7, "test_images": 1000, "val_images": 400, "data_fingerpr
 KINDS = {
     # the headline
     "nothing yet": (r"^No run has finished an epoch yet\.$", NOTHING, ONE),
-    "one overfits": (r"^cnn on digits overfits \(1 of 1 runs completed\)", ONE_OVERFITS, ONE),
-    "one does not": (r"^cnn on digits does not overfit \(", ONE, ONE_OVERFITS),
-    "some overfit": (r"^\d+ of \d+ configurations overfits? \(", CLEAR, ONE),
+    "one overfits": (
+        r"^cnn on digits overfits, gap 19\.6 points at the end \(1 of 1 runs completed\)",
+        ONE_OVERFITS,
+        ONE,
+    ),
+    "one does not": (r"^cnn on digits does not overfit, gap .* points at the end \(1 of", ONE, ONE_OVERFITS),
+    "its interval": (
+        r"^cnn on digits overfits, gap 19\.6 \[1\d\.\d, 2\d\.\d\] points at the end \(",
+        [(["seed=0"], OVERFITTING, {"train_eval_images": 1000, "val_images": 1000})],
+        ONE_OVERFITS,
+    ),
+    "in its runs": (
+        r"^cnn on digits overfits in 2 of 3 runs, gap .* ± .* points at the end \(3 of 3",
+        [(["seed=0"], OVERFITTING, {}), (["seed=1"], OVERFITTING, {}), (["seed=2"], FITTING, {})],
+        ONE_OVERFITS,
+    ),
+    "some overfit": (r"^\d+ of \d+ configurations overfits?(; | \(\d)", CLEAR, ONE),
+    "of several seeds": (
+        rf"^0 of 2 configurations overfit \(0 of 14 runs\); {BEST} ± .* interval of 7 seeds",
+        CLEAR,
+        SINGLE,
+    ),
+    "the best": (rf"; {BEST}.* seeds; test .* %\), told apart from all others \(", CLEAR, ALIKE),
+    "not the best": (rf"; {BEST}.*, told apart from 0 of 1 others \(", ALIKE, CLEAR),
+    "best of one seed": (
+        rf"; {BEST} \[.*\] % \(95 % interval of its images, one seed; test .*\), not compared by seeds \(",
+        sizes(0.0, 0.2, seeds=1, val_images=400),
+        CLEAR,
+    ),
+    "of an unknown number of images": (rf"; {BEST} % \(one seed; test", SINGLE, CLEAR),
+    "of two seeds": (rf"; {BEST} and .* % \(2 seeds; test .* and .* %\), ", sizes(0.0, 0.2, seeds=2), CLEAR),
+    "no test": (rf"; {BEST}[^;]* seeds\), ", sizes(0.0, 0.2, **NO_TEST), CLEAR),
+    "is the baseline": (r", which is the baseline \(", sizes(0.0, 0.2, **BASELINE), CLEAR),
+    "better than the baseline": (
+        r", told apart from the baseline \(train_size=10\) \(",
+        sizes(0.2, 0.0, **BASELINE),
+        CLEAR,
+    ),
+    "like the baseline": (r", not told apart from the baseline \(", sizes(0.0005, 0.0, **BASELINE), CLEAR),
     # what is below it
     "overfits": (r"^[^:]+: overfits.* points at the end\.$", MANY_OVERFIT, CLEAR),
     "more overfit": (r"^… and 2 more, see the leaderboard\.$", MANY_OVERFIT, CLEAR),
-    "the best": (r"^Highest validation accuracy: .* % test\), told apart from all others\.$", CLEAR, ALIKE),
-    "not the best": (r"^Highest .*, told apart from \d of \d others\.$", ALIKE, CLEAR),
-    "no test": (r"^Highest validation accuracy: [^,]* % validation\), ", sizes(0.0, 0.2, **NO_TEST), CLEAR),
     "one seed": (r"^Is it real\? No configuration can be told apart .* type seed=0,1,2 or more\.$", SINGLE, CLEAR),
     "real": (
         r"^Is it real\? [12] of [12] other configurations? (is|are) told apart .*t-test, p < 0\.05.*\)\.$",
@@ -77,7 +112,11 @@ KINDS = {
     "not real": (r"^Is it real\? 0 of \d other configurations? (is|are) told apart .*t-test, p", ALIKE, CLEAR),
     "by e-values": (r"^Is it real\?.* e-values, which hold whenever", sizes(0.0, 0.2, **SETTLE), CLEAR),
     "settled": (r"^Settled after 7 seeds: .* is better than .* points\.$", sizes(0.0, 0.2, **SETTLE), CLEAR),
-    "not told apart": (r"^Not told apart from the best: .* behind over 7 seeds\.$", ALIKE, CLEAR),
+    "not told apart": (
+        r"^Not told apart from the (best|baseline \(.*\)): .* (behind|ahead) over 7 seeds\.$",
+        ALIKE,
+        CLEAR,
+    ),
     "more seeds": (r"^\d+ more seeds? would decide", ALIKE, CLEAR),
     "not compared": (r"^1 configuration with fewer than two seeds in common can't be", SHARED, CLEAR),
     "optimistic": (r"^Validation is no test: .* points from test .*\)\.$", sizes(0.0, 0.2, **LOOKS), CLEAR),

@@ -5,6 +5,7 @@ import statistics
 import pytest
 from run_folders import FITTING, OVERFITTING, history, make_run
 
+from cnnexp.reports.contents import contents
 from cnnexp.reports.leaderboard import csv_text, text_table
 from cnnexp.reports.records import read_run, read_runs, sweep_runs
 from cnnexp.reports.study import study
@@ -193,4 +194,4 @@ def test_a_users_own_numbers_have_columns_without_being_named_anywhere(tmp_path)
     assert titles.index("seconds") < min(titles.index(name) for name in ("test f1", "grad norm"))
     assert "2.0000 (2 of 3)" in line
     assert "test f1" not in text_table(found, 100)
-    assert ">test f1</th>" in html_page(found, {}, "own numbers")
+    assert ">test f1</th>" in html_page(contents(found, "own numbers"), {})

@@ -7,11 +7,12 @@ import pytest
 from run_folders import FITTING, OVERFITTING, make_run
 
 from cnnexp.command.resolvers import config_folder
+from cnnexp.reports.contents import contents, report_json, summary_csv
 from cnnexp.reports.held_fixed import held_fixed, question
 from cnnexp.reports.leaderboard import columns, row
 from cnnexp.reports.records import read_runs, sweep_runs
 from cnnexp.reports.study import study
-from cnnexp.reports.summary_files import escaped, latex, report_json, summary, summary_csv
+from cnnexp.reports.summary_files import escaped, latex, summary
 from cnnexp.reports.write import write_report
 
 
@@ -27,8 +28,8 @@ def made(folder, sizes=(50, 500), seeds=(0, 1, 2), recorded=None, **result):
 
 def test_every_file_has_the_leaderboards_own_numbers(tmp_path):
     found = made(tmp_path)
-    as_json = json.loads(report_json(found, "title"))
-    as_csv = list(csv.DictReader(io.StringIO(summary_csv(found))))
+    as_json = json.loads(report_json(contents(found, "title")))
+    as_csv = list(csv.DictReader(io.StringIO(summary_csv(contents(found, "x")))))
     table = latex(found)
     assert as_json["best"] == as_csv[0]["configuration"] == found.configurations[0].label == "train_size=500"
     for place, configuration in enumerate(found.configurations):
@@ -50,9 +51,9 @@ def test_what_is_unknown_is_empty_and_null(tmp_path):
     make_run(tmp_path / "failed", ["seed=0"], [], "failed", error="no")
     (tmp_path / "claimed" / ".hydra").mkdir(parents=True)
     found = study(read_runs(sweep_runs(tmp_path)))
-    assert json.loads(report_json(found, "x"))["question"] is None
+    assert json.loads(report_json(contents(found, "x")))["question"] is None
     assert all(one["p_value"] is None and one["difference"] is None for one in summary(found))
-    assert len(summary_csv(found).splitlines()) == 1 + len(found.configurations)
+    assert len(summary_csv(contents(found, "x")).splitlines()) == 1 + len(found.configurations)
 
 
 @pytest.mark.parametrize("sign", [*"\\{}$&#_%~^", *'<>[]"±–…\n', *"*|`-é照🙂\x07"])

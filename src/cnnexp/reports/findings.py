@@ -23,26 +23,38 @@ MOST = 8  # overfitting configurations that have a sentence each; the leaderboar
 
 
 def headline(study: Study) -> str:
-    """Return one sentence: how many configurations overfit, and how many runs have been completed."""
+    """Return one sentence: how many configurations overfit, which is best by validation, and how sure that is."""
     judged = [c for c in study.configurations if any(run.verdict.word != "unknown" for run in c.counted)]
     if not judged:
         return "No run has finished an epoch yet."
-    overfit = sum(map(_overfits, judged))
-    completed = sum(run.completed for run in study.runs)
-    if len(study.configurations) == 1:
-        answer = f"{study.configurations[0].label} {'overfits' if overfit else 'does not overfit'}"
+    best, several = study.configurations[0], len(study.configurations) > 1
+    overfit = [c for c in judged if _overfits(c)]
+    runs, overfitting = sum(len(c.counted) for c in judged), sum(len(c.overfitting) for c in judged)
+    if several:
+        answer = f"{len(overfit)} of {len(judged)} configurations {_verb(len(overfit))}"
+        if runs > len(judged):
+            answer += f" ({overfitting} of {runs} runs)"
+        answer += f"; {_best(study)}" if best.mean("val_accuracy") is not None else ""
     else:
-        answer = f"{overfit} of {len(judged)} configurations {'overfits' if overfit == 1 else 'overfit'}"
+        answer = f"{best.label} {'overfits' if overfit else 'does not overfit'}"
+        if runs > 1:
+            answer += f" in {overfitting if overfit else runs - overfitting} of {runs} runs"
+        answer += f", gap {_final_gap(best)} points at the end" if "final_gap" in best.numbers else ""
+    completed = sum(run.completed for run in study.runs)
     statuses = Counter(run.record.status for run in study.runs if not run.completed)
     others = "".join(f", {count} {status}" for status, count in sorted(statuses.items()))
     return f"{answer} ({completed} of {len(study.runs)} runs completed{others})."
 
 
+def _verb(count: int) -> str:
+    return "overfits" if count == 1 else "overfit"
+
+
 def findings(study: Study) -> list[str]:
     """Return the sentences below the headline.
 
-    The overfitting configurations, the largest final gap first; the best by validation accuracy; and how the gap
-    moves with each swept number, on average over everything else.
+    The overfitting configurations, the largest final gap first; whether the best by validation accuracy can be
+    told apart from the others; and how the gap moves with each swept number, on average over everything else.
     """
     overfit = sorted(
         (c for c in study.configurations if _overfits(c)), key=lambda c: c.mean("final_gap") or 0.0, reverse=True
@@ -51,7 +63,7 @@ def findings(study: Study) -> list[str]:
     if len(overfit) > MOST:
         lines.append(f"… and {len(overfit) - MOST} more, see the leaderboard.")
     if len(study.configurations) > 1 and study.configurations[0].mean("val_accuracy") is not None:
-        lines += [_best(study), *is_it_real(study)]
+        lines += is_it_real(study)
     lines += filter(None, [
         no_better(study), optimism(study), HIDDEN if study.hides_test else None, looks_told(study)
     ])  # fmt: skip
@@ -59,15 +71,26 @@ def findings(study: Study) -> list[str]:
 
 
 def _best(study: Study) -> str:
-    """Return which configuration is the best by validation, and whether that is more than chance."""
-    best = study.configurations[0]
-    parts = {"validation": "val_accuracy", "test": "test_accuracy"}
-    shown = [f"{_percent(best, key, 2)} % {part}" for part, key in parts.items() if key in best.numbers]
-    text = f"Highest validation accuracy: {best.label} ({', '.join(shown)})"
-    if study.baseline is None:  # otherwise it isn't the best that the others are compared with
-        alike, others = sum(not found.is_real for found in study.comparisons.values()), len(study.comparisons)
-        text += f", told apart from {'all others' if not alike else f'{others - alike} of {others} others'}"
-    return f"{text}."
+    """Return which configuration is the best by validation, its numbers, and whether that is more than chance."""
+    best, count = study.configurations[0], study.configurations[0].numbers["val_accuracy"].count
+    shown = {
+        key: _percent(best, key, 2).removesuffix(f" (n = {count})") for key in ("val_accuracy", "test_accuracy")
+    }
+    seeds = "one seed" if count == 1 else f"{count} seeds"
+    if any(sign in shown["val_accuracy"] for sign in "±["):
+        seeds = f"95 % interval of {seeds if count > 1 else 'its images, one seed'}"
+    test = f"; test {shown['test_accuracy']} %" if "test_accuracy" in best.numbers else ""
+    text = f"highest validation accuracy: {best.label} with {shown['val_accuracy']} % ({seeds}{test})"
+    if study.baseline is None:
+        compared = [found for found in study.comparisons.values() if found.p_value is not None]
+        real = sum(found.is_real for found in compared)
+        if not compared:
+            return f"{text}, not compared by seeds"
+        return f"{text}, told apart from {'all' if real == len(compared) else f'{real} of {len(compared)}'} others"
+    if study.baseline == 0:
+        return f"{text}, which is the baseline"
+    apart = "told apart" if study.comparisons[0].is_real else "not told apart"
+    return f"{text}, {apart} from the baseline ({study.configurations[study.baseline].label})"
 
 
 def looks_told(study: Study) -> str | None:
@@ -113,10 +136,15 @@ def _told(configuration: Configuration) -> str:
         if metric == "loss":
             rises = [run.verdict for run in counted if run.verdict.loss_turned is not None]
             text += f" and ends {_risen(rises)} % above its lowest"
-    gap = _percent(configuration, "final_gap", 1)
+    return f"{text}; gap {_final_gap(configuration)} points at the end."
+
+
+def _final_gap(configuration: Configuration) -> str:
+    """Return the gap at the end with its 95 % interval: Newcombe's of one run, Student's over three or more."""
+    gap, counted = _percent(configuration, "final_gap", 1), configuration.counted
     if len(counted) == 1 and (interval := counted[0].verdict.gap_interval):
         gap += f" [{100 * interval[0]:.1f}, {100 * interval[1]:.1f}]"
-    return f"{text}; gap {gap} points at the end."
+    return gap
 
 
 def _risen(verdicts: Sequence[Verdict]) -> str:

@@ -1,16 +1,11 @@
-"""The leaderboard for papers and for programs: ``summary.csv``, ``report.json`` and ``report.tex``."""
+"""The leaderboard for papers and for programs: its numbers, and a LaTeX table."""
 
-import json
 import re
 from typing import Any
 
 from cnnexp.reports.figures import written_out
-from cnnexp.reports.findings import findings, headline
-from cnnexp.reports.held_fixed import held_fixed, question
 from cnnexp.reports.leaderboard import columns, row, verdict_of
 from cnnexp.reports.study import Study
-from cnnexp.reports.tables import as_csv
-from cnnexp.runs import json_text
 
 IN_PAPERS = ("runs", "val_accuracy", "against", "test_accuracy", "generalization_gap", "verdict")
 """Columns of report.tex, beside those of what is swept."""
@@ -53,41 +48,6 @@ def summary(study: Study) -> list[dict[str, Any]]:
             "p_value": found and found.p_value, "more_seeds": found and found.more_seeds, **numbers,
         })  # fmt: skip
     return rows
-
-
-def summary_csv(study: Study) -> str:
-    """Return `summary` as CSV."""
-    return as_csv(
-        [
-            {key: json.dumps(value) if isinstance(value, (list, dict)) else value for key, value in one.items()}
-            for one in summary(study)
-        ]
-    )
-
-
-def report_json(study: Study, title: str) -> str:
-    """Return the report as JSON, with one key a line of the page: numbers are numbers, unknown ones null."""
-    content = {
-        "question": question(study),
-        "title": title,
-        "answer": headline(study),
-        "findings": findings(study),
-        "held_fixed": held_fixed(study),
-        "swept": list(study.swept),
-        "best": study.configurations[0].label if study.configurations else None,
-        "baseline": None if study.baseline is None else study.configurations[study.baseline].label,
-        "configurations": summary(study),
-        "runs": [
-            {
-                "folder": run.name,
-                "status": run.record.status,
-                "verdict": run.verdict.word,
-                "text": run.verdict.text,
-            }
-            for run in study.runs
-        ],
-    }
-    return json_text(content)
 
 
 def latex(study: Study) -> str:

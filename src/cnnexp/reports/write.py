@@ -10,15 +10,14 @@ from urllib.parse import quote
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from cnnexp.reports.against import draw_against, draw_heat_maps
+from cnnexp.reports.contents import Contents, contents, report_json, summary_csv
 from cnnexp.reports.figures import png
-from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.grid import draw_grid, panels_told
-from cnnexp.reports.held_fixed import held_fixed, question
 from cnnexp.reports.leaderboard import columns, csv_text, row, text_table
 from cnnexp.reports.records import read_runs
 from cnnexp.reports.search import reported
 from cnnexp.reports.study import Configuration, Judged, Study, study
-from cnnexp.reports.summary_files import latex, report_json, summary_csv
+from cnnexp.reports.summary_files import latex
 from cnnexp.reports.tables import shown
 from cnnexp.runs import write_whole
 
@@ -29,18 +28,21 @@ MOST_ROWS = 1000  # of each of the page's tables, which bounds its size; report.
 class Report:
     """The files that were written, the page first, and what the terminal is to show.
 
-    ``table`` is the leaderboard, as wide as the terminal, with all columns where the output goes elsewhere;
-    ``search`` is what a search has found, in sentences.
+    ``table`` is the leaderboard, as wide as the terminal, with all columns where the output goes elsewhere.
     """
 
-    study: Study
+    told: Contents
     files: Sequence[Path]
     table: str
-    search: Sequence[str] = ()
+
+    @property
+    def study(self) -> Study:
+        """The runs and their configurations."""
+        return self.told.study
 
     def __str__(self) -> str:
-        lines = [self.table, "", headline(self.study)]
-        lines += [f"  {line}" for line in (*findings(self.study), *self.search)]
+        lines = [self.table, "", self.told.answer]
+        lines += [f"  {line}" for line in (*self.told.findings, *self.told.search)]
         failed = [run for run in self.study.runs if run.record.status in ("failed", "unreadable")]
         for run in failed[:10]:
             lines.append(f"  {run.record.status}: {run.name}: {run.record.error_line}")
@@ -73,6 +75,7 @@ def write_report(
     """
     result = study(read_runs(folders), baseline=baseline, reveal=reveal)
     sentences, search_figure = reported(destination)
+    told = contents(result, title, sentences)
     drawn = {
         "search.png": search_figure,
         "curves.png": draw_grid(result, "loss"),
@@ -82,10 +85,10 @@ def write_report(
     }
     figures = {name: png(figure) for name, figure in drawn.items() if figure is not None}
     texts = {
-        "report.html": html_page(result, figures, title, sentences, destination),
+        "report.html": html_page(told, figures, destination),
         "report.csv": csv_text(result),
-        "summary.csv": summary_csv(result),
-        "report.json": report_json(result, title),
+        "summary.csv": summary_csv(told),
+        "report.json": report_json(told),
         "report.tex": latex(result),
     }
     files = {**{name: text.encode() for name, text in texts.items()}, **figures}
@@ -95,33 +98,23 @@ def write_report(
         (destination / name).unlink(missing_ok=True)
     # no width where the output goes to a file or another program
     table = text_table(result, shutil.get_terminal_size(fallback=(0, 0)).columns or None)
-    return Report(result, [destination / name for name in files], table, sentences)
+    return Report(told, [destination / name for name in files], table)
 
 
-def html_page(
-    study: Study,
-    figures: Mapping[str, bytes],
-    title: str,
-    search: Sequence[str] = (),
-    destination: Path | None = None,
-) -> str:
+def html_page(told: Contents, figures: Mapping[str, bytes], destination: Path | None = None) -> str:
     """Return the page: question, answer, what was held fixed, leaderboard, figures, every run's verdict, failures.
 
     What it looks like is in ``templates/report.html.j2``. A search's sentences, and its figure ``search.png``,
     have a section of their own before the leaderboard. ``figures`` are PNG files by name. Runs whose folders lie
     below ``destination`` are links.
     """
+    study = told.study
     environment = Environment(
         loader=PackageLoader("cnnexp", "reports/templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     return environment.get_template("report.html.j2").render(
-        title=question(study) or title,
-        name=title if question(study) else None,
-        held_fixed=held_fixed(study),
-        headline=headline(study),
-        findings=findings(study),
-        search=search,
+        told=told,
         columns=[
             (column.title, " ".join(["text"] * column.text + ["more"] * (not column.first)))
             for column in columns(study)
