@@ -36,6 +36,7 @@ from cnnexp.records import read_bytes
 from cnnexp.reports.tables import shown
 from cnnexp.training.callbacks import ProgressBar
 from cnnexp.training.checkpoints import WholeCheckpointIO
+from cnnexp.training.epoch_loop import many_batches
 from cnnexp.training.profiler import NoProfiler, profiler_into
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def build_trainer(
         raise CnnexpError(told) from None
     if config.trainer.sync_batchnorm and trainer.world_size > 1 and trainer.strategy.root_device.type != "cuda":
         raise CnnexpError("trainer.sync_batchnorm=true needs GPUs, because torch's layer does; leave it out")
-    return trainer
+    return many_batches(trainer)
 
 
 def _slurm() -> list[ClusterEnvironment]:
