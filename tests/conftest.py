@@ -1,6 +1,7 @@
 """What several test files need: an empty folder to work in, and the command as a function and as a process."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -94,6 +95,22 @@ def process(folder: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         )  # fmt: skip
 
     return start
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator:
+    """A real browser that shows nothing on a screen, as Selenium's driver of it."""
+    webdriver = pytest.importorskip("selenium.webdriver", reason="needs selenium: pip install selenium")
+    program, driver = shutil.which("chromium") or shutil.which("google-chrome"), shutil.which("chromedriver")
+    if not program or not driver:
+        pytest.skip("needs Chromium and its chromedriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = program
+    for flag in ("--headless=new", "--no-sandbox", "--window-size=1600,1400", "--disable-gpu"):
+        options.add_argument(flag)
+    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
+    yield opened
+    opened.quit()
 
 
 @pytest.fixture

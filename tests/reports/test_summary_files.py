@@ -2,6 +2,8 @@ import csv
 import io
 import json
 import re
+import shutil
+import subprocess
 
 import pytest
 from run_folders import FITTING, OVERFITTING, make_run
@@ -72,6 +74,43 @@ def test_every_sign_is_text_in_latex(sign):
 
 def test_a_minus_is_no_hyphen():
     assert escaped("-1.5 ± 0.2, seed-0 --") == r"$-$1.5 $\pm$ 0.2, seed{-}0 {-}{-}"
+
+
+NAMES = (
+    "a & b % c $ d # e _ f { g } h ~ i ^ j \\ k < l > m [n] o |",
+    "p ` q ' r \" s * t -- u ?` v ± w – x é y 照 z 🙂",
+    "@ ; : \x07", "[x]", "*", "long_name-" * 20, "", "\\input{x}", "%", "-1", "<<--!`",
+)  # fmt: skip
+
+
+@pytest.mark.skipif(not shutil.which("pdflatex"), reason="needs pdflatex, of texlive-latex-recommended")
+def test_latex_takes_every_table(tmp_path):
+    """Names of all signs and of any length, one seed to three, equal ones, and what has no number at all."""
+    tables = []
+    for seeds in (1, 2, 3):
+        folder = tmp_path / str(seeds)
+        for place, name in enumerate(NAMES * (5 if seeds == 1 else 1)):
+            for seed in range(seeds):
+                rows = [
+                    row | {"val_accuracy": row["val_accuracy"] - (0.0001 * seed + 0.002) * place}
+                    for row in FITTING
+                ]
+                typed = [f"data.train_size={place + 1}", f"seed={seed}"]
+                recorded = {"loss": {"name": name}}
+                make_run(
+                    folder / f"{place}-{seed}", typed, rows, recorded=recorded, val_images=144, test_images=359
+                )
+        make_run(folder / "failed", ["data.train_size=99"], [], "failed", error="no")
+        (folder / "claimed" / ".hydra").mkdir(parents=True)
+        tables.append(f"\\begin{{table}}\n{latex(study(read_runs(sweep_runs(folder))))}\\end{{table}}")
+    paper = "\\documentclass{article}\n\\usepackage{booktabs,graphicx}\n\\begin{document}\n"
+    (tmp_path / "paper.tex").write_text("\n".join([paper, *tables, "\\end{document}\n"]))
+    command = ["pdflatex", "-halt-on-error", "-interaction=nonstopmode", "-no-shell-escape", "paper.tex"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, errors="replace")
+    assert done.returncode == 0, done.stdout[-2000:]
+    log = (tmp_path / "paper.log").read_text(errors="replace")
+    assert "Missing character" not in log
+    assert not re.search("Warning|Overfull", log)  # no table is wider than the text, nor longer than a page
 
 
 def test_a_latex_table_has_as_many_cells_in_each_line(tmp_path):

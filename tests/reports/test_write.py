@@ -267,6 +267,11 @@ def test_only_the_best_by_validation_shows_its_test_numbers_unless_they_are_reve
 
 
 def test_nothing_is_said_to_be_hidden_where_nothing_is(tmp_path):
+    make_run(tmp_path / "untested" / "a", ["data.train_size=50"])
+    make_run(tmp_path / "untested" / "b", ["data.train_size=9"], with_accuracy(FITTING, -0.1))
+    make_run(tmp_path / "untested" / "c", ["data.train_size=7"], [], "failed")
+    table = text_table(study(read_runs(sweep_runs(tmp_path / "untested")))).splitlines()
+    assert ["hidden" in line for line in table[2:]] == [False, True, False]
     make_run(tmp_path / "a", ["seed=0"])
     make_run(tmp_path / "b", ["seed=1"])
     assert HIDDEN not in findings(study(read_runs(sweep_runs(tmp_path))))

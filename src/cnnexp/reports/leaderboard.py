@@ -76,10 +76,8 @@ def _cell(study: Study, column: Column, configuration: Configuration) -> str:
         return configuration.verdict
     statistic = configuration.numbers.get(column.key)
     if statistic is None:
-        hidden = (
-            study.hides_test and column.key.startswith("test_") and configuration is not study.configurations[0]
-        )
-        return "hidden" if hidden else "–"
+        measured = any(run.record.result.get(column.key) is not None for run in configuration.counted)
+        return "hidden" if measured and study.hides_test and column.key.startswith("test_") else "–"
     text = statistic.shown(column.percent, column.digits)
     if statistic.count < len(configuration.counted):
         text = (

@@ -6,9 +6,11 @@ from typing import Any
 from cnnexp.reports.figures import written_out
 from cnnexp.reports.leaderboard import columns, row, verdict_of
 from cnnexp.reports.study import Study
+from cnnexp.reports.swept import shortened
 
 IN_PAPERS = ("runs", "val_accuracy", "against", "test_accuracy", "generalization_gap", "verdict")
 """Columns of report.tex, beside those of what is swept."""
+MOST_ROWS, LONGEST = 40, 60  # configurations on one page of paper, characters of a cell
 _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "…": r"\dots{}",
@@ -51,17 +53,24 @@ def summary(study: Study) -> list[dict[str, Any]]:
 
 
 def latex(study: Study) -> str:
-    """Return the leaderboard's main columns as a LaTeX table; it needs the package booktabs."""
+    """Return the leaderboard's main columns as a LaTeX table; it needs the packages booktabs and graphicx.
+
+    A table that is wider than the text is scaled to it; of more than 40 configurations the first 40 are in it.
+    """
     shown = columns(study)
     kept = [i for i, column in enumerate(shown) if column.key in (*study.swept, "", *IN_PAPERS)]
     align = "".join("l" if shown[i].text else "r" for i in kept)
     cells = [[shown[i].title for i in kept]]
-    cells += [[row(study, configuration)[i] for i in kept] for configuration in study.configurations]
-    head, *body = [f"{' & '.join(map(escaped, line))} \\\\" for line in cells]
+    cells += [[row(study, configuration)[i] for i in kept] for configuration in study.configurations[:MOST_ROWS]]
+    head, *body = [f"{' & '.join(escaped(shortened(cell, LONGEST)) for cell in line)} \\\\" for line in cells]
+    if (left := len(study.configurations) - MOST_ROWS) > 0:
+        body.append(f"\\multicolumn{{{len(kept)}}}{{l}}{{\\dots{{}} and {left} more}} \\\\")
     return "\n".join([
-        "% \\usepackage{booktabs}",
+        "% \\usepackage{booktabs,graphicx}",
+        "% mean and half of its 95 % t-interval over the seeds; of two both values; of one Wilson's 95 % interval",
+        "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
         f"\\begin{{tabular}}{{{align}}}", "\\toprule", head, "\\midrule", *body, "\\bottomrule",
-        "\\end{tabular}\n",
+        "\\end{tabular}}\n",
     ])  # fmt: skip
 
 
