@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from run_folders import FITTING, OVERFITTING, make_run
+from run_folders import FITTING, OVERFITTING, history, make_run
 
 from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.records import read_runs, sweep_runs
@@ -40,6 +40,8 @@ def sizes(*behind, seeds=7, rows=FITTING, gap=0.0, **made):
 
 ONE = [(["seed=0"], FITTING, {})]
 ONE_OVERFITS = [(["seed=0"], OVERFITTING, {})]
+UNDERFITTING = shifted(FITTING, 0.3)
+DIVERGING = history([1.0, 0.6, 0.5, 5.0, 50.0, 500.0], [0.9, 0.5, 0.4, 5.0, 50.0, 500.0], val_accuracy=[0.1] * 6)
 NOTHING = [(["seed=0"], [], {"status": "running"})]
 MANY_OVERFIT = sizes(*[0.0] * 10, seeds=1, rows=OVERFITTING)
 CLEAR, ALIKE, SINGLE = sizes(0.0, 0.2), sizes(0.0, 0.0005), sizes(0.0, 0.2, seeds=1)
@@ -67,6 +69,12 @@ KINDS = {
         ONE,
     ),
     "one does not": (r"^cnn on digits does not overfit, gap .* points at the end \(1 of", ONE, ONE_OVERFITS),
+    "underfits": (
+        r"^cnn on digits underfits in 2 of 3 runs, gap 0\.3 \(n = 3\) points at the end \(3 of 3",
+        [(["seed=0"], FITTING, {}), (["seed=1"], UNDERFITTING, {}), (["seed=2"], UNDERFITTING, {})],
+        ONE,
+    ),
+    "diverges": (r"^cnn on digits diverges, gap .* points at the end \(", [(["seed=0"], DIVERGING, {})], ONE),
     "its interval": (
         r"^cnn on digits overfits, gap 19\.6 \[1\d\.\d, 2\d\.\d\] points at the end \(",
         [(["seed=0"], OVERFITTING, {"train_eval_images": 1000, "val_images": 1000})],

@@ -61,12 +61,25 @@ def test_of_many_configurations_some_are_drawn_and_the_title_says_so(tmp_path):
     assert figure.get_suptitle() == "loss, 24 of 40 configurations"
 
 
+@pytest.mark.parametrize("best", [1, 2, 17, 40])
+def test_the_best_is_drawn_and_its_title_is_bold_as_the_leaderboard_has_it(best, tmp_path):
+    for size in range(1, 41):
+        rows = [row | {"val_accuracy": row["val_accuracy"] - 0.001 * abs(size - best)} for row in FITTING]
+        make_run(tmp_path / f"{size:02}", [f"data.train_size={size}"], rows)
+    found = study(read_runs(sweep_runs(tmp_path)))
+    panels = visible(draw_grid(found, "loss"))
+    bold = [axes.get_title() for axes in panels if axes.title.get_fontweight() == "bold"]
+    assert bold == [found.configurations[0].label] == [f"train_size={best}"]
+    assert len({axes.get_title() for axes in panels}) == MOST_PANELS
+
+
 @pytest.mark.parametrize(
     ("jobs", "rows", "metric", "said", "unsaid"),
     [
         ([f"data.train_size={n}" for n in range(1, 41)], FITTING, "loss", "24 of 40 configurations", "seed"),
-        (SIZES, FITTING, "loss", "a panel a configuration; a line a seed; the dot", "of 3 configurations"),
+        (SIZES, FITTING, "loss", "a panel a configuration; a line a seed; the title of", "of 3 configurations"),
         (SIZES[:1], FITTING, "loss", "Loss by epoch; the dot", "a panel"),
+        (SIZES[:2], FITTING, "loss", "Loss by epoch; a line a seed; the dot", "bold"),
         (SIZES, FITTING, "loss", "best epoch", "turned"),
         (SIZES, OVERFITTING, "loss", "validation loss turned", "band"),
         (SIZES, FITTING, "accuracy", "the band is the generalization gap", "turned"),

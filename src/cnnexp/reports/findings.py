@@ -31,23 +31,21 @@ def headline(study: Study) -> str:
     overfit = [c for c in judged if _overfits(c)]
     runs, overfitting = sum(len(c.counted) for c in judged), sum(len(c.overfitting) for c in judged)
     if several:
-        answer = f"{len(overfit)} of {len(judged)} configurations {_verb(len(overfit))}"
+        answer = f"{len(overfit)} of {len(judged)} configurations {'overfits' if len(overfit) == 1 else 'overfit'}"
         if runs > len(judged):
             answer += f" ({overfitting} of {runs} runs)"
         answer += f"; {_best(study)}" if best.mean("val_accuracy") is not None else ""
     else:
-        answer = f"{best.label} {'overfits' if overfit else 'does not overfit'}"
-        if runs > 1:
-            answer += f" in {overfitting if overfit else runs - overfitting} of {runs} runs"
+        word = best.verdict.partition(" ")[0]
+        agreeing = sum(run.verdict.word == word for run in best.counted)
+        if word not in ("overfits", "underfits", "diverges"):
+            word, agreeing = "does not overfit", runs - overfitting
+        answer = f"{best.label} {word}{f' in {agreeing} of {runs} runs' if runs > 1 else ''}"
         answer += f", gap {_final_gap(best)} points at the end" if "final_gap" in best.numbers else ""
     completed = sum(run.completed for run in study.runs)
     statuses = Counter(run.record.status for run in study.runs if not run.completed)
     others = "".join(f", {count} {status}" for status, count in sorted(statuses.items()))
     return f"{answer} ({completed} of {len(study.runs)} runs completed{others})."
-
-
-def _verb(count: int) -> str:
-    return "overfits" if count == 1 else "overfit"
 
 
 def findings(study: Study) -> list[str]:

@@ -24,12 +24,12 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
 
     A dot marks each run's best epoch, a dashed line the epoch at which validation loss (or accuracy) turned, the
     median over the seeds where it did in half of them or more. The band between the accuracies is the gap. Of
-    more than 24 configurations 24 are drawn, evenly from the smallest generalization gap to the largest.
+    more than 24 configurations 24 are drawn, evenly from the smallest generalization gap to the largest, and the
+    best by validation among them. Its title is bold.
     """
-    drawable = [c for c in study.by_settings if any(run.record.history for run in c.counted)]
+    drawable, panels = _panels(study)
     if not drawable:
         return None
-    panels = _chosen(drawable)
     columns = _columns(study, panels)
     rows = math.ceil(len(panels) / columns)
     few = "" if len(panels) == len(drawable) else f", {len(panels)} of {len(drawable)} configurations"
@@ -39,6 +39,8 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
         axes.set_visible(False)
     for number, (axes, configuration) in enumerate(zip(grid.flat, panels, strict=False)):
         _draw_panel(axes, configuration, metric)
+        if configuration is _best(study):
+            axes.title.set_fontweight("bold")
         if number + columns >= len(panels):  # nothing below it
             axes.set_xlabel("epoch", fontsize=10)
             axes.tick_params(labelbottom=True)
@@ -56,11 +58,12 @@ def draw_grid(study: Study, metric: str) -> Figure | None:
 
 def panels_told(study: Study, metric: str) -> str:
     """Return what `draw_grid` shows, in words; nothing of what isn't in it."""
-    drawable = [c for c in study.by_settings if any(run.record.history for run in c.counted)]
-    panels = _chosen(drawable)
+    drawable, panels = _panels(study)
     told = [f"{metric.capitalize()} by epoch{'' if len(panels) == 1 else ', a panel a configuration'}"]
     if any(len(c.counted) > 1 for c in panels):
         told.append("a line a seed" if all(len(c.counted) <= MOST_SEEDS for c in panels) else "ten seeds of each")
+    if _best(study) in panels:
+        told.append("the title of the best by validation is bold")
     told.append("the dot is the best epoch")
     if any(c.turned(metric) is not None for c in panels):
         told.append(f"the dashed line the epoch at which validation {metric} turned")
@@ -68,7 +71,8 @@ def panels_told(study: Study, metric: str) -> str:
         told.append("the band is the generalization gap")
     if len(panels) < len(drawable):
         told.append(
-            f"{len(panels)} of {len(drawable)} configurations, evenly from the smallest gap to the largest"
+            f"{len(panels)} of {len(drawable)} configurations, evenly from the smallest gap to the largest, "
+            "and the best"
         )
     return f"{'; '.join(told)}."
 
@@ -108,12 +112,23 @@ def _legend(figure: Figure, metric: str, turned: bool) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=8, frameon=False)
 
 
-def _chosen(configurations: Sequence[Configuration]) -> list[Configuration]:
-    if len(configurations) <= MOST_PANELS:
-        return list(configurations)
-    by_gap = np.argsort([c.mean("generalization_gap") or 0.0 for c in configurations], kind="stable")
+def _best(study: Study) -> Configuration | None:
+    """Return the leaderboard's best, None where there is nothing that it is better than."""
+    several = len(study.configurations) > 1 and study.configurations[0].mean("val_accuracy") is not None
+    return study.configurations[0] if several else None
+
+
+def _panels(study: Study) -> tuple[list[Configuration], list[Configuration]]:
+    """Return the configurations that have curves, and those of them that are drawn."""
+    drawable = [c for c in study.by_settings if any(run.record.history for run in c.counted)]
+    if len(drawable) <= MOST_PANELS:
+        return drawable, drawable
+    by_gap = np.argsort([c.mean("generalization_gap") or 0.0 for c in drawable], kind="stable")
     evenly = np.linspace(0, len(by_gap) - 1, MOST_PANELS).round().astype(int)
-    return [configurations[i] for i in sorted(by_gap[evenly])]
+    best = [np.flatnonzero(by_gap == i)[0] for i, c in enumerate(drawable) if c is _best(study)]
+    for place in best:  # instead of its nearest neighbour
+        evenly[np.abs(evenly - place).argmin()] = place
+    return drawable, [drawable[i] for i in sorted(by_gap[evenly])]
 
 
 def _columns(study: Study, panels: Sequence[Configuration]) -> int:

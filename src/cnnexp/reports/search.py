@@ -135,7 +135,7 @@ def _draw(search: Search, shares: Mapping[str, float]) -> Figure:
     keys = list(search.distributions)[:MOST_SETTINGS]
     names = short_names(list(search.distributions))
     rows = -(-len(keys) // 3)
-    title = f"Study {search.study}; later trials are darker"
+    title = f"Study {search.study}; the later a trial, the stronger its colour"
     figure = new_figure(10.5, 3.1 + 2.7 * rows, title)
     grid = figure.add_gridspec(1 + rows, 3)
     history, bars = figure.add_subplot(grid[0, :2]), figure.add_subplot(grid[0, 2])
