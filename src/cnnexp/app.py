@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from cnnexp.command import plugins, recorded, resolvers
 from cnnexp.command.arguments import Typed, read
+from cnnexp.command.call import quiet_hydra
 from cnnexp.command.explain import ANSWERED, explain
 from cnnexp.disk import cant_write
 from cnnexp.errors import CnnexpError, Refused, StopSweep
@@ -40,6 +41,7 @@ def job(config: DictConfig) -> float | None:
 
 
 resolvers.register()
+quiet_hydra()  # here for the workers of a sweep
 plugins.prefer_files_of(resolvers.config_folder())
 plugins.copy_lightly()
 
@@ -124,10 +126,12 @@ def _interrupted(interrupted: Interrupted) -> int:
 def compose_and_run(typed: Typed, name: str) -> None:
     """Have Hydra compose the settings that ``name`` is the root of, and run the job or jobs."""
     # what `hydra.main` does, but with arguments of ours: it takes them from sys.argv
-    from hydra import version
+    from hydra import __version__, version
     from hydra._internal.utils import _run_hydra, get_args_parser
 
-    version.setbase("1.3")
+    quiet_hydra()
+    if __version__.startswith("1.3."):  # it would behave as 1.1 did
+        version.setbase("1.3")
     parser = get_args_parser()
     _run_hydra(args=typed.parsed, args_parser=parser, task_function=job, config_path=CONF, config_name=name)
 

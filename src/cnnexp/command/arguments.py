@@ -11,6 +11,7 @@ from hydra._internal.utils import get_args_parser
 
 from cnnexp.command.choices import check_typed
 from cnnexp.command.resolvers import config_folder
+from cnnexp.command.studies import is_study
 from cnnexp.errors import CnnexpError
 
 
@@ -63,9 +64,18 @@ def read(arguments: Sequence[str]) -> Typed:
         everywhere = [config_folder(), *folders]
         check_typed(parsed.overrides, everywhere)
         parsed.overrides = [_completed(override, everywhere, named) for override in parsed.overrides]
+        parsed.multirun = parsed.multirun or _is_study(parsed, everywhere)
     return Typed(
         [*ordered[: len(ordered) - len(parsed.overrides)], *parsed.overrides], parsed, parsed.overrides, folders
     )
+
+
+def _is_study(parsed: argparse.Namespace, folders: Iterable[Path]) -> bool:
+    asked = parsed.run or parsed.cfg or parsed.info or parsed.help or parsed.hydra_help
+    if asked or any(_key(override) == "hydra.mode" for override in parsed.overrides):
+        return False
+    chosen = [override.partition("=")[2] for override in parsed.overrides if _key(override) == "experiment"]
+    return bool(chosen) and is_study(chosen[-1], folders)
 
 
 def _refuse(message: str) -> NoReturn:

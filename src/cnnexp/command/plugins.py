@@ -1,5 +1,7 @@
 """Hydra's launchers and sweepers: the files that set them up, and checks of their settings."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from copy import copy
 from importlib.util import find_spec
 from pathlib import Path
@@ -8,7 +10,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from hydra.core.plugins import Plugins
 from hydra.utils import get_object
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 from cnnexp.errors import CnnexpError
 
@@ -43,6 +45,13 @@ def copy_lightly() -> None:
         return another
 
     ConfigStore.__deepcopy__ = copied  # type: ignore[attr-defined]
+
+
+@contextmanager
+def changeable(config: DictConfig) -> Iterator[None]:
+    """Let a callback of ours change the settings, and Hydra's own part of them, which Hydra 1.4 protects apart."""
+    with read_write(config), read_write(config.hydra), open_dict(config):
+        yield
 
 
 def refuse_launcher(config: DictConfig) -> None:

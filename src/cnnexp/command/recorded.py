@@ -184,7 +184,9 @@ def use_record(typed: Typed) -> str | None:
         "fail_fast": False,
         "hydra": hydra,
     }
-    ConfigStore.instance().store(name=NAME, node=node)
+    store = ConfigStore.instance()
+    store.repo.pop(NAME + ".yaml", None)  # an earlier command's in this process
+    store.store(name=NAME, node=node)
     return NAME
 
 

@@ -1,6 +1,7 @@
 """The functions that config files may call, such as ``${data_root:}``."""
 
 import hashlib
+import inspect
 import os
 import re
 import textwrap
@@ -80,9 +81,9 @@ def direction(monitor: str) -> str:
 
 def register() -> None:
     """Make the functions known to OmegaConf."""
-    OmegaConf.register_new_resolver("first_of", first_of, replace=True)
-    OmegaConf.register_new_resolver("data_root", data_root, replace=True)
-    OmegaConf.register_new_resolver("direction", direction, replace=True)
-    OmegaConf.register_new_resolver("kind", kind, replace=True)
-    OmegaConf.register_new_resolver("choices", choices, replace=True)
-    OmegaConf.register_new_resolver("claim_job", claim_job, use_cache=True, replace=True)
+    # OmegaConf 2.4 gave the new function the old one's name
+    renamed = "replace" in inspect.signature(OmegaConf.register_resolver).parameters
+    add: Any = OmegaConf.register_resolver if renamed else OmegaConf.register_new_resolver
+    for function in (first_of, data_root, direction, kind, choices):
+        add(function.__name__, function, replace=True)
+    add("claim_job", claim_job, use_cache=True, replace=True)

@@ -10,7 +10,7 @@ from typing import Any
 
 import lightning as L
 import torch
-from hydra.utils import get_object, instantiate
+from hydra.utils import get_object
 from lightning.fabric.plugins.environments import (
     ClusterEnvironment,
     LightningEnvironment,
@@ -24,6 +24,7 @@ from torch import Tensor
 from torchmetrics import Metric
 
 from cnnexp import contract, runs
+from cnnexp.command.call import instantiate
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.recorded_split import FILE as SPLIT
 from cnnexp.data.recorded_split import decode

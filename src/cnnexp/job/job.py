@@ -10,10 +10,10 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import interrupts, runs
+from cnnexp.command.call import instantiate
 from cnnexp.disk import cant_write, quiet_threads, reserve
 from cnnexp.errors import CnnexpError, LeftAlone
 from cnnexp.interrupts import Interrupted

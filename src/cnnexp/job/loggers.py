@@ -11,11 +11,11 @@ from typing import Any
 from urllib.parse import urlsplit
 from urllib.request import getproxies
 
-from hydra.utils import instantiate
 from lightning.pytorch.loggers import CometLogger, WandbLogger
 from lightning.pytorch.loggers.logger import Logger
 from omegaconf import DictConfig
 
+from cnnexp.command.call import instantiate
 from cnnexp.errors import CnnexpError, first_line
 from cnnexp.runs import leaves
 from cnnexp.training.loggers import Status, TensorBoardLogger

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig
+
+from cnnexp.command.call import instantiate
 
 
 def build_optimization(config: DictConfig) -> tuple[Any, Any]:

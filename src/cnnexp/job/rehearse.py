@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.errors import InstantiationException
 from omegaconf import DictConfig
 
+from cnnexp.command.call import instantiate
 from cnnexp.command.explain import explain, nearest
 from cnnexp.errors import CnnexpError, first_line
 
@@ -72,7 +73,6 @@ def try_optimization(config: DictConfig) -> dict[str, Any]:
 def try_callbacks(config: DictConfig) -> dict[str, Any]:
     """Build the callbacks; return each by its name."""
     import lightning as L
-    from hydra.utils import instantiate
 
     monitored = {}
     for key, node in config.callbacks.items():

@@ -8,7 +8,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import InstantiationException
 from hydra.experimental.callback import Callback
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf, open_dict, read_write
+from omegaconf import DictConfig, OmegaConf
 
 from cnnexp import interrupts
 from cnnexp.command import plugins
@@ -47,7 +47,7 @@ class StartJob(Callback):
                 folder = self._own_folder(config)
         except Exception as error:  # bugs too: Hydra would turn any Exception into a warning and go on
             raise Refused from error
-        with read_write(config), open_dict(config):
+        with plugins.changeable(config):
             config.hydra.run.dir = str(folder)
             if not ranks.is_first():
                 ranks.follow(config)

@@ -12,19 +12,19 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.utils import JobReturn, JobStatus
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
 from cnnexp.command.arguments import quoted, value_of
+from cnnexp.command.plugins import changeable
 from cnnexp.command.resolvers import job_folder
 from cnnexp.errors import CnnexpError, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
 from cnnexp.runs import claim, read_result
 from cnnexp.sweeps import sweep
 from cnnexp.sweeps.resume import go_on, has_record
-from cnnexp.sweeps.slurm import LOGS, Ends, check_slurm, last_line, refuse_while_queued
+from cnnexp.sweeps.slurm import LOGS, OURS, Ends, check_slurm, last_line, refuse_while_queued
 
 _PLUGIN = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
-_OURS = "hydra_plugins.cnnexp_submitit.Cnnexp"
 NOTHING = JobReturn(status=JobStatus.COMPLETED)
 
 
@@ -35,8 +35,9 @@ def prepare(config: DictConfig) -> None:
         return
     if target.endswith("LocalLauncher") and config.hydra.launcher.nodes > 1:
         raise CnnexpError(f"hydra.launcher.nodes={config.hydra.launcher.nodes}: here is one machine; type nodes=1")
-    with read_write(config), open_dict(config):
-        config.hydra.launcher._target_ = target.replace(_PLUGIN, _OURS)
+    with changeable(config):
+        config.hydra.launcher._target_ = ours = target.replace(_PLUGIN, OURS)
+        config.hydra.overrides.hydra.append(f"hydra.launcher._target_={ours}")  # each job composes the same
     if target.endswith("SlurmLauncher"):
         check_slurm(
             f"hydra/launcher={config.hydra.runtime.choices['hydra/launcher']}", config.hydra.launcher.partition
@@ -76,7 +77,6 @@ class Elsewhere:
 
     def _name(self, overrides: Sequence[str]) -> str:
         """Return a job's folder, named here once so that a job that is started again has the same."""
-        from hydra._internal.config_loader_impl import get_overrides_dirname
         from hydra.core.override_parser.overrides_parser import OverridesParser
 
         assert sweep.current is not None
@@ -90,9 +90,9 @@ class Elsewhere:
             if override.key_or_group == "resume":
                 return Path(str(override.value())).name
         settings = self.config.hydra.job.config.override_dirname
-        plain = job_folder(
-            get_overrides_dirname(parsed, settings.exclude_keys, settings.item_sep, settings.kv_sep)
-        )
+        lines = [str(one.input_line) for one in parsed if one.key_or_group not in settings.exclude_keys]
+        # as Hydra puts them together for hydra.job.override_dirname
+        plain = job_folder(settings.item_sep.join(sorted(lines)).replace("=", settings.kv_sep))
         name, number = plain, 1
         while name in taken or has_record(sweep.current.folder / name):
             number += 1

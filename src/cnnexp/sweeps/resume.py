@@ -16,6 +16,7 @@ from cnnexp.errors import CnnexpError, first_line
 from cnnexp.records import checked, refuse_links
 from cnnexp.runs import RESULT, read_result
 from cnnexp.sweeps import sweep
+from cnnexp.sweeps.slurm import OURS
 
 
 def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -> Sequence[Sequence[str]]:
@@ -78,7 +79,10 @@ def arguments_of(folder: Path, typed: Typed) -> list[str]:
         both = [*recorded["hydra"], *recorded["task"]]
     except (OSError, YAMLError, OmegaConfBaseException, ValueError, KeyError, TypeError) as error:
         raise CnnexpError(f"resume={folder}: its record can't be read: {first_line(error)}") from None
-    ours = ("hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=")
+    ours = (
+        "hydra.sweep.dir=", "hydra.job.config.override_dirname.exclude_keys=", "hydra.mode=",
+        f"hydra.launcher._target_={OURS}",
+    )  # fmt: skip
     both = [override for override in both if not (isinstance(override, str) and override.startswith(ours))]
     for part in ("launcher", "sweeper"):
         if typed.chooses(f"hydra/{part}"):  # the recorded keys are those of the old one

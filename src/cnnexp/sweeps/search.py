@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
-from hydra.utils import instantiate
 from joblib import effective_n_jobs
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp.command.arguments import quoted
+from cnnexp.command.call import instantiate
 from cnnexp.command.recorded import without_hydra
 from cnnexp.command.resolvers import job_folder
 from cnnexp.errors import CnnexpError, StopSweep

@@ -9,6 +9,9 @@ from typing import Any
 
 from cnnexp.errors import CnnexpError
 
+OURS = "hydra_plugins.cnnexp_submitit.Cnnexp"
+"""How the names of our launchers begin, which stand in the place of submitit's plugin's."""
+
 LOGS = ".submitit"
 _QUEUE_SECONDS = 10
 

@@ -6,7 +6,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, open_dict, read_write
+from omegaconf import DictConfig
 
 from cnnexp import interrupts
 from cnnexp.command import plugins
@@ -71,7 +71,7 @@ class StartSweep(Callback):
         sweep.current.baseline, sweep.current.reveal = as_list(config.get("baseline")), bool(config.get("reveal"))
         fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
         fixed.append("resume")
-        with read_write(config), open_dict(config):
+        with plugins.changeable(config):
             config.hydra.sweep.dir = str(folder)
             config.hydra.job.config.override_dirname.exclude_keys = fixed
             # each job composes its settings anew, from these overrides

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
-from hydra.utils import instantiate
 from lightning.pytorch.callbacks import WeightAveraging
 from lightning.pytorch.loggers.logger import Logger
 from omegaconf import OmegaConf
 
 from cnnexp import contract
+from cnnexp.command.call import instantiate
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.recorded_split import FILE as SPLIT
 from cnnexp.data.recorded_split import encode
