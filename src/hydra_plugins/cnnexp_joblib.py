@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from annotated_types import Ge
+from annotated_types import Ge, Len
 from hydra.core.utils import JobReturn
 from hydra.plugins.launcher import Launcher
 from hydra.types import HydraContext, TaskFunction
@@ -20,14 +20,23 @@ class CnnexpJoblibLauncher(Launcher):
 
     joblib gives each worker its share of the cores (OMP_NUM_THREADS and its like), unless they are set already.
 
+    On a machine with several GPUs each worker sees one of them, so that jobs don't all train on the first.
+
     Args:
-        n_jobs: jobs at once; -1 for one a core.
+        n_jobs: jobs at once; -1 for ``jobs_per_gpu`` on each GPU, and where there is none for one a core.
+        jobs_per_gpu: jobs that share a GPU.
+        gpus: numbers of the GPUs to use; all that torch sees when None.
     """
 
     NEEDS = "hydra_plugins.hydra_joblib_launcher", "joblib"
 
-    def __init__(self, n_jobs: Literal[-1] | Annotated[int, Ge(1)] = -1) -> None:
-        self.n_jobs = n_jobs
+    def __init__(
+        self,
+        n_jobs: Literal[-1] | Annotated[int, Ge(1)] = -1,
+        jobs_per_gpu: Annotated[int, Ge(1)] = 1,
+        gpus: Annotated[Sequence[Annotated[int, Ge(0)]], Len(1)] | None = None,
+    ) -> None:
+        self.n_jobs, self.jobs_per_gpu, self.gpus = n_jobs, jobs_per_gpu, gpus
         # kept for all batches: with the same arguments joblib uses the same workers again
         self._busy: Path | None = None
         self._workers = 1
@@ -36,13 +45,20 @@ class CnnexpJoblibLauncher(Launcher):
         """Take what Hydra gives every launcher."""
         self.hydra_context, self.task_function, self.config = hydra_context, task_function, config
 
+    @property
+    def at_once(self) -> int:
+        """How many jobs run at once."""
+        from cnnexp.sweeps.gpus import jobs_at_once
+
+        return jobs_at_once(self.config, self.n_jobs, self.jobs_per_gpu, self.gpus)
+
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run jobs, several at once, and return what each returned."""
         from hydra_plugins.hydra_joblib_launcher.joblib_launcher import JoblibLauncher
-        from joblib import effective_n_jobs
         from joblib.externals.loky.process_executor import TerminatedWorkerError
 
         from cnnexp.sweeps import sweep, workers
+        from cnnexp.sweeps.gpus import seen
 
         if not job_overrides:
             return []
@@ -50,7 +66,7 @@ class CnnexpJoblibLauncher(Launcher):
             self._busy = Path(tempfile.mkdtemp(prefix="cnnexp-"))
             weakref.finalize(self, shutil.rmtree, self._busy, ignore_errors=True)
             # no more than there are jobs: idle workers would take their share of the cores
-            self._workers = min(effective_n_jobs(self.n_jobs), len(job_overrides))
+            self._workers = min(self.at_once, len(job_overrides))
         options: dict[str, Any] = {"n_jobs": self._workers, "batch_size": 1}
         if sweep.current is not None and self._workers != 1:
             started = workers.Start(
@@ -60,6 +76,7 @@ class CnnexpJoblibLauncher(Launcher):
                 started=sweep.current.started,
                 busy=self._busy,
                 parent=os.getpid(),
+                gpus=tuple(seen(self.config, self.gpus)),
             )
             options |= {"initializer": workers.start, "initargs": (started,)}
         launcher = JoblibLauncher(**options)

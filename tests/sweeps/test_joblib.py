@@ -11,7 +11,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from joblib import effective_n_jobs
+from omegaconf import OmegaConf
 from waiting import until
+
+from cnnexp.sweeps.gpus import jobs_at_once, seen
 
 QUICK = ["model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=2", "trainer.limit_train_batches=3"]
 TWO = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
@@ -119,3 +123,56 @@ def test_a_plugin_that_is_not_installed_is_named(cnnexp, folder, capsys, monkeyp
     assert cnnexp("hydra/launcher=joblib", "-m", "seed=0,1") == 2
     assert 'pip install "cnnexp[joblib]"' in capsys.readouterr().err
     assert not (folder / "outputs").exists()
+
+
+NOTE = """
+import os
+
+import lightning as L
+
+
+class Note(L.Callback):
+    def on_train_start(self, trainer, module):
+        with open("seen", "a") as file:
+            file.write(f"{os.getpid()} {os.environ.get('CUDA_VISIBLE_DEVICES')}\\n")
+"""
+
+
+@pytest.mark.slow
+def test_each_job_sees_a_gpu_of_its_own(folder, monkeypatch):
+    (folder / "note.py").write_text(NOTE)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,GPU-5,6")  # none of which is there: training is on the CPU
+    command = [
+        sys.executable, "-m", "cnnexp", *QUICK, "hydra/launcher=joblib", "hydra.launcher.gpus=[0,1]",
+        "+callbacks.note._target_=note.Note", "-m", "seed=0,1,2,3",
+    ]  # fmt: skip
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    lines = [line.split() for line in (folder / "seen").read_text().splitlines()]
+    assert len(lines) == 4
+    of_worker = dict(lines)
+    assert len(of_worker) == len(set(map(tuple, lines)))  # a worker keeps its GPU
+    assert set(of_worker.values()) == {"4", "GPU-5"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "visible", "gpus", "expected"),
+    [
+        ({}, "0,1,2", None, ["0", "1", "2"]),
+        ({}, "0,1,2", [0, 2, 7], ["0", "2"]),
+        ({}, "", None, []),
+        ({}, None, [1, 3], ["1", "3"]),
+        ({"accelerator": "cpu"}, "0,1", None, []),
+        ({"accelerator": "gpu"}, "MIG-1,MIG-2", None, ["MIG-1", "MIG-2"]),
+        ({"devices": 2}, "0,1", None, []),  # a job's own processes share them out
+        ({"devices": "auto"}, "0,1", None, []),
+    ],
+)
+def test_gpus_are_shared_out_to_jobs_of_one_device(monkeypatch, settings, visible, gpus, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    config = OmegaConf.create({"trainer": {"accelerator": "auto", "devices": 1, **settings}})
+    assert seen(config, gpus) == expected
+    assert jobs_at_once(config, 3, 2, gpus) == 3
+    assert jobs_at_once(config, -1, 2, gpus) == (2 * len(expected) or effective_n_jobs(-1))

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from hydra.core.plugins import Plugins
 from hydra.types import HydraContext, TaskFunction
-from joblib import effective_n_jobs
 from omegaconf import DictConfig, OmegaConf
 
 from cnnexp.command.arguments import quoted
@@ -59,7 +58,7 @@ class Search:
         self.launcher = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
-        self.at_once: int = self.options.n_jobs or effective_n_jobs(config.hydra.launcher.get("n_jobs", 1))
+        self.at_once: int = self.options.n_jobs or getattr(self.launcher, "at_once", 1)
         self.begun = 0
 
     def run(self) -> None:

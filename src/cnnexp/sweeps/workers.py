@@ -4,6 +4,7 @@ A worker is told to stop as a single run is: its job saves and says that it was 
 started the workers waits for that, and only then ends itself and them.
 """
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -20,6 +21,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from omegaconf import DictConfig
 
 from cnnexp.interrupts import USUAL, Interrupted, answer_signals
+from cnnexp.locks import Lock, Taken
 from cnnexp.runs import read_result
 from cnnexp.sweeps import sweep
 
@@ -38,6 +40,7 @@ class Start:
         started: when the sweep began.
         busy: a folder where a worker has a file, named by its process, while it is at a job.
         parent: the process that started it.
+        gpus: what ``CUDA_VISIBLE_DEVICES`` calls the GPUs that the workers share.
     """
 
     folder: Path
@@ -46,11 +49,15 @@ class Start:
     started: float
     busy: Path
     parent: int
+    gpus: tuple[str, ...] = ()
 
 
 _worker: Start | None = None
 """What this process was told, where it is a worker. Not an argument: loky calls `start` once as it begins, and the
 jobs that come later through joblib carry nothing of ours."""
+
+_place: Lock | None = None
+"""What this process holds for as long as it lives: its turn among the workers, which decides on its GPU."""
 
 
 def start(told: Start) -> None:
@@ -58,10 +65,22 @@ def start(told: Start) -> None:
     global _worker
     _worker = told
     sweep.current = sweep.Sweep(told.folder, told.jobs, workers=told.workers, started=told.started)
+    _take_gpu(told)
     # a process group of its own: Ctrl-C then comes from the parent only, and once
     os.setpgrp()
     for number in USUAL:
         signal.signal(number, _stop)
+
+
+def _take_gpu(told: Start) -> None:
+    """See no other GPU than the one of the first place that no worker has; CUDA must not be in use yet."""
+    global _place
+    for number in range(told.workers if told.gpus else 0):
+        _place = Lock(told.busy / f"place-{number}")
+        with contextlib.suppress(Taken):
+            _place.acquire(wait=False)
+            os.environ["CUDA_VISIBLE_DEVICES"] = told.gpus[number % len(told.gpus)]
+            return
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
