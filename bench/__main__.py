@@ -1,22 +1,24 @@
-"""``python -m bench``: cnnexp, the tuned loop and the notebook's loop in turn, and one table of medians."""
+"""``python -m bench``: cnnexp, the tuned loop and the notebook's loop in turn; medians and their ranges."""
 
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.table import accuracy_table, cost_table, speed_table
+from bench.idle import Machine
+from bench.table import accuracy_table, cost_table, into_page, speed_table
 
 REPOSITORY = Path(__file__).parents[1]
+PAGE = REPOSITORY / "docs" / "performance.md"
 ALL = ("notebook", "tuned", "cnnexp")
+ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -27,72 +29,86 @@ class Row:
     batch_size: int
     precision: str
     steps: int
-    rounds: int = 3
     contenders: tuple[str, ...] = ALL
 
 
 TWO = ("tuned", "cnnexp")
+STEPS = {
+    "cnn": {16: 200, 128: 40, 1024: 6},
+    "ffnn": {16: 1200, 128: 250, 1024: 40},
+    "vgg16": {16: 8, 128: 2, 1024: 1},
+}
 # VGG16 and bfloat16 without the notebook: what sets it apart, its data path, is in the other rows
-FULL = [
-    Row("cnn", 16, "32-true", 200, 2),
-    Row("cnn", 128, "32-true", 40, 2),
-    Row("cnn", 1024, "32-true", 6, 1),
-    Row("ffnn", 16, "32-true", 1200, 2),
-    Row("ffnn", 128, "32-true", 250, 2),
-    Row("ffnn", 1024, "32-true", 40, 1),
-    *(Row("cnn", size, "bf16-mixed", steps, 1, TWO) for size, steps in ((16, 200), (128, 40), (1024, 6))),
-    *(Row("ffnn", size, "bf16-mixed", steps, 1, TWO) for size, steps in ((16, 1200), (128, 250), (1024, 40))),
-    *(Row("vgg16", size, "32-true", steps, 1, TWO) for size, steps in ((16, 8), (128, 2), (1024, 1))),
-    *(Row("vgg16", size, "bf16-mixed", steps, 1, TWO) for size, steps in ((16, 8), (128, 2), (1024, 1))),
-]
-QUICK = [
-    Row("cnn", 16, "32-true", 100, 1),
-    Row("ffnn", 16, "32-true", 600, 1),
-    Row("ffnn", 128, "32-true", 200, 1),
-]
+ROWS = [
+    Row(model, size, precision, steps, TWO if model == "vgg16" or precision != "32-true" else ALL)
+    for model, precision in (
+        ("cnn", "32-true"), ("ffnn", "32-true"), ("cnn", "bf16-mixed"), ("ffnn", "bf16-mixed"),
+        ("vgg16", "32-true"), ("vgg16", "bf16-mixed"),
+    )
+    for size, steps in STEPS[model].items()
+]  # fmt: skip
+QUICK = [Row("cnn", 16, "32-true", 100), Row("ffnn", 16, "32-true", 600), Row("ffnn", 128, "32-true", 200)]
 
 
 def main() -> None:
-    """Time what the arguments say and print it."""
+    """Time what the arguments say; print the tables, write them and every reading to files where told to."""
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rows, once, in under two minutes")
-    parser.add_argument("--json", action="store_true", help="print all readings as JSON")
+    parser.add_argument(
+        "--only", default="", help="rows whose name, such as 'ffnn 16 32-true', begins so; no other tables"
+    )
+    parser.add_argument("--rounds", type=int, help=f"readings of each row and contender, {ROUNDS} when not given")
+    parser.add_argument(
+        "--threads", type=int, default=os.cpu_count(), help="of each contender; all cores when not given"
+    )
     parser.add_argument("--root", default=os.environ.get("CNNEXP_DATA", "data"), help="folder that holds MNIST")
-    parser.add_argument("--rounds", type=int, help="readings of each row, instead of the row's own number")
+    parser.add_argument("--json", type=Path, help="write every reading to this file")
+    parser.add_argument("--page", action="store_true", help="put the tables into docs/performance.md")
     a = parser.parse_args()
-    chosen = QUICK if a.quick else FULL
-    rows = [replace(row, rounds=a.rounds or row.rounds) for row in chosen]
+    rounds = a.rounds or (1 if a.quick else ROUNDS)
+    rows = [row for row in (QUICK if a.quick else ROWS) if _name(row).startswith(a.only)]
     root = Path(a.root).absolute()
+    os.environ["OMP_NUM_THREADS"] = str(a.threads)
+    machine = Machine()
     # one of them fetches the data if need be, so that no timing does
     subprocess.run([sys.executable, "-c", _FETCH, str(root)], check=True, cwd=REPOSITORY)
-    report: dict[str, Any] = {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
-        "rows": [timed(row, root) for row in rows],
-        "time_to_99": None if a.quick else time_to_accuracy(root),
-        "costs": costs(a.rounds or (1 if a.quick else 3)),
+    report: dict[str, Any] = {"rows": [timed(row, root, rounds, machine) for row in rows]}
+    if not a.only:
+        report["time_to_99"] = None if a.quick else time_to_accuracy(root)
+        report["costs"] = costs(rounds)
+    report["machine"] = machine.facts() | {
+        "threads": a.threads,
+        "rounds": rounds,
+        "date": time.strftime("%Y-%m-%d"),
     }
-    print(
-        json.dumps(report, indent=2)
-        if a.json
-        else "\n\n".join(
-            [
-                speed_table(report["rows"]),
-                *([accuracy_table(report["time_to_99"])] if report["time_to_99"] else []),
-                cost_table(report["costs"]),
-            ]
-        )
-    )
+    tables = [speed_table(report["rows"])]
+    if report.get("time_to_99"):
+        tables.append(accuracy_table(report["time_to_99"]))
+    if report.get("costs"):
+        tables.append(cost_table(report["costs"]))
+    tables.append(machine.told(report["machine"]))
+    print("\n\n".join(tables))
+    if a.json:
+        a.json.write_text(json.dumps(report, indent=2) + "\n")
+    if a.page:
+        PAGE.write_text(into_page(PAGE.read_text(), tables))
 
 
 _FETCH = "import sys; from cnnexp import ImageDataModule; ImageDataModule('mnist', sys.argv[1]).prepare_data()"
 
 
-def timed(row: Row, root: Path) -> dict:
-    """Run a row's contenders in turn, A B C A B C …, each in a process of its own."""
-    readings: dict[str, list[dict]] = {contender: [] for contender in row.contenders}
-    for number in range(row.rounds):
-        for contender in row.contenders:
-            _progress(f"{row.model} {row.batch_size} {row.precision} {contender} {number + 1}/{row.rounds}")
+def _name(row: Row) -> str:
+    return f"{row.model} {row.batch_size} {row.precision}"
+
+
+def timed(row: Row, root: Path, rounds: int, machine: Machine) -> dict[str, Any]:
+    """Run a row's contenders in turn, A B C B C A …, each in a process of its own."""
+    readings: dict[str, list[dict[str, Any]]] = {contender: [] for contender in row.contenders}
+    for number in range(rounds):
+        machine.calibrate()
+        first = number % len(row.contenders)  # no contender always comes after the same one
+        for contender in row.contenders[first:] + row.contenders[:first]:
+            _progress(f"{_name(row)} {contender} {number + 1}/{rounds}")
             command = [
                 sys.executable, "-m", "bench.worker", contender, "--model", row.model, "--root", str(root),
                 "--batch-size", str(row.batch_size), "--precision", row.precision, "--steps", str(row.steps),
@@ -110,16 +126,15 @@ def timed(row: Row, root: Path) -> dict:
         "model": row.model,
         "batch_size": row.batch_size,
         "precision": row.precision,
-        "ms_per_step": {name: statistics.median(values) for name, values in milliseconds.items()},
-        "all_ms_per_step": milliseconds,
-        # pair by pair, so that a machine whose speed drifts doesn't decide
+        "ms_per_step": milliseconds,
+        # round by round, so that a machine whose speed drifts doesn't decide
         "against": {
-            name: statistics.median(mine / theirs for mine, theirs in zip(ours, values, strict=True))
+            name: [mine / theirs for mine, theirs in zip(ours, values, strict=True)]
             for name, values in milliseconds.items()
             if name != "cnnexp"
         },
         "peak_mib": {name: statistics.median(r["peak_mib"] for r in taken) for name, taken in readings.items()},
-        "same_weights": len({r["weights"] for name in ("tuned", "cnnexp") for r in readings[name]}) == 1,
+        "same_weights": len({r["weights"] for name in TWO for r in readings[name]}) == 1,
     }
 
 
@@ -155,35 +170,36 @@ def time_to_accuracy(root: Path, accuracy: float = 0.99, seeds: int = 3) -> dict
     return {"notebook": [notebook], "cnnexp": ours}
 
 
-def costs(rounds: int) -> dict[str, float]:
-    """Return the seconds of starting up, and of one more job in a sweep beyond its training."""
+def costs(rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of starting up, and of one more job in a sweep beyond its training; a number a round."""
     tiny = [
         "model.channels=[4]", "model.hidden=[]", "trainer.max_epochs=1", "trainer.limit_train_batches=1",
     ]  # fmt: skip
     one, many = 2, 12
+    few, more = (
+        _walls([*tiny, "-m", f"seed=range({one})"], rounds),
+        _walls([*tiny, "-m", f"seed=range({many})"], rounds),
+    )
     return {
-        "--help": _median_wall(["--help"], rounds),
-        "--cfg job": _median_wall(["--cfg", "job"], rounds),
-        "five epochs on digits": _median_wall([], rounds),
-        "one more job in a sweep": (
-            _median_wall([*tiny, "-m", f"seed=range({many})"], rounds)
-            - _median_wall([*tiny, "-m", f"seed=range({one})"], rounds)
-        )
-        / (many - one),
+        "--help": _walls(["--help"], rounds),
+        "--cfg job": _walls(["--cfg", "job"], rounds),
+        "a mistake that needs Lightning": _walls(["trainer.accelerator=tpu"], rounds, status=2),
+        "five epochs on digits": _walls([], rounds),
+        "one more job in a sweep": [(b - a) / (many - one) for a, b in zip(few, more, strict=True)],
     }
 
 
-def _median_wall(arguments: list[str], rounds: int) -> float:
+def _walls(arguments: list[str], rounds: int, status: int = 0) -> list[float]:
     walls = []
     for _ in range(rounds):
         _progress(f"python -m cnnexp {' '.join(arguments)}")
         with tempfile.TemporaryDirectory() as folder:
             begin = time.perf_counter()
-            subprocess.run(
-                [sys.executable, "-m", "cnnexp", *arguments], cwd=folder, check=True, capture_output=True
-            )  # fmt: skip
+            command = [sys.executable, "-m", "cnnexp", *arguments]
+            done = subprocess.run(command, cwd=folder, capture_output=True, check=False)
             walls.append(time.perf_counter() - begin)
-    return statistics.median(walls)
+            assert done.returncode == status, done.stderr
+    return walls
 
 
 def _progress(text: str) -> None:

@@ -4,6 +4,8 @@ import statistics
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+BEGIN, END = "<!-- of python -m bench --page -->", "<!-- end -->"
+
 
 def speed_table(rows: Sequence[Mapping[str, Any]]) -> str:
     """Return a line a setting: milliseconds a step, cnnexp's ratios, peak memory, and whether weights agree."""
@@ -14,13 +16,15 @@ def speed_table(rows: Sequence[Mapping[str, Any]]) -> str:
     ]
     for row in rows:
         step, against = row["ms_per_step"], row["against"]
-        faster = f"{1 / against['notebook']:.2f}×" if "notebook" in against else ""
-        memory = " / ".join(_number(row["peak_mib"].get(name), ".0f") for name in ("notebook", "tuned", "cnnexp"))
-        lines.append(
-            f"| {row['model']} | {row['batch_size']} | {row['precision']} | {_number(step.get('notebook'))} "
-            f"| {_number(step['tuned'])} | {_number(step['cnnexp'])} | {faster} | {against['tuned']:.2f} "
-            f"| {memory} | {'yes' if row['same_weights'] else 'no'} |"
-        )
+        names = ("notebook", "tuned", "cnnexp")
+        memory = " / ".join("–" if name not in step else f"{row['peak_mib'][name]:.0f}" for name in names)
+        times = [f"{statistics.median(step[name]):.2f}" if name in step else "–" for name in names]
+        faster = spread([1 / ratio for ratio in against["notebook"]], "×") if "notebook" in against else ""
+        cells = [
+            row["model"], row["batch_size"], row["precision"], *times, faster, spread(against["tuned"]), memory,
+            "yes" if row["same_weights"] else "no",
+        ]  # fmt: skip
+        lines.append(f"| {' | '.join(map(str, cells))} |")
     return "\n".join(lines)
 
 
@@ -28,16 +32,27 @@ def accuracy_table(readings: Mapping[str, Sequence[Mapping[str, float]]]) -> str
     """Return a line a contender: the seconds until it was there, and the accuracies."""
     lines = ["| 99 % on MNIST's test set | seconds, start-up included | test accuracy |", "| --- | --- | --- |"]
     for name, taken in readings.items():
-        seconds = statistics.median(reading["seconds"] for reading in taken)
+        seconds = spread([reading["seconds"] for reading in taken], form=".1f")
         reached = ", ".join(f"{reading['accuracy']:.2%}" for reading in taken)
-        lines.append(f"| {name} | {seconds:.1f} | {reached} |")
+        lines.append(f"| {name} | {seconds} | {reached} |")
     return "\n".join(lines)
 
 
-def cost_table(costs: Mapping[str, float]) -> str:
+def cost_table(costs: Mapping[str, Sequence[float]]) -> str:
     """Return a line a cost, in seconds of wall time."""
-    return "\n".join(["| what | seconds |", "| --- | --- |", *(f"| {k} | {v:.2f} |" for k, v in costs.items())])
+    return "\n".join(
+        ["| what | seconds |", "| --- | --- |", *(f"| {k} | {spread(v)} |" for k, v in costs.items())]
+    )
 
 
-def _number(value: float | None, form: str = ".2f") -> str:
-    return "–" if value is None else format(value, form)
+def spread(values: Sequence[float], unit: str = "", form: str = ".2f") -> str:
+    """Return the median, and of several values the lowest and the highest in brackets."""
+    median = f"{statistics.median(values):{form}}{unit}"
+    return median if len(values) == 1 else f"{median} ({min(values):{form}}–{max(values):{form}})"
+
+
+def into_page(page: str, tables: Sequence[str]) -> str:
+    """Return a page with the tables in place of what stands between its two marks."""
+    before, _, rest = page.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}\n\n" + "\n\n".join(tables) + f"\n\n{END}{after}"
