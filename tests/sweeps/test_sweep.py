@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.global_hydra import GlobalHydra
 
 from cnnexp.command.check import check
@@ -114,6 +115,36 @@ def test_a_resumed_sweep_runs_what_is_left_and_leaves_the_rest_alone(interrupted
     # nothing is left to do: nothing is done
     assert cnnexp(f"resume={interrupted}") == 0
     assert "job 1" not in capsys.readouterr().out
+
+
+def test_of_what_is_complete_each_value_is_composed_once(cnnexp, folder, monkeypatch, capsys):
+    swept = ["-m", "seed=0,1,2", "++model.hidden=[4],[4,4]", "model.dropout=0.1"]
+    quick = ["model=ffnn", "trainer.max_epochs=1", "trainer.limit_train_batches=1", "logger=none"]
+    assert cnnexp(*quick, *swept) == 0
+    sweep = the_sweep(folder)
+    [lost] = [
+        path for path in sweep.glob("*/result.json") if "4,4" in path.parts[-2] and "seed-2" in path.parts[-2]
+    ]
+    lost.unlink()
+    composed = []
+    load = ConfigLoaderImpl.load_sweep_config
+
+    def noted(self, config, overrides):
+        composed.append([override for override in overrides if override.startswith(("seed", "++model.hidden"))])
+        return load(self, config, overrides)
+
+    monkeypatch.setattr("cnnexp.sweeps.start.check_jobs", lambda *args: None)
+    monkeypatch.setattr(ConfigLoaderImpl, "load_sweep_config", noted)
+    capsys.readouterr()
+    assert cnnexp(f"resume={sweep}") == 0
+    assert "job 1 of 1" in capsys.readouterr().out
+    assert set(jobs(sweep).values()) == {"completed"}
+    assert len(jobs(sweep)) == 6
+    # seeds 0, 1 and 2 with the first width, the second once, and the job that is left: to look, and to run it
+    assert len(composed) == 6
+    assert {value for job in composed[:4] for value in job} == {
+        "seed=0", "seed=1", "seed=2", "++model.hidden=[4]", "++model.hidden=[4,4]"
+    }  # fmt: skip
 
 
 def test_a_resumed_sweep_can_not_become_another(interrupted, cnnexp, capsys):

@@ -1,9 +1,12 @@
 """A sweep that is resumed: the command that started it, what is left of its jobs, and how each goes on."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from hydra._internal.config_loader_impl import get_overrides_dirname
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
@@ -22,20 +25,39 @@ from cnnexp.sweeps.slurm import OURS
 def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -> Sequence[Sequence[str]]:
     """Return the jobs to run: of a resumed sweep those that aren't complete, of a new one all.
 
+    Composing a job's settings takes a tenth of a second. Of the complete ones only as many are composed, to be
+    compared with their records, as it takes to see each value of each key once.
+
     Raises CnnexpError where a job's settings are no longer those that it was started with.
     """
     current = sweep.current
     if current is None or not current.resumed:
         return jobs
     left: list[Sequence[str]] = []
+    compared: set[str] = set()
+    name: Callable[[Sequence[str]], str] | None = None
     for job in jobs:
+        if name is not None and compared.issuperset(job) and go_on(current.folder / name(job)) is None:
+            continue
         composed = loader.load_sweep_config(config, list(job))
-        folder = current.folder / job_folder(composed.hydra.job.override_dirname)
-        again = again_in(folder, composed)
+        name = partial(_folder_of, composed, loader)
+        again = again_in(current.folder / job_folder(composed.hydra.job.override_dirname), composed)
         if again is not None:
             left.append([*job, *again])
+        compared.update(job)
     current.jobs = None if current.jobs is None else len(left)
     return left
+
+
+def _folder_of(composed: DictConfig, loader: Any, job: Sequence[str]) -> str:
+    """Return the name of a job's folder, by the rules in another job's settings."""
+    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(job))
+    return job_folder(
+        get_overrides_dirname(
+            [override for override in parsed if not override.is_hydra_override()],
+            **composed.hydra.job.config.override_dirname,
+        )
+    )
 
 
 def again_in(folder: Path, composed: DictConfig) -> list[str] | None:
