@@ -17,6 +17,7 @@ import torch
 
 from cnnexp import load_run
 from cnnexp.app import run
+from cnnexp.evaluation.answers import read_answers
 
 pytestmark = pytest.mark.slow
 
@@ -129,11 +130,22 @@ def test_one_of_two_processes_writes(together):
     assert {name for name in names if "tfevents" not in name} == {
         ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", ".hydra/run.lock",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/previous.ckpt",
-        "metrics.csv", "curves.png", "result.json", "run.log",
+        "metrics.csv", "curves.png", "result.json", "run.log", "val_answers.json",
     }  # fmt: skip
-    assert len(names) == 11 + 3
+    assert len(names) == 12 + 3
     for text in (printed, (path / "run.log").read_text()):
         assert text.count("epoch 1/2") == text.count("best epoch") == 1
+
+
+def test_the_answers_of_two_processes_are_in_the_order_of_one(together, alone):
+    path = together[0]
+    loaded, answers = load_run(path), read_answers(path)
+    loaded.data.setup()
+    with torch.no_grad():
+        right = [bool(r) for x, y in loaded.data.val_dataloader() for r in loaded.model(x).argmax(1) == y]
+    assert answers.right.tolist() == right
+    assert answers.images == read_answers(alone).images
+    assert not all(right)
 
 
 def test_a_task_on_such_a_run_is_done_by_one_process(together, cnnexp, folder):

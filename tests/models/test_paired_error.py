@@ -8,13 +8,21 @@ from cnnexp.models.paired_error import PairedError
 LABELS = torch.tensor([2, 0, 1, 1, 0, 2, 1])
 
 
+def logits_of(losses: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    """Return logits of three classes whose cross-entropy is this."""
+    right = torch.exp(-losses)
+    shares = ((1 - right) / 2).repeat(3, 1)
+    shares[labels, torch.arange(len(labels))] = right
+    return shares.T.log().float()
+
+
 def validated(
     paired: PairedError, losses: np.ndarray, labels: torch.Tensor = LABELS, batch: int = 3
 ) -> float | None:
     paired.begin()
     for part in range(0, len(losses), batch):
-        some = torch.tensor(losses[part : part + batch], dtype=torch.float32)
-        paired.add(some, labels[part : part + batch], [len(some)])
+        some, its = torch.tensor(losses[part : part + batch]), labels[part : part + batch]
+        paired.add(logits_of(some, its), its, [len(some)])
     return paired.compute(float(losses.mean())).get("val_loss_se")
 
 
@@ -49,6 +57,14 @@ def test_what_was_kept_is_gone_on_with_to_the_last_bit():
     validated(paired, first)
     other.lowest = paired.lowest
     assert validated(paired, second) == validated(other, second, batch=2)
+
+
+def test_the_answers_are_those_of_the_last_validation_in_its_order():
+    paired, losses = PairedError(), np.array([0.1, 3, 0.2, 4, 0.3, 5, 0.4])
+    assert paired.right is None
+    for flipped in (losses, losses[::-1].copy()):
+        validated(paired, flipped)
+        assert paired.right.tolist() == (flipped < 1).tolist()
 
 
 def test_images_losses_are_kept_only_where_they_are_asked_for():

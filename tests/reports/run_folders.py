@@ -7,6 +7,8 @@ from typing import Any
 
 import yaml
 
+from cnnexp.evaluation.answers import FILE, Answers
+
 DEFAULTS = {
     "model": {"cnn": {"channels": [4, 8], "dropout": 0.0}, "ffnn": {"hidden": [32], "dropout": 0.0}},
     "optimizer": {"adam": {"lr": 0.001, "betas": [0.9, 0.999]}, "sgd": {"lr": 0.05, "momentum": 0.9}},
@@ -34,11 +36,13 @@ def make_run(
     rows: Sequence[Mapping[str, float]] = FITTING,
     status: str = "completed",
     recorded: Mapping[str, Any] | None = None,
+    answers: Answers | None = None,
     **result: Any,
 ) -> Path:
     """Make a run's folder.
 
-    ``typed`` are its overrides: of the groups above, their settings, and seed; ``recorded`` are further settings.
+    ``typed`` are its overrides: of the groups above, their settings, and seed; ``recorded`` are further settings,
+    ``answers`` those on its validation images.
     """
     overrides = dict(override.split("=", 1) for override in typed)
     choices = {"model": "cnn", "data": "digits", "optimizer": "adam"}
@@ -68,4 +72,6 @@ def make_run(
             "test_loss": best["val_loss"], "test_accuracy": best["val_accuracy"],
         }  # fmt: skip
     (folder / "result.json").write_text(json.dumps(content | result))
+    if answers is not None:
+        (folder / FILE).write_text(answers.text())
     return folder

@@ -2,9 +2,11 @@
 
 import re
 
+import numpy as np
 import pytest
 from run_folders import FITTING, OVERFITTING, history, make_run
 
+from cnnexp.evaluation.answers import Answers
 from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.records import read_runs, sweep_runs
 from cnnexp.reports.study import study
@@ -60,6 +62,22 @@ ONE_OF_SEVEN_IS_NO_BETTER = [
 ]
 LOOKS = {"test_looks": 7, "test_images": 1000, "val_images": 400, "data_fingerprint": "ab"}
 
+
+def one_each(*wrong, images="ab", **made):
+    """Networks of one seed each, and which of 400 validation images each answers wrongly."""
+    return [
+        (
+            [f"data.train_size={10 ** (number + 1)}", "seed=0"],
+            shifted(FITTING, len(some) / 400 - 0.0625),
+            {"answers": Answers(images, np.array([i not in some for i in range(400)])), "val_images": 400, **made},
+        )
+        for number, some in enumerate(wrong)
+    ]
+
+
+NETWORKS, FAR = one_each(range(10), range(5, 17), range(8, 60)), one_each(range(10), range(8, 60))
+NEAR = one_each(range(10), range(5, 17))
+
 KINDS = {
     # the headline
     "nothing yet": (r"^No run has finished an epoch yet\.$", NOTHING, ONE),
@@ -108,6 +126,16 @@ KINDS = {
         CLEAR,
     ),
     "like the baseline": (r", not told apart from the baseline \(", sizes(0.0005, 0.0, **BASELINE), CLEAR),
+    "best of the networks": (
+        rf"; {BEST}.*, as a trained network told apart from (all|1 of 2) others \(",
+        NETWORKS,
+        CLEAR,
+    ),
+    "a network against the baseline": (
+        r", as a trained network (not )?told apart from the baseline \(train_size=10\) \(",
+        one_each(range(8, 60), range(10), **BASELINE),
+        NETWORKS,
+    ),
     # what is below it
     "overfits": (r"^[^:]+: overfits.* points at the end\.$", MANY_OVERFIT, CLEAR),
     "more overfit": (r"^… and 2 more, see the leaderboard\.$", MANY_OVERFIT, CLEAR),
@@ -127,6 +155,34 @@ KINDS = {
     ),
     "more seeds": (r"^\d+ more seeds? would decide", ALIKE, CLEAR),
     "not compared": (r"^1 configuration with fewer than two seeds in common can't be", SHARED, CLEAR),
+    "by images": (
+        r"^Is it real\? \d of \d other trained networks? (is|are) told apart from the (best|baseline \(.*\)) "
+        r"by the same 400 validation images \(McNemar's exact test, p < 0\.05( after Holm for \d compar\w+)?\)\.$",
+        NETWORKS,
+        CLEAR,
+    ),
+    "networks apart": (
+        r"^Told apart: train_size=\d+, 10\.50 points (behind|ahead) \(95 % interval [5-9]\.\d\d to 1\d\.\d\d\)\.$",
+        FAR,
+        NEAR,
+    ),
+    "networks not apart": (
+        r"^Not told apart from the best: train_size=100; the closest is train_size=100, 0\.50 points behind "
+        r"\(95 % interval -\d\.\d\d to \d\.\d\d\)\.$",
+        NETWORKS,
+        FAR,
+    ),
+    "of networks only": (r"^This speaks of these trained networks only, not of their configurations", NEAR, ALIKE),
+    "networks not compared": (
+        r"^1 network without recorded answers on these images can't be compared\.$",
+        [*NETWORKS, *one_each((), (), (), range(70), images="cd")[3:]],
+        NETWORKS,
+    ),
+    "answers on other images": (
+        r"^Is it real\? No configuration can be told apart from the best",
+        [NEAR[0], *one_each((), range(5, 17), images="cd")[1:]],
+        NEAR,
+    ),
     "optimistic": (r"^Validation is no test: .* points from test .*\)\.$", sizes(0.0, 0.2, **LOOKS), CLEAR),
     "no amount": (r"^Validation is no test: .*docs/overfitting\.md", CLEAR, sizes(0.0, 0.2, **LOOKS)),
     "hidden": (r"^Test numbers are shown of the best by validation only", CLEAR, sizes(0.0, 0.2, **NO_TEST)),

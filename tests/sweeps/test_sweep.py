@@ -12,6 +12,8 @@ from hydra.core.global_hydra import GlobalHydra
 from cnnexp.command.check import check
 from cnnexp.command.resolvers import config_folder
 from cnnexp.errors import CnnexpError
+from cnnexp.evaluation.answers import read_answers
+from cnnexp.evaluation.intervals import mcnemar
 from cnnexp.sweeps.grid import check_jobs, jobs_of
 from cnnexp.sweeps.sweep import Sweep, duration
 
@@ -61,6 +63,18 @@ def test_a_sweep_tells_how_far_it_is_and_ends_with_a_report(cnnexp, folder, caps
     assert "the baseline (train_size=400)" in printed
     for name in ("report.html", "report.csv", "curves.png"):
         assert (the_sweep(folder) / name).stat().st_size > 500
+
+
+def test_networks_of_one_seed_each_are_compared_image_by_image(cnnexp, folder, capsys):
+    assert cnnexp(*QUICK, "-m", "model.channels=[1],[16]", "optimizer.lr=0.01") == 0
+    assert "Is it real? " in (printed := capsys.readouterr().out)
+    assert "validation images (McNemar's exact test, p < 0.05)." in printed
+    assert "This speaks of these trained networks only" in printed
+    _, other = json.loads((the_sweep(folder) / "report.json").read_text())["configurations"]
+    one, two = (read_answers(path.parent) for path in the_sweep(folder).glob("*/result.json"))
+    assert one.images == two.images
+    assert other["p_value"] == pytest.approx(mcnemar(one.right, two.right).p_value)
+    assert abs(other["difference"]) == pytest.approx(abs(one.right.mean() - two.right.mean()))
 
 
 def test_fail_fast_stops_at_the_first_failure(cnnexp, folder, capsys):

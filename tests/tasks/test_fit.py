@@ -4,6 +4,7 @@ import csv
 import json
 import math
 import shutil
+from hashlib import blake2b
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from cnnexp import CNN, load_run
 from cnnexp.app import run
+from cnnexp.evaluation.answers import read_answers
 
 QUICK = ["model.channels=[4,8]", "model.hidden=[16]", "trainer.max_epochs=3", "data.batch_size=64"]
 
@@ -48,7 +50,7 @@ def test_the_run_folder_holds_what_was_promised_and_nothing_else(finished):
     assert names - events == {
         ".hydra/config.yaml", ".hydra/hydra.yaml", ".hydra/overrides.yaml", ".hydra/run.lock",
         "checkpoints/best.ckpt", "checkpoints/last.ckpt", "checkpoints/previous.ckpt",
-        "metrics.csv", "curves.png", "result.json", "run.log",
+        "metrics.csv", "curves.png", "result.json", "run.log", "val_answers.json",
     }  # fmt: skip
 
 
@@ -80,6 +82,17 @@ def test_result_agrees_with_the_metrics_and_has_every_key(finished):
     assert done["versions"]["torch"] == torch.__version__.split("+")[0] or done["versions"]["torch"]
     assert len(done["config_hash"]) == 64
     assert {"test_loss", "samples_per_second", "git_commit"} <= set(done)
+
+
+def test_the_answers_are_of_the_validation_images_in_their_order(finished):
+    answers, loaded = read_answers(finished), load_run(finished)
+    loaded.data.setup()
+    digests, (_, places) = loaded.data._source.digests["train"], loaded.data._parts["val"]
+    lines = zip(places.tolist(), loaded.data.labels("val").tolist(), strict=True)
+    text = "".join(f"{digests[place]} {label}\n" for place, label in lines)
+    assert answers.images == blake2b(text.encode(), digest_size=16).hexdigest()
+    assert len(answers.right) == result(finished)["val_images"] == len(places)
+    assert answers.right.mean() == pytest.approx(result(finished)["val_accuracy"], abs=1e-7)
 
 
 def test_train_and_val_lie_on_one_tensorboard_chart(finished):

@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from cnnexp import load_run
+from cnnexp.data.split import stratified_order
+from cnnexp.evaluation.answers import FILE as ANSWERS
+from cnnexp.evaluation.answers import read_answers
 from cnnexp.runs import write_json
 
 QUICK = ["model=ffnn", "model.hidden=[8]", "logger=none"]  # 41 batches an epoch
@@ -40,24 +43,27 @@ def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
     return one.keys() == other.keys() and all(torch.equal(one[key], other[key]) for key in one)
 
 
-def validated(run: Path) -> tuple[float, float]:
-    """Loss and accuracy of best.ckpt on the validation images, by a plain loop."""
+def validated(run: Path, most: int | None = None) -> tuple[float, list[bool]]:
+    """Loss of best.ckpt on validation images, or a stratified part of them, and its answers, by a plain loop."""
     loaded = load_run(run)
     loaded.data.setup()
-    loss = right = count = 0
+    losses, right = [], []
     with torch.no_grad():
         for images, labels in loaded.data.val_dataloader():
             logits = loaded.model(images)
-            loss += torch.nn.functional.cross_entropy(logits, labels, reduction="sum").item()
-            right += int((logits.argmax(1) == labels).sum())
-            count += len(labels)
-    return loss / count, right / count
+            losses += torch.nn.functional.cross_entropy(logits, labels, reduction="none").tolist()
+            right += (logits.argmax(1) == labels).tolist()
+    order = range(len(right))
+    if most is not None:  # the order that a limit leaves
+        order = stratified_order(loaded.data.labels("val"), loaded.data.seed)[:most].tolist()
+    return sum(losses[i] for i in order) / len(order), [right[i] for i in order]
 
 
 @pytest.mark.parametrize(
     "typed",
     [
         ["trainer.val_check_interval=30"],
+        ["trainer.limit_val_batches=2", "data.eval_batch_size=50"],
         ["trainer.val_check_interval=0.25"],
         ["trainer.check_val_every_n_epoch=2"],
         ["trainer.check_val_every_n_epoch=null", "trainer.val_check_interval=50"],
@@ -69,7 +75,10 @@ def validated(run: Path) -> tuple[float, float]:
 )
 def test_what_is_told_was_measured_on_the_best_checkpoints_weights(typed, fit):
     run = fit("run", *typed, *([] if any("max_steps" in one for one in typed) else ["trainer.max_epochs=2"]))
-    assert (result(run)["val_loss"], result(run)["val_accuracy"]) == pytest.approx(validated(run), rel=1e-5)
+    loss, right = validated(run, 100 if any("limit_val" in one for one in typed) else None)
+    told = result(run)["val_loss"], result(run)["val_accuracy"], result(run)["val_images"]
+    assert told == pytest.approx((loss, sum(right) / len(right), len(right)), rel=1e-5)
+    assert read_answers(run).right.tolist() == right
     best = rows(run)[result(run)["best_epoch"] - 1]
     assert float(best["val_loss"]) == pytest.approx(result(run)["val_loss"], rel=1e-6)
 
@@ -93,6 +102,7 @@ def test_a_run_that_ended_within_an_epoch_goes_on_as_if_it_had_not(more, fit, cn
     assert cnnexp(f"resume={ended}") == 2  # it is complete
     assert cnnexp(f"resume={ended}", "trainer.max_steps=100") == 0
     assert same(weights(ended), weights(whole))
+    assert (ended / ANSWERS).read_text() == (whole / ANSWERS).read_text()
     assert rows(ended)[0] == rows(whole)[0]
     for name in ("epoch", "running_accuracy", "train_loss", "val_loss"):
         assert [row[name] for row in rows(ended)] == [row[name] for row in rows(whole)], name
@@ -108,10 +118,11 @@ STOPS = [
 @pytest.mark.parametrize("ends", [*ENDS, *(["callbacks=[early_stopping]", *stop] for stop in STOPS)], ids=" ".join)
 def test_a_run_that_was_killed_in_its_test_trains_no_further(ends, fit, cnnexp):
     run = fit("run", *ends, "trainer.max_epochs=8")
-    before, told = result(run), rows(run)
+    before, told, answers = result(run), rows(run), (run / ANSWERS).read_text()
     write_json(run / "result.json", {**before, "status": "running", "test_accuracy": None})
     assert cnnexp(f"resume={run}") == 0
     assert rows(run) == told
+    assert (run / ANSWERS).read_text() == answers
     kept = ("epochs", "best_epoch", "val_loss", "val_accuracy", "test_loss", "test_accuracy")
     assert {key: result(run)[key] for key in kept} == {key: before[key] for key in kept}
 

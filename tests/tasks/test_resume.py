@@ -11,6 +11,7 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from cnnexp.evaluation.answers import FILE as ANSWERS
 from cnnexp.runs import held
 
 SMALL = [
@@ -91,6 +92,7 @@ def identical(straight: Path, resumed: Path) -> None:
     for name in ("last.ckpt", "best.ckpt"):
         same(*(torch.load(run / "checkpoints" / name, weights_only=True) for run in (straight, resumed)), name)
     assert rows(straight) == rows(resumed)
+    assert (straight / ANSWERS).read_text() == (resumed / ANSWERS).read_text()
     assert points(straight) == points(resumed)
     mine, theirs = (json.loads((run / "result.json").read_text()) for run in (straight, resumed))
     clocks = APART
@@ -200,7 +202,8 @@ def test_a_run_at_work_is_not_gone_on_with_by_another(finished, cnnexp, capsys):
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_the_previous_one(finished, cnnexp, capsys):
-    straight = rows(finished)
+    straight, answers = rows(finished), (finished / ANSWERS).read_text()
+    (finished / ANSWERS).unlink()
     last = finished / "checkpoints" / "last.ckpt"
     last.write_bytes(last.read_bytes()[: last.stat().st_size // 2])
     _unfinish(finished)
@@ -209,6 +212,7 @@ def test_a_damaged_checkpoint_is_passed_over_for_the_previous_one(finished, cnne
     assert "last.ckpt can't be read" in log
     assert "going on from previous.ckpt, saved after epoch 2" in log
     assert rows(finished) == straight
+    assert (finished / ANSWERS).read_text() == answers
 
 
 def test_two_damaged_checkpoints_end_it_with_a_line(finished, cnnexp, capsys):

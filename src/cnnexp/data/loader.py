@@ -112,6 +112,11 @@ class BatchLoader:
         self._rank, self._world_size = rank, world_size
         self._skipped = 0
 
+    @property
+    def indices(self) -> Tensor:
+        """Which images of the data set's part the batches are of, in their order when not shuffled: on the CPU."""
+        return self._indices.cpu()
+
     def skip(self, batches: int) -> None:
         """Leave out the first ``batches`` of the next pass: they were met before an interruption."""
         self._skipped = batches

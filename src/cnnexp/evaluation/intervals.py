@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from scipy.stats import binomtest
+import numpy as np
+from scipy.stats import binom, binomtest
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,6 +49,35 @@ def newcombe_interval(first: float, first_images: int, second: float, second_ima
     return difference - below, difference + math.hypot(max(high - first, 0.0), max(second - second_low, 0.0))
 
 
+def newcombe_paired_interval(both: int, only_first: int, only_second: int, neither: int) -> tuple[float, float]:
+    """Return the 95 % interval of the difference of two accuracies on the same images, first less second.
+
+    Of the two Wilson intervals and the correlation of the answers, which is corrected for continuity:
+    R. G. Newcombe, Improved confidence intervals for the difference between binomial proportions based on paired
+    data, Statistics in Medicine 17, 1998, 2635-2650, method 10.
+
+    Args:
+        both: number of images that both networks got right.
+        only_first: those that only the first did.
+        only_second: those that only the second did.
+        neither: those that both got wrong; one image at least there must be in all.
+    """
+    images, right, second_right = both + only_first + only_second + neither, both + only_first, both + only_second
+    low, high = wilson_interval(right, images)
+    second_low, second_high = wilson_interval(second_right, images)
+    product = math.prod((right, images - right, second_right, images - second_right))
+    together = both * neither - only_first * only_second
+    corrected = max(together - images / 2, 0.0) if together > 0 else float(together)
+    correlation = corrected / math.sqrt(product) if product else 0.0
+
+    def length(one: float, other: float) -> float:
+        return math.sqrt(max(one**2 - 2 * correlation * one * other + other**2, 0.0))
+
+    first, second = right / images, second_right / images
+    below, above = length(first - low, second_high - second), length(high - first, second - second_low)
+    return first - second - below, first - second + above
+
+
 @dataclass(frozen=True)
 class McNemar:
     """McNemar's test of two networks on the same images.
@@ -79,6 +109,18 @@ def mcnemar(first_correct: "Tensor", second_correct: "Tensor") -> McNemar:
     differing = only_first + only_second
     p_value = float(binomtest(only_first, differing).pvalue) if differing else 1.0
     return McNemar(only_first, only_second, p_value)
+
+
+def mcnemar_p_values(only_first: np.ndarray, only_second: np.ndarray) -> np.ndarray:
+    """Return the p-values of ``mcnemar`` for many pairs of networks at once.
+
+    Args:
+        only_first: int, of any shape: images that only the first network of each pair got right.
+        only_second: the same of the second.
+    """
+    # of as many wins as losses, both tails have the middle, and their sum would exceed 1
+    tail = binom.cdf(np.minimum(only_first, only_second), only_first + only_second, 0.5)
+    return np.minimum(1.0, 2 * tail)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from lightning.pytorch.trainer.connectors.logger_connector.fx_validator import _FxValidator
+from torch import Tensor
 
 from cnnexp.models.optimized import Optimized
+from cnnexp.models.paired_error import PairedError
 
 
 class EpochRows(Optimized):
@@ -16,6 +18,8 @@ class EpochRows(Optimized):
     _logged: dict[str, None]  # a set in order
     _in_epoch: bool
     _row_due: bool
+    _paired: PairedError
+    _validated_at: int
 
     def on_train_end(self) -> None:
         """Hand the last epoch's row to the loggers."""
@@ -24,6 +28,13 @@ class EpochRows(Optimized):
     def on_fit_end(self) -> None:
         """Do the same where nothing was left to be trained."""
         self._hand_over()
+
+    def just_answered(self) -> Tensor | None:
+        """Return of each validation image whether these weights answer it rightly: bool, shape (images,).
+
+        None but right after a validation. The images are in the data's order, also those of several processes.
+        """
+        return self._paired.right if self._in_epoch and self._validated_at == self.trainer.global_step else None
 
     def _hand_over(self) -> None:
         # after the epoch's checkpoints, which are saved when on_train_epoch_end is over: whoever reads of an epoch

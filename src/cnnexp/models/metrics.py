@@ -38,7 +38,7 @@ class LossAndAccuracy(nn.Module):
         self.metrics = nn.ModuleList()
         self._names: list[str] = []
         self.paired: PairedError | None = None
-        """Given the loss of each image, until the next ``reset``."""
+        """Given the logits of each image, until the next ``reset``."""
         self._waiting: dict[str, list[Tensor]] = {"logits": [], "labels": [], "objectives": []}
         self._most = max(1, min(_MOST_BATCHES, _MOST_LOGITS // max(1, classes)))
 
@@ -101,7 +101,7 @@ class LossAndAccuracy(nn.Module):
             return
         self.loss.update(F.cross_entropy(logits, labels, reduction="sum"))
         if self.paired is not None:
-            self.paired.add(F.cross_entropy(logits, labels, reduction="none"), labels, sizes)
+            self.paired.add(logits, labels, sizes)
         self.accuracy.update(logits, labels)
         probabilities = logits.softmax(1) if self._names else logits
         for metric in self.metrics:

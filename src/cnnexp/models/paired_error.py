@@ -1,4 +1,4 @@
-"""How sure a change of the validation loss is, from the losses of the same images at two epochs."""
+"""How sure a change of the validation loss is, from the same images' losses at two epochs; and their answers."""
 
 import math
 from collections.abc import Sequence
@@ -6,6 +6,7 @@ from itertools import zip_longest
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from cnnexp.distributed import gathered
@@ -25,18 +26,22 @@ class PairedError:
     def __init__(self) -> None:
         self.lowest: dict[str, Any] | None = None
         """The lowest validation: its ``loss``, its images' ``losses``, and their ``order``, a number."""
+        self.right: Tensor | None = None
+        """Of each of the last validation's images whether it was answered rightly: bool, on the CPU."""
         self.begin()
 
     def begin(self) -> "PairedError":
         """Begin a validation, and return it."""
         self._losses: list[Tensor] = []
+        self._right: list[Tensor] = []
         self._labels: list[Tensor] = []
         self._sizes: list[int] = []
         return self
 
-    def add(self, losses: Tensor, labels: Tensor, sizes: Sequence[int]) -> None:
-        """Take the losses of some images and their labels, of shape (images,), of batches of these sizes."""
-        self._losses.append(losses)
+    def add(self, logits: Tensor, labels: Tensor, sizes: Sequence[int]) -> None:
+        """Take the logits of some images, shape (images, classes), and their labels, of batches of these sizes."""
+        self._losses.append(F.cross_entropy(logits, labels, reduction="none"))
+        self._right.append(logits.argmax(1) == labels)
         self._labels.append(labels)
         self._sizes += sizes
 
@@ -47,14 +52,15 @@ class PairedError:
             ``{"val_loss_se": nats}``, nothing where there is no other validation to compare it with.
         """
         none = torch.zeros(0)
-        own = [torch.cat(kept or [none]).cpu() for kept in (self._losses, self._labels)]
+        own = [torch.cat(kept or [none]).cpu() for kept in (self._losses, self._right, self._labels)]
         # of several processes each has a part of each batch: put together, they are in the order of one process
         parts = [[kept.split(sizes) for kept in both] for *both, sizes in gathered((*own, self._sizes))]
-        losses, labels = (
+        losses, right, labels = (
             torch.cat([part for batch in zip_longest(*split, fillvalue=none) for part in batch] or [none])
             for split in zip(*parts, strict=True)
         )
         self.begin()
+        self.right = right.bool()
         images = len(losses)
         # nearly every other order of the images has another sum
         places = torch.randint(_MOST, (images,), generator=torch.Generator().manual_seed(0))

@@ -79,16 +79,18 @@ def _best(study: Study) -> str:
         seeds = f"95 % interval of {seeds if count > 1 else 'its images, one seed'}"
     test = f"; test {shown['test_accuracy']} %" if "test_accuracy" in best.numbers else ""
     text = f"highest validation accuracy: {best.label} with {shown['val_accuracy']} % ({seeds}{test})"
+    as_one = "as a trained network " if any(one.images for one in study.comparisons.values()) else ""
     if study.baseline is None:
         compared = [found for found in study.comparisons.values() if found.p_value is not None]
         real = sum(found.is_real for found in compared)
         if not compared:
             return f"{text}, not compared by seeds"
-        return f"{text}, told apart from {'all' if real == len(compared) else f'{real} of {len(compared)}'} others"
+        others = len(study.comparisons)
+        return f"{text}, {as_one}told apart from {'all' if real == others else f'{real} of {others}'} others"
     if study.baseline == 0:
         return f"{text}, which is the baseline"
     apart = "told apart" if study.comparisons[0].is_real else "not told apart"
-    return f"{text}, {apart} from the baseline ({study.configurations[study.baseline].label})"
+    return f"{text}, {as_one}{apart} from the baseline ({study.configurations[study.baseline].label})"
 
 
 def looks_told(study: Study) -> str | None:

@@ -24,6 +24,8 @@ def is_it_real(study: Study) -> list[str]:
             f"Is it real? No configuration can be told apart from {name} with fewer than two seeds in common: "
             "type seed=0,1,2 or more."
         ]
+    if any(found.images is not None for found in compared.values()):
+        return _of_networks(study, name, compared, alone)
     real = [i for i, found in compared.items() if found.is_real]
     test = "e-values, which hold whenever one stops" if study.sequential else "t-test"
     lines = [
@@ -45,6 +47,45 @@ def is_it_real(study: Study) -> list[str]:
     if alone:
         lines.append(f"{_counted(alone, 'configuration')} with fewer than two seeds in common can't be compared.")
     return lines
+
+
+def _of_networks(study: Study, name: str, compared: Mapping[int, Comparison], alone: int) -> list[str]:
+    """Return what the answers on the same images say of one network each, which is nothing of their settings."""
+    first = next(iter(compared.values()))
+    real = {i: found for i, found in compared.items() if found.is_real}
+    undecided = {i: found for i, found in compared.items() if not found.is_real}
+    label = [configuration.label for configuration in study.configurations]
+    lines = [
+        f"Is it real? {len(real)} of {_counted(len(compared), 'other trained network')} "
+        f"{'is' if 1 in (len(real), len(compared)) else 'are'} told apart from {name} by the same "
+        f"{first.images:,} validation images (McNemar's exact test, {_adjusted(first)})."
+    ]
+    if real:
+        lines.append(f"Told apart: {in_a_row([_behind(label[i], found) for i, found in real.items()])}.")
+    if undecided:
+        closest = min(undecided, key=lambda i: abs(_mean(undecided[i])))
+        lines.append(
+            f"Not told apart from {name}: {in_a_row([label[i] for i in undecided])}; the closest is "
+            f"{_behind(label[closest], undecided[closest])}."
+        )
+    lines.append(
+        "This speaks of these trained networks only, not of their configurations, which have one seed each: "
+        "another seed may turn it round (seed=0,1,2 or more compares configurations)."
+    )
+    if alone:
+        lines.append(f"{_counted(alone, 'network')} without recorded answers on these images can't be compared.")
+    return lines
+
+
+def _behind(label: str, found: Comparison) -> str:
+    """Return by how much a network is behind, or ahead, with the interval of that."""
+    assert found.interval is not None
+    sign = -1 if _mean(found) < 0 else 1
+    low, high = sorted(round(sign * 100 * bound, 2) + 0.0 for bound in found.interval)  # no −0.00
+    return (
+        f"{label}, {100 * abs(_mean(found)):.2f} points {'ahead' if sign < 0 else 'behind'} "
+        f"(95 % interval {low:.2f} to {high:.2f})"
+    )
 
 
 def _settled(study: Study, index: int, found: Comparison) -> str:

@@ -98,7 +98,8 @@ def verdict_of(study: Study, index: int) -> str:
         return "one seed"
     if not found.is_real:
         return "not told apart"
-    return "worse" if found.difference.mean > 0 else "better"
+    network = "" if found.images is None else " network"  # of the configuration nothing is known
+    return ("worse" if found.difference.mean > 0 else "better") + network
 
 
 def text_table(study: Study, width: int | None = None) -> str:

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from cnnexp.errors import first_line
+from cnnexp.evaluation.answers import FILE as ANSWERS
+from cnnexp.evaluation.answers import Answers, read_answers
 from cnnexp.records import MOVED, as_now, read_text, read_yaml
 from cnnexp.runs import RESULT, leaves, read_result
 
@@ -29,6 +31,7 @@ class RunRecord:
     history: Sequence[Mapping[str, float]]  # the rows of metrics.csv as numbers, without the cells that are empty
     settings: Mapping[str, Any]  # with dotted keys, and the choice of each config group under the group's name
     typed: Mapping[str, str]  # what the command line set, as typed
+    answers: Answers | None = None  # on the validation images, at the best epoch
 
     def images(self, part: str) -> int | None:
         """Return on how many images train_eval, val or test numbers are measured; None where it isn't recorded."""
@@ -68,6 +71,7 @@ def read_run(folder: Path) -> RunRecord:
 
     result = attempt(lambda path: read_result(path.parent), folder / RESULT, None)
     history = attempt(_read_history, folder / METRICS, [])
+    answers = attempt(lambda path: read_answers(path.parent), folder / ANSWERS, None)
     record = folder / ".hydra"
     settings = attempt(_read_settings, record / "config.yaml", {})
     choices = attempt(_read_choices, record / "hydra.yaml", {})
@@ -80,7 +84,8 @@ def read_run(folder: Path) -> RunRecord:
         error = "; ".join(problems) or f"no {RESULT}: the job died before it wrote one, or is about to begin"
     else:
         status, error = result["status"], result.get("error")
-    return RunRecord(folder, status, error and str(error), result or {}, history, {**settings, **choices}, typed)
+    settings = {**settings, **choices}
+    return RunRecord(folder, status, error and str(error), result or {}, history, settings, typed, answers)
 
 
 def read_runs(folders: Iterable[Path]) -> list[RunRecord]:

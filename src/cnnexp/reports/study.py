@@ -11,7 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from cnnexp.errors import CnnexpError
+from cnnexp.evaluation.answers import Answers
 from cnnexp.reports.baseline import as_list, named
+from cnnexp.reports.by_images import against_by_images
 from cnnexp.reports.records import RunRecord
 from cnnexp.reports.statistic import Statistic
 from cnnexp.reports.swept import in_words, is_number, key_of, short_names, swept_settings
@@ -110,6 +112,14 @@ class Configuration:
         return {seed: value for seed, value in known.items() if value is not None}
 
     @property
+    def answers(self) -> Answers | None:
+        """What its network answered on its validation images; None where that isn't known, or of several."""
+        [run, *others] = self.counted
+        answers = run.record.answers if run.completed and not others else None
+        # a file that isn't of this result.json, as when somebody has put it there
+        return answers if answers is not None and answers.agrees(run.numbers["val_accuracy"]) else None
+
+    @property
     def completed(self) -> int:
         """How many of the runs came to their end."""
         return sum(run.completed for run in self.runs)
@@ -174,11 +184,18 @@ class Study:
 
     @cached_property
     def comparisons(self) -> Mapping[int, Comparison]:
-        """Each configuration's validation accuracy against that of the best, or of the baseline, by index."""
+        """Each configuration's validation accuracy against that of the best, or of the baseline, by index.
+
+        By seeds; where no configuration has two, their networks are compared by images.
+        """
         values = [configuration.by_seed("val_accuracy") for configuration in self.configurations]
         if len(values) < 2:
             return {}
-        return against(self.baseline or 0, values, self.baseline is None, self.sequential)
+        found = against(self.baseline or 0, values, self.baseline is None, self.sequential)
+        if all(len(seeds) < 2 for seeds in values):
+            answers = [configuration.answers for configuration in self.configurations]
+            found |= against_by_images(self.baseline or 0, answers, self.baseline is None)
+        return found
 
     @property
     def sequential(self) -> bool:

@@ -24,12 +24,14 @@ def summary(study: Study) -> list[dict[str, Any]]:
 
     Each number is its mean over the seeds, with ``_low`` and ``_high`` of its 95 % interval and ``_n``, the number
     of seeds that have it; None where that isn't known. The difference is of validation accuracies, the best's (or
-    the baseline's) less this configuration's. Accuracies and gaps are fractions.
+    the baseline's) less this configuration's; ``difference_images`` is how many images it is of where
+    networks were compared and not configurations. Accuracies and gaps are fractions.
     """
     rows = []
     for index, configuration in enumerate(study.configurations):
         found = study.comparisons.get(index)
         difference = found.difference if found else None
+        least, most = (found and found.interval) or (None, None)
         numbers: dict[str, Any] = {}
         for key in dict.fromkeys(key for c in study.configurations for key in c.numbers):
             statistic = configuration.numbers.get(key)
@@ -46,7 +48,9 @@ def summary(study: Study) -> list[dict[str, Any]]:
             "compared": verdict_of(study, index) if len(study.configurations) > 1 else None,
             "difference": difference and difference.mean,
             "difference_half_width": difference and difference.half_width,
+            "difference_low": least, "difference_high": most,
             "difference_pairs": difference.pairs if difference else None,
+            "difference_images": found and found.images,
             "p_value": found and found.p_value, "more_seeds": found and found.more_seeds, **numbers,
         })  # fmt: skip
     return rows

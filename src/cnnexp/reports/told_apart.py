@@ -1,5 +1,6 @@
 """Is it real? Each configuration against the best one, by the seeds that both have."""
 
+import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
@@ -29,12 +30,25 @@ class Comparison:
         compared: the number of comparisons that it is adjusted for.
         more_seeds: how many further seeds would tell the two apart with a probability of 80 %, if the difference
             and its spread are as they look; None where they are told apart, or nothing can be said.
+        images: where two networks were compared and not their configurations, the number of images that were
+            answered by both; None where seeds were compared.
+        of_images: the 95 % interval of the difference then, not adjusted.
     """
 
     difference: Difference | None
     p_value: float | None
     compared: int
     more_seeds: int | None = None
+    images: int | None = None
+    of_images: tuple[float, float] | None = None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        """The 95 % interval of the difference, not adjusted; None where there is none."""
+        if self.of_images is not None or self.difference is None or self.difference.half_width is None:
+            return self.of_images
+        mean, width = self.difference.mean, self.difference.half_width
+        return (mean - width, mean + width) if math.isfinite(width) else None
 
     @property
     def is_real(self) -> bool:

@@ -16,6 +16,7 @@ from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.recorded_split import FILE as SPLIT
 from cnnexp.data.recorded_split import encode
 from cnnexp.errors import CnnexpError
+from cnnexp.evaluation.answers import FILE as ANSWERS
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
 from cnnexp.job.build import build_data, build_model, build_trainer
@@ -30,6 +31,7 @@ from cnnexp.reports.majority import beside_majority
 from cnnexp.reports.tables import final_table
 from cnnexp.reports.verdicts import best_row, judge
 from cnnexp.runs import write_whole
+from cnnexp.training.answers import KeepAnswers, answers_of
 from cnnexp.training.callbacks import SeedSteps, StaysStopped, StopOnSignal
 from cnnexp.training.checkpoints import BEST, FOLDER, EndWithinEpoch, checkpoint_callbacks
 from cnnexp.training.compilation import Compile
@@ -44,7 +46,7 @@ def fit(job: Job) -> None:
     config = job.config
     table = CsvLogger(job.folder / "metrics.csv")
     always = [table, TerminalLogger(config.trainer.max_epochs)] if job.writes else []
-    callbacks: list[L.Callback] = [SeedSteps(config.seed)]
+    callbacks: list[L.Callback] = [SeedSteps(config.seed), KeepAnswers()]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [EndWithinEpoch(), *checkpoint_callbacks(job.folder / FOLDER), StopOnSignal(), StaysStopped()]
     trainer = build_trainer(config, job.folder, callbacks, always)
@@ -89,6 +91,8 @@ def fit(job: Job) -> None:
         _raise_unless_finished(history)
         best = best_row(history)
         more = _further_numbers(job, best)
+        if job.writes:
+            _keep_answers(job, best)
         job.record(**more, **_numbers(history, best))
         # once it has trained, Lightning's averaging would have the test take the weights that aren't averaged
         trainer.callbacks[:] = [c for c in trainer.callbacks if not isinstance(c, WeightAveraging)]  # type: ignore[attr-defined]
@@ -128,6 +132,15 @@ def _further_numbers(job: Job, best: Mapping[str, float]) -> dict[str, float]:
     row = {key: value for key, value in best.items() if key not in COLUMNS and not key.startswith("running_")}
     # not what result.json says otherwise, such as its status
     return {key: value for key, value in row.items() if isinstance(job.result.get(key, value), float)}
+
+
+def _keep_answers(job: Job, best: Mapping[str, float]) -> None:
+    """Write which validation images the best checkpoint answers rightly; leave no earlier file without that."""
+    answers = answers_of(job.folder / FOLDER / BEST, best["val_accuracy"])
+    if answers is None:
+        (job.folder / ANSWERS).unlink(missing_ok=True)
+    else:
+        write_whole(job.folder / ANSWERS, answers.text().encode())
 
 
 def _numbers(history: Sequence[Mapping[str, float]], best: Mapping[str, float]) -> dict[str, Any]:
