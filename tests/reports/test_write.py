@@ -100,8 +100,9 @@ def test_a_caption_speaks_only_of_what_is_drawn(jobs, rows, metric, said, unsaid
     [
         (SIZES, "log", ["50", "500", "5000"]),
         (["data.train_size=50", "data.train_size=60"], "linear", ["50", "60"]),
-        # all of them is no number: categories, and zero has no logarithm
-        ([*SIZES, "seed=0"], "linear", ["50", "500", "5000", "all"]),
+        # nobody knows how many all of them are: at the end, on a line of its own
+        ([*SIZES, "seed=0"], "log", ["50", "500", "5000", "\nall"]),
+        (["data.train_size=50", "seed=0"], "linear", ["50", "all"]),  # one number makes no axis
         (["model.dropout=0.0", "model.dropout=0.5"], "linear", ["0", "0.5"]),
         (["model=ffnn", "model=cnn"], "linear", ["cnn", "ffnn"]),
         (["model.channels=[16]", "model.channels=[4,8]"], "linear", ["[4,8]", "[16]"]),
@@ -116,6 +117,25 @@ def test_axes_fit_what_is_swept(jobs, scale, labels, tmp_path):
             shown = [axes.xaxis.get_major_formatter()(x) for x in axes.get_xticks()]
         assert shown == labels
     assert {text.get_text() for text in right.get_legend().get_texts()} == {"train, clean", "validation", "test"}
+
+
+@pytest.mark.parametrize(
+    ("sizes", "images", "label", "places"),
+    [
+        ((50, 500, None), {50: 50, 500: 500, None: 1078}, "\nall: 1,078", [[50, 500, 1078]]),
+        ((50, 60, None), {50: 50, 60: 60, None: 55}, "\nall: 55", [[50, 55, 60]]),
+        ((50, None), {50: 50, None: 1078}, "\nall: 1,078", [[50, 1078]]),
+        ((50, 500, None), {}, "\nall", [[50, 500], [pytest.approx(500 * 10**0.2)]]),
+        ((50, 60, None), {}, "\nall", [[50, 60], [62]]),
+    ],
+)
+def test_all_images_stand_at_their_number_or_after_a_gap(sizes, images, label, places, tmp_path):
+    for size in sizes:
+        known = {"train_images": images[size]} if size in images else {}
+        make_run(tmp_path / str(size), [f"data.train_size={size or 'null'}"], FITTING, **known)
+    axes = draw_against(study(read_runs(sweep_runs(tmp_path)))).axes[0]
+    assert [tick.get_text() for tick in axes.get_xticklabels()][-1] == label
+    assert [list(map(float, bars.lines[0].get_xdata())) for bars in axes.containers] == places
 
 
 def test_error_bars_are_over_the_seeds(tmp_path):

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
 from cnnexp.reports.figures import FAINT, TRAIN, VAL, label_axes, new_figure
+from cnnexp.reports.learning_curve import SIZE
 from cnnexp.reports.statistic import Statistic
 from cnnexp.reports.study import Configuration, Study
 from cnnexp.reports.swept import in_words, is_number, key_of, short_names, shortened, shown_value
@@ -117,7 +118,10 @@ def _draw_panel(
     bars: bool,
 ) -> None:  # fmt: skip
     """Draw lines (what, label, colour, configurations) of means with their error bars against a setting."""
-    place = _scale(axes, values, key)
+    null_at = {_images(c) for *_, configurations in panel for c in configurations if c.values.get(key, 0) is None}
+    known = null_at.pop() if key == SIZE and len(null_at) == 1 else None
+    place = _scale(axes, values, key, known)
+    apart = place[key_of(None)] if None in values and known is None else math.nan
     # no line is drawn between names: their dots stand side by side
     unordered = any(isinstance(value, (str, bool)) for value in values)
     for number, (what, label, colour, configurations) in enumerate(panel):
@@ -127,27 +131,59 @@ def _draw_panel(
         x, mean, std = np.array(points).T
         if unordered and len(panel) > 1:
             x = x + 0.36 * (number / (len(panel) - 1) - 0.5)
-        axes.errorbar(
-            x, mean, yerr=std if bars and std.any() else None, marker="o", markersize=4, linewidth=1.2,
-            linestyle="" if unordered else "-", capsize=3, color=colour, label=shortened(label, 50) or None,
-        )  # fmt: skip
+        named = shortened(label, 50) or None
+        for part in (x != apart, x == apart):  # nor to a null, whose number nobody knows
+            if part.any():
+                axes.errorbar(
+                    x[part], mean[part], yerr=std[part] if bars and std.any() else None, marker="o", markersize=4,
+                    linewidth=1.2, linestyle="" if unordered else "-", capsize=3, color=colour, label=named,
+                )  # fmt: skip
+                named = None
     if axes.get_legend_handles_labels()[1]:
         axes.legend(fontsize=8)
 
 
-def _scale(axes: Any, values: Sequence[Any], key: str) -> Mapping[tuple, float]:
-    """Set a horizontal axis up for a setting's values, and return where each of them stands."""
-    if not all(map(is_number, values)):
+def _images(configuration: Configuration) -> int | None:
+    """Return on how many images a configuration's runs were trained, None where that isn't known of all alike."""
+    counts = {run.record.images("train") for run in configuration.counted}
+    return counts.pop() if len(counts) == 1 else None
+
+
+def _scale(axes: Any, values: Sequence[Any], key: str, null_at: float | None) -> Mapping[tuple, float]:
+    """Set a horizontal axis up for a setting's values, and return where each of them stands.
+
+    A null stands among numbers at ``null_at``, the number that it means; at the end of the axis, after a gap,
+    where that isn't known (None).
+    """
+    numbers = [value for value in values if is_number(value)]
+    known = numbers + ([null_at] if None in values and null_at is not None else [])
+    if len(numbers) < len([value for value in values if value is not None]) or len(known) < 2:
         _name_ticks(axes, key, values)
         axes.set_xlim(-0.5, len(values) - 0.5)
         return _numbered(values)
-    if min(values) > 0 and max(values) >= 10 * min(values):
+    low, high = min(known), max(known)
+    place = {key_of(value): value for value in numbers}
+    logarithmic = low > 0 and high >= 10 * low
+    if logarithmic:
         axes.set_xscale("log")
         axes.xaxis.set_minor_locator(NullLocator())
-    if len(values) <= 8:
-        axes.set_xticks(values)
-        axes.xaxis.set_major_formatter("{x:g}")
-    return {key_of(value): value for value in values}
+    if None not in values:
+        if len(values) <= 8:
+            axes.set_xticks(values)
+            axes.xaxis.set_major_formatter("{x:g}")
+        return place
+    if null_at is not None:
+        end, name = null_at, f"{shown_value(key, None)}: {null_at:,}"
+    else:
+        step = (high / low) ** 0.2 if logarithmic else 0.2 * (high - low)
+        end, name = (high * step if logarithmic else high + step), shown_value(key, None)
+        axes.axvline(high * step**0.5 if logarithmic else high + step / 2, color=FAINT, linewidth=1, linestyle=":")
+    marked = [
+        numbers[i] for i in sorted({*np.linspace(0, len(numbers) - 1, min(len(numbers), 7)).round().astype(int)})
+    ]
+    # on a line of its own: it may stand close to a number, or at the same place
+    axes.set_xticks([*marked, end], [*(f"{value:g}" for value in marked), f"\n{name}"])
+    return place | {key_of(None): end}
 
 
 def _name_ticks(axes: Any, key: str, values: Sequence[Any], **style: Any) -> None:

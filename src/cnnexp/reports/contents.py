@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from cnnexp.reports.ablation import ablation
 from cnnexp.reports.findings import findings, headline
 from cnnexp.reports.held_fixed import held_fixed, question
 from cnnexp.reports.study import Study
@@ -63,6 +64,19 @@ def report_json(told: Contents) -> str:
             "best": best[0].label if best else None,
             "baseline": None if study.baseline is None else study.configurations[study.baseline].label,
             "configurations": told.summary,
+            "ablation": [
+                {
+                    "changed": change.text,
+                    "configuration": change.configuration.label,
+                    "n": change.pairs,
+                    "val_accuracy": change.configuration.mean("val_accuracy"),
+                    "difference": change.difference,
+                    "difference_half_width": change.half_width,
+                    "difference_of_images": change.of_images,
+                    "told_apart": change.told_apart,
+                }
+                for change in ablation(study)
+            ],
             "runs": [
                 {
                     "folder": run.name,

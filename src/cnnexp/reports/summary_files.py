@@ -1,8 +1,10 @@
 """The leaderboard for papers and for programs: its numbers, and a LaTeX table."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
+from cnnexp.reports.ablation import TITLES, ablation
 from cnnexp.reports.figures import written_out
 from cnnexp.reports.leaderboard import columns, row, verdict_of
 from cnnexp.reports.study import Study
@@ -15,7 +17,7 @@ _LATEX = {
     "\\": r"\textbackslash{}", "{": r"\{", "}": r"\}", "$": r"\$", "&": r"\&", "#": r"\#", "_": r"\_", "%": r"\%",
     "~": r"\textasciitilde{}", "^": r"\textasciicircum{}", "±": r"$\pm$", "–": "--", "…": r"\dots{}",
     "<": r"\textless{}", ">": r"\textgreater{}", "[": "{[}", "]": "{]}", '"': "''",
-    "*": "{*}", "|": r"\textbar{}", "`": r"\textasciigrave{}", "-": "{-}", "−": "$-$",
+    "*": "{*}", "|": r"\textbar{}", "`": r"\textasciigrave{}", "-": "{-}", "−": "$-$", "→": r"$\to$",
 }  # fmt: skip
 
 
@@ -59,19 +61,31 @@ def summary(study: Study) -> list[dict[str, Any]]:
 def latex(study: Study) -> str:
     """Return the leaderboard's main columns as a LaTeX table; it needs the packages booktabs and graphicx.
 
-    A table that is wider than the text is scaled to it; of more than 40 configurations the first 40 are in it.
+    A table that is wider than the text is scaled to it; of more than 40 configurations the first 40 are in it. The
+    ablation, where there is one, is a second table below it.
     """
     shown = columns(study)
     kept = [i for i, column in enumerate(shown) if column.key in (*study.swept, "", *IN_PAPERS)]
     align = "".join("l" if shown[i].text else "r" for i in kept)
     cells = [[shown[i].title for i in kept]]
     cells += [[row(study, configuration)[i] for i in kept] for configuration in study.configurations[:MOST_ROWS]]
-    head, *body = [f"{' & '.join(escaped(shortened(cell, LONGEST)) for cell in line)} \\\\" for line in cells]
-    if (left := len(study.configurations) - MOST_ROWS) > 0:
-        body.append(f"\\multicolumn{{{len(kept)}}}{{l}}{{\\dots{{}} and {left} more}} \\\\")
+    tables = [_tabular(align, cells, len(study.configurations) - MOST_ROWS)]
+    if changes := ablation(study):
+        rows = [list(TITLES), *(change.cells for change in changes[:MOST_ROWS])]
+        tables.append(_tabular("lrrrl", rows, len(changes) - MOST_ROWS))
     return "\n".join([
         "% \\usepackage{booktabs,graphicx}",
         "% mean and half of its 95 % t-interval over the seeds; of two both values; of one Wilson's 95 % interval",
+        "\\par\\medskip\n".join(tables),
+    ])  # fmt: skip
+
+
+def _tabular(align: str, cells: Sequence[Sequence[str]], left: int) -> str:
+    """Return rows, the titles first, as a table of the text's width at most; ``left`` are left out of it."""
+    head, *body = [f"{' & '.join(escaped(shortened(cell, LONGEST)) for cell in line)} \\\\" for line in cells]
+    if left > 0:
+        body.append(f"\\multicolumn{{{len(align)}}}{{l}}{{\\dots{{}} and {left} more}} \\\\")
+    return "\n".join([
         "\\resizebox{\\ifdim\\width>\\linewidth\\linewidth\\else\\width\\fi}{!}{%",
         f"\\begin{{tabular}}{{{align}}}", "\\toprule", head, "\\midrule", *body, "\\bottomrule",
         "\\end{tabular}}\n",

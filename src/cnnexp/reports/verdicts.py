@@ -145,7 +145,10 @@ def judge(
         f"training accuracy {100 * learnt:.1f} %{' (known by heart)' if learnt >= rule.by_heart else ''}",
     ]
     if improving:
-        told.append(f"validation loss still fell by {100 * fell:.0f} % in the last fifth: train on before judging")
+        told.append(
+            f"validation loss still falls (straight line through the last epochs: {100 * fell:.0f} % in a fifth "
+            "of the run): train on before judging"
+        )
     text = f"{word}{f' from epoch {since}' if since else ''}: {'; '.join(told)}"
     return replace(
         known, word=word, text=text, since=since, loss_turned=turns[0], accuracy_turned=turns[1],

@@ -9,16 +9,19 @@ from urllib.parse import quote
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from cnnexp.reports.ablation import TITLES, ablation, ablation_note, ablation_table
 from cnnexp.reports.against import draw_against, draw_heat_maps
 from cnnexp.reports.contents import Contents, contents, report_json, summary_csv
 from cnnexp.reports.figures import png
 from cnnexp.reports.grid import draw_grid, panels_told
 from cnnexp.reports.leaderboard import columns, csv_text, row, text_table
+from cnnexp.reports.learning_curve import draw_learning_curve, learning_curve_told
 from cnnexp.reports.records import read_runs
 from cnnexp.reports.search import reported
 from cnnexp.reports.study import Configuration, Judged, Study, study
 from cnnexp.reports.summary_files import latex
 from cnnexp.reports.tables import shown
+from cnnexp.reports.width import draw_width, width_told
 from cnnexp.runs import write_whole
 
 MOST_ROWS = 1000  # of each of the page's tables, which bounds its size; report.csv has them all
@@ -28,7 +31,8 @@ MOST_ROWS = 1000  # of each of the page's tables, which bounds its size; report.
 class Report:
     """The files that were written, the page first, and what the terminal is to show.
 
-    ``table`` is the leaderboard, as wide as the terminal, with all columns where the output goes elsewhere.
+    ``table`` is the leaderboard, as wide as the terminal, with all columns where the output goes elsewhere; below
+    it is the ablation, where there is one that fits.
     """
 
     told: Contents
@@ -78,6 +82,8 @@ def write_report(
     told = contents(result, title, sentences)
     drawn = {
         "search.png": search_figure,
+        "learning_curve.png": draw_learning_curve(result),
+        "width.png": draw_width(result),
         "curves.png": draw_grid(result, "loss"),
         "accuracy.png": draw_grid(result, "accuracy"),
         "gap.png": draw_against(result),
@@ -97,7 +103,10 @@ def write_report(
     for name in drawn.keys() - figures.keys():  # left by an earlier report
         (destination / name).unlink(missing_ok=True)
     # no width where the output goes to a file or another program
-    table = text_table(result, shutil.get_terminal_size(fallback=(0, 0)).columns or None)
+    width = shutil.get_terminal_size(fallback=(0, 0)).columns or None
+    table, changes = text_table(result, width), ablation_table(result)
+    if changes and (width is None or max(map(len, changes.splitlines())) <= width):
+        table += f"\n\n{changes}"
     return Report(told, [destination / name for name in files], table)
 
 
@@ -129,6 +138,12 @@ def html_page(told: Contents, figures: Mapping[str, bytes], destination: Path | 
             for run in study.runs
             if not run.completed
         ],
+        ablation=[
+            [Cell(text, value) for text, value in zip(change.cells, change.sorted_by, strict=True)]
+            for change in ablation(study)
+        ],
+        ablation_columns=list(zip(TITLES, ("text", "", "", "", "text"), strict=True)),
+        ablation_note=ablation_note(study),
         rule=study.rule,
         most_rows=MOST_ROWS,
         captions=_captions(study),
@@ -164,6 +179,8 @@ def _captions(study: Study) -> dict[str, str]:
     return {
         "search.png": "The search: every trial in its order, how much each parameter matters, and the accuracy "
         "against each.",
+        "learning_curve.png": learning_curve_told(study),
+        "width.png": width_told(study),
         "curves.png": panels_told(study, "loss"),
         "accuracy.png": panels_told(study, "accuracy"),
         "gap.png": "The generalization gap (clean training accuracy less validation accuracy), and beside it the "

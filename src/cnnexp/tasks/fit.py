@@ -58,7 +58,13 @@ def fit(job: Job) -> None:
     model = build_model(config, contract.image_shape(data), contract.classes(data))
     device = str(trainer.strategy.root_device)
     facts = contract.facts(data)
-    job.record(parameters=model.parameter_count, device=device, processes=trainer.world_size, **facts)
+    job.record(
+        parameters=model.parameter_count,
+        classes=model.classes,
+        device=device,
+        processes=trainer.world_size,
+        **facts,
+    )
     where = device if trainer.world_size == 1 else f"{device}, {trainer.world_size} processes"
     _announce(job, data, model, where)
 
