@@ -75,8 +75,19 @@ def settled_after(two: Sequence[Sequence[float]], sequential: bool = True) -> in
     return next((n for n in looks if is_called_real([numbers[:n] for numbers in two], sequential)), None)
 
 
+def equal_pairs(sweeps: int) -> tuple[int, int]:
+    """Return in how many sweeps of A against A a difference is called real, and of how many."""
+    first = 2 * 10**6  # other seeds than those of the other rows
+    starts = range(first, first + sweeps * SEEDS, SEEDS)
+    called = [
+        is_called_real([[trained(seed, draw) for seed in range(start, start + SEEDS)] for draw in range(2)])
+        for start in starts
+    ]
+    return sum(called), len(called)
+
+
 def equal_configurations(sweeps: int) -> dict[str, tuple[int, int]]:
-    """Return how often a difference between A and A is called real, and of how many, by how it is judged."""
+    """Return the same of sweeps of several A, of how many, and by how it is judged."""
     called: dict[str, list[bool]] = defaultdict(list)
     for sweep in range(sweeps):
         seeds = [sweep * MOST_SEEDS + number for number in range(MOST_SEEDS)]
@@ -85,7 +96,6 @@ def equal_configurations(sweeps: int) -> dict[str, tuple[int, int]]:
         several = [numbers[:SEEDS] for numbers in [*two, *more]]
         pairs = list(combinations(several, 2))
         for what, real in (
-            (f"A against A, {SEEDS} seeds", [is_called_real(several[:2])]),
             (f"{EQUALS} times A, {SEEDS} seeds, any of them", [is_called_real(several)]),
             (f"each of these {len(pairs)} pairs, without Holm", [is_called_real(pair) for pair in pairs]),
             (f"A against A, settle=true up to {MOST_SEEDS} seeds", [settled_after(two) is not None]),
@@ -145,10 +155,12 @@ def main() -> None:
     """Train and judge what the arguments say, and print it."""
     parser = argparse.ArgumentParser(prog="python -m bench.differences", description=__doc__)
     parser.add_argument("--sweeps", type=int, default=200, help="sweeps of each kind (200 take ten minutes)")
-    sweeps = parser.parse_args().sweeps
+    parser.add_argument("--pairs", type=int, default=4000, help="sweeps of two equal configurations (another 20)")
+    sweeps, pairs = (arguments := parser.parse_args()).sweeps, arguments.pairs
     torch.set_num_threads(1)
     began = time.process_time()
-    print(f"{sweeps} sweeps of each kind; level {LEVEL:.0%}")
+    print(f"A against A, {SEEDS} seeds, level {LEVEL:.0%}: {share(*equal_pairs(pairs))} called real")
+    print(f"{sweeps} sweeps of each other kind", flush=True)
     for what, (count, of) in equal_configurations(sweeps).items():
         # pairs of one sweep share networks: their number says nothing of how sure the share is
         often = share(count, of) if of == sweeps else f"{count:,} of {of:,} ({count / of:.1%})"
