@@ -34,6 +34,7 @@ def runs_named_in(text: str) -> list[str]:
 
 # what the small data sets of the tests need beside a command
 SMALL = {
+    "hydra/sweeper=halving": ["trainer.max_epochs=2", "seed=0"],
     "image_folder": ["data.val_size=0.2"],
     "experiment=overfit_train_size": ["data.train_size=50,100"],
     "experiment=overfit_regularisation": [
@@ -77,6 +78,8 @@ ELSEWHERE = (
     "python -m bench --quick",
     # tests/test_verdicts_bench.py, with fewer curves
     "python -m bench.verdicts --curves 200 --seed 1",
+    # tests/sweeps/test_halving.py, over a smaller grid
+    "python -m bench.halving",
     # tests/test_differences_bench.py, with fewer sweeps
     "python -m bench.differences",
     # tests/reliability/test_kill.py, with fewer of them

@@ -34,6 +34,18 @@ class StopSweep(BaseException):
     """Ends a sweep at a failed job, where ``fail_fast`` is set or the disk is the reason."""
 
 
+class Stopped(BaseException):
+    """Ends training after an epoch, as ``stop_after_epoch`` asks, to be gone on with. Not an Exception: no error.
+
+    Args:
+        epoch: how many epochs are behind it.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        super().__init__(f"stopped after epoch {epoch}")
+        self.epoch = epoch
+
+
 def first_line(error: BaseException) -> str:
     """Return what an exception says, on one line; its name where it says nothing."""
     return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -19,9 +19,11 @@ from cnnexp.locks import Lock, Taken
 from cnnexp.records import read_text
 
 RESULT = "result.json"
+STOPPED = "stopped_after_epoch"
+"""Where it says after which epoch training was stopped, to be gone on with."""
 ELSEWHERE = (
-    "name", "run", "resume", "checkpoint", "fail_fast", "question", "baseline", "reveal", "settle", "task",
-    "logger",
+    "name", "run", "resume", "checkpoint", "fail_fast", "stop_after_epoch", "question", "baseline", "reveal",
+    "settle", "task", "logger",
     "trainer.accelerator", "trainer.devices", "trainer.num_nodes", "trainer.strategy",
     "trainer.enable_progress_bar", "trainer.profiler", "data.root",
     "data.num_workers", "data.device", "data.eval_batch_size", "data.mirrors", "callbacks.save_every",

@@ -40,6 +40,19 @@ def sizes(*behind, seeds=7, rows=FITTING, gap=0.0, **made):
     ]
 
 
+def stopped(*epochs, most=6):
+    """Configurations of which those with fewer than six epochs were stopped before their end."""
+    return [
+        (
+            [f"data.train_size={10 ** (number + 1)}"],
+            FITTING[:length],
+            {"recorded": {"trainer": {"max_epochs": most}}}
+            | ({} if length == 6 else {"status": "interrupted", "stopped_after_epoch": length}),
+        )
+        for number, length in enumerate(epochs)
+    ]
+
+
 ONE = [(["seed=0"], FITTING, {})]
 ONE_OVERFITS = [(["seed=0"], OVERFITTING, {})]
 UNDERFITTING = shifted(FITTING, 0.3)
@@ -136,7 +149,23 @@ KINDS = {
         one_each(range(8, 60), range(10), **BASELINE),
         NETWORKS,
     ),
+    "none at its end": (r"^No run has come to its end yet\.$", stopped(3, 3), NOTHING),
+    "stopped ones": (
+        r"^train_size=.* does not overfit, gap .* \(1 of . runs completed, . stopped\)\.$",
+        stopped(3, 6),
+        CLEAR,
+    ),
     # what is below it
+    "stopped early": (
+        r"^Stopped early: \d of \d configurations \(\d at epoch \d.*\); nothing .*\. \d+ of \d+ epochs were",
+        stopped(3, 2, 6),
+        CLEAR,
+    ),
+    "stopped of an unknown length": (
+        r"^Stopped early: 1 of 2 .* would have come to\.$",
+        stopped(2, 6, most=None),
+        CLEAR,
+    ),
     "overfits": (r"^[^:]+: overfits.* points at the end\.$", MANY_OVERFIT, CLEAR),
     "more overfit": (r"^… and 2 more, see the leaderboard\.$", MANY_OVERFIT, CLEAR),
     "one seed": (r"^Is it real\? No configuration can be told apart .* type seed=0,1,2 or more\.$", SINGLE, CLEAR),

@@ -16,6 +16,8 @@ def refuse_idle(config: DictConfig) -> None:
         key = override.partition("=")[0].lstrip("+~")
         if key in ("name", "fail_fast"):
             raise CnnexpError(f"{key}= is of a sweep, and this is a single run: leave it out, or add -m")
+        if key == "stop_after_epoch" and task != "fit":
+            raise CnnexpError(f"stop_after_epoch= is of training, and this is task={task}; leave it out")
         if key.startswith("settle."):
             raise CnnexpError("settle= is of a sweep, and this is a single run: leave it out, or add -m")
         if key in OF_A_SWEEP and task != "report":

@@ -26,6 +26,7 @@ def general(
     run: Text | None,
     resume: Text | None,
     fail_fast: bool,
+    stop_after_epoch: Annotated[int, Interval(ge=1)] | None,
     question: Annotated[str, StringConstraints(min_length=1, max_length=200)] | None,
     baseline: Text | Annotated[list[Text], Len(1)] | None,
     reveal: bool,

@@ -84,8 +84,9 @@ def without_hydra(config: DictConfig) -> DictConfig:
 
 
 def settings_of(config: DictConfig) -> DictConfig:
-    """Return what a run records of its settings: with data.root absolute."""
+    """Return what a run records of its settings: with data.root absolute, without where this command stops."""
     settings = without_hydra(config)
+    settings.pop("stop_after_epoch", None)  # how far a command goes is no part of what the run is
     if isinstance(root := settings.data.get("root"), str):  # a data module of one's own may have none
         settings.data.root = str(Path(root).expanduser().absolute())
     return settings
@@ -149,7 +150,7 @@ def use_record(typed: Typed) -> str | None:
     nested = [group for group in choices if group.partition("/")[0] in GROUPS and "/" in group]
     chosen_anew = [group for group in (*GROUPS, *nested) if typed.chooses(group)]
     groups = [group for group in chosen_anew if group.partition("/")[0] not in chosen_anew or "/" not in group]
-    for replaced in ("task", "run", "resume", "fail_fast", *OF_A_SWEEP, *groups):
+    for replaced in ("task", "run", "resume", "fail_fast", "stop_after_epoch", *OF_A_SWEEP, *groups):
         above, _, last = replaced.rpartition("/")
         (settings[above] if above else settings).pop(last, None)
     kept = {group: choices[group] for group in (*GROUPS, *nested) if group in choices and group not in groups}
@@ -182,6 +183,7 @@ def use_record(typed: Typed) -> str | None:
         "resume": None,
         key: given,
         "fail_fast": False,
+        "stop_after_epoch": None,
         "hydra": hydra,
     }
     store = ConfigStore.instance()

@@ -15,7 +15,7 @@ from omegaconf import DictConfig, OmegaConf
 from cnnexp import interrupts, runs
 from cnnexp.command.call import instantiate
 from cnnexp.disk import cant_write, quiet_threads, reserve
-from cnnexp.errors import CnnexpError, LeftAlone
+from cnnexp.errors import CnnexpError, LeftAlone, Stopped
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
 from cnnexp.job.run_log import quiet_lightning
@@ -76,6 +76,7 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
     with _kept_from_others(job) as room:
         # a resumed run keeps its earlier numbers until there are newer ones
         known = (runs.read_json(job.folder / runs.RESULT) or {}) if config.resume is not None else {}
+        known.pop(runs.STOPPED, None)
         job.result = {**dict.fromkeys(NUMBERS), **known}
         code, diff = runs.origin()
         job.record(
@@ -101,6 +102,11 @@ def run_job(config: DictConfig, first: Callable[[], object] | None = None) -> di
         except (Interrupted, KeyboardInterrupt):
             job.record(status="interrupted")
             raise
+        except Stopped as stopped:
+            job.record(status="interrupted", **{runs.STOPPED: stopped.epoch})
+            where = os.path.relpath(job.folder)
+            log.info("%s, as asked; go on with: python -m cnnexp resume=%s", stopped, where)
+            return job.result
         except Exception as raised:
             if (number := interrupts.received()) is not None:  # what a library made of the interruption
                 job.record(status="interrupted")

@@ -11,6 +11,7 @@ from cnnexp.reports.is_it_real import is_it_real
 from cnnexp.reports.learning_curve import SIZE, learning_curve
 from cnnexp.reports.majority import no_better
 from cnnexp.reports.selection import optimism
+from cnnexp.reports.stopped import stopped_early
 from cnnexp.reports.study import Configuration, Judged, Study
 from cnnexp.reports.swept import is_number, short_names, shown_value
 from cnnexp.reports.verdicts import Verdict
@@ -24,9 +25,10 @@ MOST = 8  # overfitting configurations that have a sentence each; the leaderboar
 
 def headline(study: Study) -> str:
     """Return one sentence: how many configurations overfit, which is best by validation, and how sure that is."""
+    whole, study = study, study.compared
     judged = [c for c in study.configurations if any(run.verdict.word != "unknown" for run in c.counted)]
     if not judged:
-        return "No run has finished an epoch yet."
+        return f"No run has {'come to its end' if whole is not study else 'finished an epoch'} yet."
     best, several = study.configurations[0], len(study.configurations) > 1
     overfit = [c for c in judged if _overfits(c)]
     runs, overfitting = sum(len(c.counted) for c in judged), sum(len(c.overfitting) for c in judged)
@@ -42,10 +44,10 @@ def headline(study: Study) -> str:
             word, agreeing = "does not overfit", runs - overfitting
         answer = f"{best.label} {word}{f' in {agreeing} of {runs} runs' if runs > 1 else ''}"
         answer += f", gap {_final_gap(best)} points at the end" if "final_gap" in best.numbers else ""
-    completed = sum(run.completed for run in study.runs)
-    statuses = Counter(run.record.status for run in study.runs if not run.completed)
+    completed = sum(run.completed for run in whole.runs)
+    statuses = Counter(run.record.status for run in whole.runs if not run.completed)
     others = "".join(f", {count} {status}" for status, count in sorted(statuses.items()))
-    return f"{answer} ({completed} of {len(study.runs)} runs completed{others})."
+    return f"{answer} ({completed} of {len(whole.runs)} runs completed{others})."
 
 
 def findings(study: Study) -> list[str]:
@@ -54,16 +56,19 @@ def findings(study: Study) -> list[str]:
     The overfitting configurations, the largest final gap first; whether the best by validation accuracy can be
     told apart from the others; and how the gap moves with each swept number, on average over everything else.
     """
+    whole, study = study, study.compared
     overfit = sorted(
         (c for c in study.configurations if _overfits(c)), key=lambda c: c.mean("final_gap") or 0.0, reverse=True
     )
-    lines = [_told(configuration) for configuration in overfit[:MOST]]
+    lines = [*filter(None, [stopped_early(whole)]), *(_told(configuration) for configuration in overfit[:MOST])]
     if len(overfit) > MOST:
         lines.append(f"… and {len(overfit) - MOST} more, see the leaderboard.")
     if len(study.configurations) > 1 and study.configurations[0].mean("val_accuracy") is not None:
         lines += is_it_real(study)
     lines += filter(None, [
-        no_better(study), optimism(study), HIDDEN if study.hides_test else None, looks_told(study)
+        # of the whole: what was stopped early was chosen from too
+        no_better(study), optimism(whole) if study.configurations else None,
+        HIDDEN if study.hides_test else None, looks_told(study),
     ])  # fmt: skip
     return [*lines, *_trends(study), *filter(None, [learning_curve(study)])]
 

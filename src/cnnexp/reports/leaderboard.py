@@ -89,6 +89,8 @@ def _cell(study: Study, column: Column, configuration: Configuration) -> str:
 
 def verdict_of(study: Study, index: int) -> str:
     """Return what a configuration's comparison with the best, or with the baseline, says, in a word or two."""
+    if study.configurations[index].stopped:
+        return "not compared"
     found = study.comparisons.get(index)
     if found is None:
         return "best" if study.baseline is None else "baseline"

@@ -12,7 +12,7 @@ from cnnexp.errors import first_line
 from cnnexp.evaluation.answers import FILE as ANSWERS
 from cnnexp.evaluation.answers import Answers, read_answers
 from cnnexp.records import MOVED, as_now, read_text, read_yaml
-from cnnexp.runs import RESULT, leaves, read_result
+from cnnexp.runs import RESULT, STOPPED, leaves, read_result
 
 METRICS = "metrics.csv"
 _MOST_ROWS = 64 << 20  # bytes of it: hundreds of thousands of epochs
@@ -25,7 +25,7 @@ class RunRecord:
     """One run, as far as its folder can be read; what isn't there is empty."""
 
     folder: Path
-    status: str  # completed, running, interrupted, failed, or unreadable
+    status: str  # completed, running, interrupted, stopped (as asked, after an epoch), failed, unreadable
     error: str | None  # what went wrong, for a failed run and for an unreadable one
     result: Mapping[str, Any]  # the content of result.json
     history: Sequence[Mapping[str, float]]  # the rows of metrics.csv as numbers, without the cells that are empty
@@ -84,6 +84,8 @@ def read_run(folder: Path) -> RunRecord:
         error = "; ".join(problems) or f"no {RESULT}: the job died before it wrote one, or is about to begin"
     else:
         status, error = result["status"], result.get("error")
+        if status == "interrupted" and isinstance(result.get(STOPPED), int):
+            status = "stopped"
     settings = {**settings, **choices}
     return RunRecord(folder, status, error and str(error), result or {}, history, settings, typed, answers)
 

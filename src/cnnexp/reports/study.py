@@ -37,7 +37,8 @@ _NOT_OWN = {
     "runs", "folder", "status", "verdict", "model", "data", "seed", "device", "config_hash", "git_commit", "error",
 }  # fmt: skip
 _GRAVEST_FIRST = (
-    "diverges", "overfits", "underfits", "fits", "failed", "interrupted", "running", "unreadable", "unknown",
+    "diverges", "overfits", "underfits", "fits", "stopped", "failed", "interrupted", "running", "unreadable",
+    "unknown",
 )  # fmt: skip
 
 
@@ -72,7 +73,7 @@ class Judged:
     @property
     def word(self) -> str:
         """The verdict in a word; the status instead, for a run that has no curves."""
-        known = self.verdict.word != "unknown" or self.completed
+        known = (self.verdict.word != "unknown" or self.completed) and self.record.status != "stopped"
         return self.verdict.word if known else self.record.status
 
 
@@ -125,6 +126,16 @@ class Configuration:
         return sum(run.completed for run in self.runs)
 
     @property
+    def stopped(self) -> bool:
+        """Whether its runs were stopped on purpose before their end: nothing is said of it beside the others."""
+        return not self.completed and any(run.record.status == "stopped" for run in self.runs)
+
+    @property
+    def stopped_after(self) -> int:
+        """After how many epochs they were, the most of them."""
+        return max(int(run.numbers["epochs"] or 0) for run in self.runs)
+
+    @property
     def overfitting(self) -> list[Judged]:
         """The counted runs that overfit."""
         return [run for run in self.counted if run.verdict.word == "overfits"]
@@ -141,6 +152,8 @@ class Configuration:
     @property
     def verdict(self) -> str:
         """The verdict on most of the counted runs, with the median epoch and the share where they differ."""
+        if self.stopped:
+            return f"stopped at epoch {self.stopped_after}"
         # the most frequent word, the gravest of equally frequent ones
         words = sorted((run.word for run in self.counted), key=_GRAVEST_FIRST.index)
         word = statistics.mode(words)
@@ -158,10 +171,12 @@ def _since(runs: Sequence[Judged]) -> int | None:
     return statistics.median_low(known) if known else None
 
 
-def _place(configuration: Configuration) -> tuple[float, float]:
+def _place(configuration: Configuration) -> tuple[float, float, float]:
+    # those that were stopped last, the longest of them first
+    stopped = 1 / (1 + configuration.stopped_after) if configuration.stopped else 0.0
     accuracy, loss = configuration.mean("val_accuracy"), configuration.mean("val_loss")
     # with a small validation set many have the same accuracy
-    return math.inf if accuracy is None else -accuracy, math.inf if loss is None else loss
+    return stopped, math.inf if accuracy is None else -accuracy, math.inf if loss is None else loss
 
 
 @dataclass(frozen=True)
@@ -183,17 +198,30 @@ class Study:
     hides_test: bool = False
 
     @cached_property
+    def compared(self) -> "Study":
+        """The study without what was stopped before its end, which no sentence compares with the rest."""
+        kept = [configuration for configuration in self.configurations if not configuration.stopped]
+        if len(kept) == len(self.configurations):
+            return self
+        runs = {id(run) for configuration in kept for run in configuration.runs}
+        reference = self.baseline if self.baseline is not None and self.baseline < len(kept) else None
+        return replace(
+            self, configurations=kept, runs=[run for run in self.runs if id(run) in runs], baseline=reference
+        )
+
+    @cached_property
     def comparisons(self) -> Mapping[int, Comparison]:
         """Each configuration's validation accuracy against that of the best, or of the baseline, by index.
 
         By seeds; where no configuration has two, their networks are compared by images.
         """
-        values = [configuration.by_seed("val_accuracy") for configuration in self.configurations]
-        if len(values) < 2:
+        compared = self.compared.configurations
+        values = [configuration.by_seed("val_accuracy") for configuration in compared]
+        if len(values) < 2 or (self.baseline or 0) >= len(values):
             return {}
         found = against(self.baseline or 0, values, self.baseline is None, self.sequential)
         if all(len(seeds) < 2 for seeds in values):
-            answers = [configuration.answers for configuration in self.configurations]
+            answers = [configuration.answers for configuration in compared]
             found |= against_by_images(self.baseline or 0, answers, self.baseline is None)
         return found
 

@@ -86,8 +86,8 @@ def write_report(
         "width.png": draw_width(result),
         "curves.png": draw_grid(result, "loss"),
         "accuracy.png": draw_grid(result, "accuracy"),
-        "gap.png": draw_against(result),
-        "heatmap.png": draw_heat_maps(result),
+        "gap.png": draw_against(result.compared),
+        "heatmap.png": draw_heat_maps(result.compared),
     }
     figures = {name: png(figure) for name, figure in drawn.items() if figure is not None}
     texts = {

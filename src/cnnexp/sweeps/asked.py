@@ -23,7 +23,7 @@ def check_asked(config: DictConfig, overrides: Sequence[Override], jobs: Sequenc
     task = config.hydra.runtime.choices.task
     for override in overrides:
         key = override.key_or_group.partition(".")[0]
-        if key in (*OF_A_SWEEP, "name", "fail_fast") and override.is_sweep_override():
+        if key in (*OF_A_SWEEP, "name", "fail_fast", "stop_after_epoch") and override.is_sweep_override():
             raise CnnexpError(f"{override.key_or_group} is of the whole sweep: give it one value")
         if key in OF_A_SWEEP and task != "fit":
             raise CnnexpError(f"{key}= is of sweeps that train, and this one is of task={task}; leave it out")
@@ -39,6 +39,11 @@ def check_asked(config: DictConfig, overrides: Sequence[Override], jobs: Sequenc
                 "name it afterwards: task=report run=outputs/sweeps/… baseline=…"
             )
         named(baseline, configurations(jobs))
+
+
+def halves(config: DictConfig) -> bool:
+    """Return whether a sweep stops what isn't among the best, and goes on with the rest."""
+    return str(config.hydra.sweeper._target_).endswith(".CnnexpHalvingSweeper")
 
 
 def settles(config: DictConfig) -> bool:

@@ -16,12 +16,11 @@ from omegaconf import DictConfig
 
 from cnnexp.command.arguments import quoted, value_of
 from cnnexp.command.plugins import changeable
-from cnnexp.command.resolvers import job_folder
 from cnnexp.errors import CnnexpError, StopSweep
 from cnnexp.interrupts import Interrupted, raise_on_signals
-from cnnexp.runs import claim, read_result
+from cnnexp.runs import STOPPED, claim, read_result
 from cnnexp.sweeps import sweep
-from cnnexp.sweeps.resume import go_on, has_record
+from cnnexp.sweeps.resume import folder_name, go_on, has_record
 from cnnexp.sweeps.slurm import LOGS, OURS, Ends, check_slurm, last_line, refuse_while_queued
 
 _PLUGIN = "hydra_plugins.hydra_submitit_launcher.submitit_launcher."
@@ -77,22 +76,14 @@ class Elsewhere:
 
     def _name(self, overrides: Sequence[str]) -> str:
         """Return a job's folder, named here once so that a job that is started again has the same."""
-        from hydra.core.override_parser.overrides_parser import OverridesParser
-
         assert sweep.current is not None
         taken = self.__dict__.setdefault("_names", set())
         given = value_of("hydra.sweep.subdir", overrides)
         if given is not None:
             return given
-        of_task = [override for override in overrides if not override.startswith("hydra")]
-        parsed = OverridesParser.create().parse_overrides(of_task)
-        for override in parsed:
-            if override.key_or_group == "resume":
-                return Path(str(override.value())).name
-        settings = self.config.hydra.job.config.override_dirname
-        lines = [str(one.input_line) for one in parsed if one.key_or_group not in settings.exclude_keys]
-        # as Hydra puts them together for hydra.job.override_dirname
-        plain = job_folder(settings.item_sep.join(sorted(lines)).replace("=", settings.kv_sep))
+        if (resumed := value_of("resume", overrides)) is not None:
+            return Path(resumed).name
+        plain = folder_name(self.config, overrides)
         name, number = plain, 1
         while name in taken or has_record(sweep.current.folder / name):
             number += 1
@@ -160,7 +151,7 @@ class Elsewhere:
                 # only a completed job returned something
                 returned[name] = outcome if status == "completed" and outcome else NOTHING
                 whole.finished(name, result)
-                if status not in ("completed", "failed"):
+                if status not in ("completed", "failed") and STOPPED not in result:
                     whole.unfinished[name] = f"{status}: {why}"
                 print(whole.tell(name, status), flush=True)
                 if status == "failed" and self.config.fail_fast:

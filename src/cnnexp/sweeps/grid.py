@@ -16,10 +16,12 @@ from cnnexp.sweeps.jobs import refuse_several
 
 log = logging.getLogger(__name__)
 
+_OF_A_GRID = ("CnnexpSweeper", "CnnexpHalvingSweeper", "BasicSweeper")
+
 
 def jobs_of(config: DictConfig, loader: Any) -> list[list[str]] | None:
     """Return the overrides of each job of a sweep over a grid; None for sweepers that choose as they go."""
-    if config.hydra.sweeper._target_.rpartition(".")[2] not in ("CnnexpSweeper", "BasicSweeper"):
+    if config.hydra.sweeper._target_.rpartition(".")[2] not in _OF_A_GRID:
         return None
     swept = [f"{key}={value}" for key, value in (config.hydra.sweeper.params or {}).items()]
     parsed = OverridesParser.create(config_loader=loader).parse_overrides([*swept, *config.hydra.overrides.task])

@@ -75,6 +75,22 @@ def again_in(folder: Path, composed: DictConfig) -> list[str] | None:
     return [f"hydra.sweep.subdir={quoted(folder.name)}", *more] if more is not None and folder.is_dir() else more
 
 
+def folder_name(config: DictConfig, overrides: Sequence[str]) -> str:
+    """Return the name of a job's folder, as its composed settings have it: from what is swept.
+
+    Args:
+        config: the sweep's settings, once it has begun.
+        overrides: the job's.
+    """
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+
+    parsed = OverridesParser.create().parse_overrides([one for one in overrides if not one.startswith("hydra")])
+    settings = config.hydra.job.config.override_dirname
+    lines = [str(one.input_line) for one in parsed if one.key_or_group not in settings.exclude_keys]
+    # as Hydra puts them together for hydra.job.override_dirname
+    return job_folder(settings.item_sep.join(sorted(lines)).replace("=", settings.kv_sep))
+
+
 def has_record(folder: Path) -> bool:
     """Return whether a job wrote its record and result.json; without both there is nothing to go on from."""
     # Hydra's record alone may be half written

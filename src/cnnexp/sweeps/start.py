@@ -16,7 +16,7 @@ from cnnexp.job import ranks
 from cnnexp.job.start import claim_for
 from cnnexp.reports.baseline import as_list
 from cnnexp.sweeps import cluster, sweep
-from cnnexp.sweeps.asked import check_asked, settles
+from cnnexp.sweeps.asked import check_asked, halves, settles
 from cnnexp.sweeps.grid import check_jobs, jobs_of
 
 
@@ -51,6 +51,10 @@ class StartSweep(Callback):
                 begin_search(config, loader, new_folder)
             else:
                 check_jobs(config, jobs, loader)
+                if jobs is not None and halves(config):
+                    from cnnexp.sweeps.halving import rungs_of
+
+                    rungs_of(config, jobs)
             if sweep.current is None:
                 sweep.begin(sweep.Sweep(new_folder()))
             assert sweep.current is not None
@@ -68,9 +72,14 @@ class StartSweep(Callback):
                 folder, jobs, as_list(config.get("baseline")), config.settle.max_seeds
             )
             sweep.current.jobs = None  # nobody knows yet
+        if jobs is not None and halves(config):
+            from cnnexp.sweeps.halving import Halving
+
+            sweep.current.halving = Halving(config, jobs, loader)
+            sweep.current.jobs = None  # they are begun several times
         sweep.current.baseline, sweep.current.reveal = as_list(config.get("baseline")), bool(config.get("reveal"))
         fixed = [override.key_or_group for override in overrides if not override.is_sweep_override()]
-        fixed.append("resume")
+        fixed += ["resume", "stop_after_epoch"]
         with plugins.changeable(config):
             config.hydra.sweep.dir = str(folder)
             config.hydra.job.config.override_dirname.exclude_keys = fixed

@@ -30,6 +30,7 @@ class Sweep:
         baseline: settings that name the configuration which the report compares the others with.
         reveal: whether the report shows all test numbers.
         settling: what chooses further seeds (`cnnexp.sweeps.settle`), where something is to be settled.
+        halving: what chooses the jobs that train on (`cnnexp.sweeps.halving`), where a sweep stops the others.
         unfinished: those of such jobs that ended without an end, by their folder's name, and why.
     """
 
@@ -44,6 +45,7 @@ class Sweep:
     baseline: Sequence[str] = ()
     reveal: bool = False
     settling: Any = None
+    halving: Any = None
     unfinished: dict[str, str] = field(default_factory=dict)
     _lock: Lock | None = None
 

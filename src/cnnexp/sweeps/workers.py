@@ -22,7 +22,7 @@ from omegaconf import DictConfig
 
 from cnnexp.interrupts import USUAL, Interrupted, answer_signals
 from cnnexp.locks import Lock, Taken
-from cnnexp.runs import read_result
+from cnnexp.runs import STOPPED, read_result
 from cnnexp.sweeps import sweep
 
 PATIENCE = 2
@@ -148,7 +148,7 @@ def what_became_of(busy: Path, first: int, count: int) -> dict[int, JobReturn]:
         found[number] = JobReturn(status=JobStatus.COMPLETED, _return_value=value)
         if sweep.current is not None:
             sweep.current.finished(folder.name, result)
-            if status not in ("completed", "failed"):
+            if status not in ("completed", "failed") and STOPPED not in result:
                 sweep.current.unfinished[folder.name] = (
                     "a worker was killed; with too little memory type a lower hydra.launcher.n_jobs"
                 )

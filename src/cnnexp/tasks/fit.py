@@ -15,7 +15,7 @@ from cnnexp.command.call import instantiate
 from cnnexp.data.datamodule import ImageDataModule
 from cnnexp.data.recorded_split import FILE as SPLIT
 from cnnexp.data.recorded_split import encode
-from cnnexp.errors import CnnexpError
+from cnnexp.errors import CnnexpError, Stopped
 from cnnexp.evaluation.answers import FILE as ANSWERS
 from cnnexp.interrupts import Interrupted
 from cnnexp.job import ranks
@@ -32,7 +32,7 @@ from cnnexp.reports.tables import final_table
 from cnnexp.reports.verdicts import best_row, judge
 from cnnexp.runs import write_whole
 from cnnexp.training.answers import KeepAnswers, answers_of
-from cnnexp.training.callbacks import SeedSteps, StaysStopped, StopOnSignal
+from cnnexp.training.callbacks import SeedSteps, StaysStopped, StopAfterEpoch, StopOnSignal
 from cnnexp.training.checkpoints import BEST, FOLDER, EndWithinEpoch, checkpoint_callbacks
 from cnnexp.training.compilation import Compile
 from cnnexp.training.loggers import COLUMNS, CsvLogger, Status, TensorBoardLogger, TerminalLogger, flatten
@@ -46,7 +46,9 @@ def fit(job: Job) -> None:
     config = job.config
     table = CsvLogger(job.folder / "metrics.csv")
     always = [table, TerminalLogger(config.trainer.max_epochs)] if job.writes else []
+    stop = config.get("stop_after_epoch")
     callbacks: list[L.Callback] = [SeedSteps(config.seed), KeepAnswers()]
+    callbacks += [] if stop is None else [StopAfterEpoch(stop)]
     callbacks += [instantiate(node, _convert_="all") for node in config.callbacks.values()]
     callbacks += [EndWithinEpoch(), *checkpoint_callbacks(job.folder / FOLDER), StopOnSignal(), StaysStopped()]
     trainer = build_trainer(config, job.folder, callbacks, always)
@@ -126,6 +128,12 @@ def fit(job: Job) -> None:
         status = "completed"
     except (Interrupted, KeyboardInterrupt):
         status = "interrupted"
+        raise
+    except Stopped:
+        status = "interrupted"
+        history = list(model.history)
+        _raise_unless_finished(history)
+        job.record(**_numbers(history, best_row(history)))
         raise
     finally:
         end(configured, status)

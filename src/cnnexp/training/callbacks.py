@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from cnnexp.contract import can_skip
 from cnnexp.distributed import AGREE_EVERY, highest, several
+from cnnexp.errors import Stopped
 from cnnexp.interrupts import USUAL, Interrupted, received, stop_signals
 from cnnexp.seeds import mix
 from cnnexp.training.checkpoints import save_last
@@ -158,6 +159,25 @@ class StaysStopped(L.Callback):
             trainer.should_stop = True
             if trainer.fit_loop._can_stop_early:
                 log.info("early stopping had ended training in epoch %d", len(cast(Any, module).history))
+
+
+class StopAfterEpoch(L.Callback):
+    """Leave training by `Stopped` before the first batch of an epoch that isn't to be trained now.
+
+    The epoch before it is saved and logged by then, and training that has come to its end isn't asked. A resume
+    goes on bit for bit.
+
+    Args:
+        epoch: how many epochs are trained.
+    """
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def on_train_batch_start(self, trainer: L.Trainer, *args: Any) -> None:
+        """Leave, where so many epochs are behind the run."""
+        if trainer.current_epoch >= self.epoch:
+            raise Stopped(trainer.current_epoch)
 
 
 class StopOnSignal(Checkpoint):
