@@ -434,3 +434,18 @@ def test_the_table_is_as_wide_as_the_terminal(tmp_path, monkeypatch):
     monkeypatch.setenv("COLUMNS", "70")
     table = write_report(sweep_runs(tmp_path), tmp_path, "narrow").table
     assert max(map(len, table.splitlines())) <= 70
+
+
+@pytest.mark.parametrize("lengths", [(3, 3, 3), (2, 3, 6), (2, 6, 6)])
+@pytest.mark.parametrize(
+    "typed", ["data.train_size={}00", "model=ffnn model.hidden=[{}]", "optimizer.lr=0.{}", "model.dropout=0.{}"]
+)
+def test_a_report_of_what_was_stopped_early_is_written(typed, lengths, tmp_path):
+    for number, length in enumerate(lengths, start=1):
+        stopped = {} if length == 6 else {"status": "interrupted", "stopped_after_epoch": length}
+        make_run(tmp_path / str(number), typed.format(number).split(), FITTING[:length], **stopped)
+    told = write_report(sweep_runs(tmp_path), tmp_path, "halved")
+    assert str(told).count("stopped at epoch") == sum(length < 6 for length in lengths)
+    # one of them named as the baseline is compared with nothing
+    named = typed.format(1).split()[-1].partition(".")[2]
+    write_report(sweep_runs(tmp_path), tmp_path, "halved", baseline=[named])

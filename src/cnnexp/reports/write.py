@@ -82,8 +82,8 @@ def write_report(
     told = contents(result, title, sentences)
     drawn = {
         "search.png": search_figure,
-        "learning_curve.png": draw_learning_curve(result),
-        "width.png": draw_width(result),
+        "learning_curve.png": draw_learning_curve(result.compared),
+        "width.png": draw_width(result.compared),
         "curves.png": draw_grid(result, "loss"),
         "accuracy.png": draw_grid(result, "accuracy"),
         "gap.png": draw_against(result.compared),
@@ -104,7 +104,7 @@ def write_report(
         (destination / name).unlink(missing_ok=True)
     # no width where the output goes to a file or another program
     width = shutil.get_terminal_size(fallback=(0, 0)).columns or None
-    table, changes = text_table(result, width), ablation_table(result)
+    table, changes = text_table(result, width), ablation_table(result.compared)
     if changes and (width is None or max(map(len, changes.splitlines())) <= width):
         table += f"\n\n{changes}"
     return Report(told, [destination / name for name in files], table)
@@ -140,10 +140,10 @@ def html_page(told: Contents, figures: Mapping[str, bytes], destination: Path | 
         ],
         ablation=[
             [Cell(text, value) for text, value in zip(change.cells, change.sorted_by, strict=True)]
-            for change in ablation(study)
+            for change in ablation(study.compared)
         ],
         ablation_columns=list(zip(TITLES, ("text", "", "", "", "text"), strict=True)),
-        ablation_note=ablation_note(study),
+        ablation_note=ablation_note(study.compared),
         rule=study.rule,
         most_rows=MOST_ROWS,
         captions=_captions(study),
@@ -179,8 +179,8 @@ def _captions(study: Study) -> dict[str, str]:
     return {
         "search.png": "The search: every trial in its order, how much each parameter matters, and the accuracy "
         "against each.",
-        "learning_curve.png": learning_curve_told(study),
-        "width.png": width_told(study),
+        "learning_curve.png": learning_curve_told(study.compared),
+        "width.png": width_told(study.compared),
         "curves.png": panels_told(study, "loss"),
         "accuracy.png": panels_told(study, "accuracy"),
         "gap.png": "The generalization gap (clean training accuracy less validation accuracy), and beside it the "
