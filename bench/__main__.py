@@ -55,8 +55,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--quick", action="store_true", help="three rows, once, in under two minutes")
     parser.add_argument(
-        "--only", default="", help="rows whose name, such as 'ffnn 16 32-true', begins so; no other tables"
-    )
+        "--only", nargs="+", default=[""], metavar="NAME",
+        help="tables and rows whose names begin so: 'ffnn 16 32-true', accuracy, costs; all when not given",
+    )  # fmt: skip
     parser.add_argument("--rounds", type=int, help=f"readings of each row and contender, {ROUNDS} when not given")
     parser.add_argument(
         "--threads", type=int, default=os.cpu_count(), help="of each contender; all cores when not given"
@@ -66,15 +67,17 @@ def main() -> None:
     parser.add_argument("--page", action="store_true", help="put the tables into docs/performance.md")
     a = parser.parse_args()
     rounds = a.rounds or (1 if a.quick else ROUNDS)
-    rows = [row for row in (QUICK if a.quick else ROWS) if _name(row).startswith(a.only)]
+    wanted = tuple(a.only)
+    rows = [row for row in (QUICK if a.quick else ROWS) if _name(row).startswith(wanted)]
     root = Path(a.root).absolute()
     os.environ["OMP_NUM_THREADS"] = str(a.threads)
     machine = Machine()
     # one of them fetches the data if need be, so that no timing does
     subprocess.run([sys.executable, "-c", _FETCH, str(root)], check=True, cwd=REPOSITORY)
     report: dict[str, Any] = {"rows": [timed(row, root, rounds, machine) for row in rows]}
-    if not a.only:
-        report["time_to_99"] = None if a.quick else time_to_accuracy(root)
+    if "accuracy".startswith(wanted) and not a.quick:
+        report["time_to_99"] = time_to_accuracy(root)
+    if "costs".startswith(wanted):
         report["costs"] = costs(rounds)
     report["machine"] = machine.facts() | {
         "threads": a.threads,
