@@ -1,11 +1,9 @@
 """A sweep that is resumed: the command that started it, what is left of its jobs, and how each goes on."""
 
-from collections.abc import Callable, Sequence
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hydra._internal.config_loader_impl import get_overrides_dirname
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -35,29 +33,16 @@ def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -
         return jobs
     left: list[Sequence[str]] = []
     compared: set[str] = set()
-    name: Callable[[Sequence[str]], str] | None = None
     for job in jobs:
-        if name is not None and compared.issuperset(job) and go_on(current.folder / name(job)) is None:
+        folder = current.folder / folder_name(config, job)
+        if compared.issuperset(job) and go_on(folder) is None:
             continue
-        composed = loader.load_sweep_config(config, list(job))
-        name = partial(_folder_of, composed, loader)
-        again = again_in(current.folder / job_folder(composed.hydra.job.override_dirname), composed)
+        again = again_in(folder, loader.load_sweep_config(config, list(job)))
         if again is not None:
             left.append([*job, *again])
         compared.update(job)
     current.jobs = None if current.jobs is None else len(left)
     return left
-
-
-def _folder_of(composed: DictConfig, loader: Any, job: Sequence[str]) -> str:
-    """Return the name of a job's folder, by the rules in another job's settings."""
-    parsed = OverridesParser.create(config_loader=loader).parse_overrides(list(job))
-    return job_folder(
-        get_overrides_dirname(
-            [override for override in parsed if not override.is_hydra_override()],
-            **composed.hydra.job.config.override_dirname,
-        )
-    )
 
 
 def again_in(folder: Path, composed: DictConfig) -> list[str] | None:
@@ -82,8 +67,6 @@ def folder_name(config: DictConfig, overrides: Sequence[str]) -> str:
         config: the sweep's settings, once it has begun.
         overrides: the job's.
     """
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-
     parsed = OverridesParser.create().parse_overrides([one for one in overrides if not one.startswith("hydra")])
     settings = config.hydra.job.config.override_dirname
     lines = [str(one.input_line) for one in parsed if one.key_or_group not in settings.exclude_keys]
