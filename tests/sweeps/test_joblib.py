@@ -57,7 +57,7 @@ def test_jobs_at_once_are_the_jobs_one_after_the_other_and_a_failure_is_the_fail
 
 @pytest.mark.slow
 def test_a_signal_to_the_parent_alone_ends_the_jobs_too(cnnexp, folder):
-    command = [sys.executable, "-m", "cnnexp", *TWO, "-m", "seed=0,1,2", *QUICK, "trainer.max_epochs=500"]
+    command = [sys.executable, "-m", "cnnexp", *TWO, "-m", "seed=0,1,2", *QUICK, "trainer.max_epochs=150"]
     with subprocess.Popen(
         command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
         env={**os.environ, "PYTHONUNBUFFERED": "1"},
