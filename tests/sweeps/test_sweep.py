@@ -1,6 +1,7 @@
 """Sweeps as a whole: refused before they begin, resumed, stopped at a failure, and ended with a report."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -159,6 +160,13 @@ def test_of_what_is_complete_each_value_is_composed_once(cnnexp, folder, monkeyp
     assert {value for job in composed[:4] for value in job} == {
         "seed=0", "seed=1", "seed=2", "++model.hidden=[4]", "++model.hidden=[4,4]"
     }  # fmt: skip
+
+    # what was never begun compares nothing: the one job that has a record is still held against it
+    for folder_of_job in sweep.glob("*/"):
+        if folder_of_job != lost.parent:
+            shutil.rmtree(folder_of_job)
+    assert cnnexp(f"resume={sweep}", "optimizer.lr=0.5") == 2
+    assert "was started with another optimizer.lr" in capsys.readouterr().err
 
 
 def test_a_resumed_sweep_can_not_become_another(interrupted, cnnexp, capsys):

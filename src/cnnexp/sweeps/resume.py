@@ -40,7 +40,8 @@ def left_to_do(jobs: Sequence[Sequence[str]], config: DictConfig, loader: Any) -
         again = again_in(folder, loader.load_sweep_config(config, list(job)))
         if again is not None:
             left.append([*job, *again])
-        compared.update(job)
+        if has_record(folder):  # otherwise there was nothing to compare with
+            compared.update(job)
     current.jobs = None if current.jobs is None else len(left)
     return left
 
@@ -67,7 +68,9 @@ def folder_name(config: DictConfig, overrides: Sequence[str]) -> str:
         config: the sweep's settings, once it has begun.
         overrides: the job's.
     """
-    parsed = OverridesParser.create().parse_overrides([one for one in overrides if not one.startswith("hydra")])
+    parsed = [
+        one for one in OverridesParser.create().parse_overrides(list(overrides)) if not one.is_hydra_override()
+    ]
     settings = config.hydra.job.config.override_dirname
     lines = [str(one.input_line) for one in parsed if one.key_or_group not in settings.exclude_keys]
     # as Hydra puts them together for hydra.job.override_dirname
