@@ -161,6 +161,8 @@ def test_each_job_sees_a_gpu_of_its_own(folder, monkeypatch):
         ({}, "0,1,2", None, ["0", "1", "2"]),
         ({}, "0,1,2", [0, 2, 7], ["0", "2"]),
         ({}, "", None, []),
+        ({}, "-1", None, []),
+        ({}, "0,-1,1", None, ["0"]),
         ({}, None, [1, 3], ["1", "3"]),
         ({"accelerator": "cpu"}, "0,1", None, []),
         ({"accelerator": "gpu"}, "MIG-1,MIG-2", None, ["MIG-1", "MIG-2"]),

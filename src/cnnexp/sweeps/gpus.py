@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from itertools import takewhile
 
 from joblib import effective_n_jobs
 from omegaconf import DictConfig
@@ -19,7 +20,8 @@ def seen(config: DictConfig, gpus: Sequence[int] | None = None) -> list[str]:
         return []
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     if visible is not None:
-        names = [name.strip() for name in visible.split(",") if name.strip()]
+        listed = [name.strip() for name in visible.split(",") if name.strip()]
+        names = list(takewhile(lambda name: not name.startswith("-"), listed))  # CUDA sees none from -1 on
     elif gpus is not None:
         return [str(number) for number in gpus]
     else:
